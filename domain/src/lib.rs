@@ -1,0 +1,13 @@
+//! The rules of ClaraTeach, and nothing that touches the world.
+//!
+//! No IO, no clock, no randomness, no async: `now` and random bytes come in as
+//! arguments, decisions go out as values. Everything else in the workspace may
+//! import this crate; it imports none of ours.
+
+pub mod ids;
+pub mod microvm;
+pub mod plan;
+pub mod seat_net;
+pub mod seat_token;
+pub mod text;
+pub mod workshop;

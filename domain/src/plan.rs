@@ -1,0 +1,1 @@
+//! The whole policy: what is wanted and what is seen become steps.
