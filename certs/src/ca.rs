@@ -15,9 +15,9 @@ use rcgen::{
 use crate::{CertError, key::Key};
 
 /// Leaves start this long before they are signed: clocks differ.
-pub const BACKDATE: Duration = Duration::from_secs(600);
+pub const BACKDATE: Duration = Duration::from_mins(10);
 /// The longest life of a leaf.
-pub const MAX_LEAF_LIFE: Duration = Duration::from_secs(24 * 3600);
+pub const MAX_LEAF_LIFE: Duration = Duration::from_hours(24);
 
 /// A certificate authority.
 pub struct Ca {

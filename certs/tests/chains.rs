@@ -1,6 +1,8 @@
 //! What a workshop's CA signs is accepted by rustls and by a strict openssl,
 //! and nothing else is.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::{fs, net::IpAddr, process::Command, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
@@ -12,7 +14,7 @@ use clarateach_certs::{
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
 const NAME: &str = "ws-abcdefghij-w1.ws-abcdefghij.agent.clarateach.internal";
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 fn now() -> DateTime<Utc> {
     Utc::now()

@@ -183,7 +183,7 @@ impl RestartPolicy {
     /// Deaths within the window after which a MicroVM counts as failed.
     pub const LIMIT: usize = 5;
     /// How long a death is remembered.
-    pub const WINDOW: Duration = Duration::from_secs(600);
+    pub const WINDOW: Duration = Duration::from_mins(10);
 
     /// The wait before the next start, or `None` to give up. `deaths` are the
     /// ages of its deaths, the present one included, as durations before now.

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{SeatNo, StayId, WorkshopId};
 
 /// The longest life of a token.
-pub const MAX_LIFE: Duration = Duration::from_secs(15 * 60);
+pub const MAX_LIFE: Duration = Duration::from_mins(15);
 /// How far two clocks may differ.
-pub const LEEWAY: Duration = Duration::from_secs(60);
+pub const LEEWAY: Duration = Duration::from_mins(1);
 /// Longer text is refused unread.
 pub const MAX_LENGTH: usize = 4096;
 
