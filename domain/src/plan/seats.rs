@@ -1,0 +1,175 @@
+//! The seats of one worker whose agent answers, and the sum over all workers
+//! that people read as the workshop's phase.
+
+use chrono::{DateTime, Utc};
+
+use super::{EpochReason, Ordinal, PROVISION_DEADLINE, Plan, SeatWant, SeatWish, Step, Want};
+use crate::{
+    ids::SeatNo,
+    microvm::{MicroVm, MicroVmState},
+    workshop::Phase,
+};
+
+/// Steps for the seats of one worker. Order matters: epochs close the sockets
+/// of a reset seat before its machine goes.
+pub(super) fn settle_seats(
+    ordinal: Ordinal,
+    seats: &[&SeatWant],
+    run: &[MicroVm],
+    plan: &mut Plan,
+    tally: &mut Tally,
+) {
+    let (mut epochs, mut create, mut delete) = (vec![], vec![], vec![]);
+    for want in seats {
+        let mv = run.iter().find(|mv| mv.seat == want.seat);
+        if mv.is_some_and(|mv| mv.epoch < want.epoch) {
+            epochs.push((want.seat, want.epoch, reason_of(want.wish)));
+        }
+        match (want.wish, mv) {
+            (SeatWish::Removed, None) => plan.steps.push(Step::ForgetSeat(want.seat)),
+            (SeatWish::Removed, Some(mv)) => {
+                if mv.state != MicroVmState::Stopping {
+                    delete.push(want.seat);
+                }
+            }
+            (SeatWish::Kept | SeatWish::Revoked, None) => {
+                create.push(want.seat);
+                tally.coming += 1;
+            }
+            (SeatWish::Kept | SeatWish::Revoked, Some(mv)) if mv.incarnation < want.incarnation => {
+                create.push(want.seat);
+                tally.replaced.push(want.seat);
+            }
+            (SeatWish::Kept | SeatWish::Revoked, Some(mv)) => {
+                tally.count(mv);
+                if want.wish == SeatWish::Revoked && mv.state == MicroVmState::Ready {
+                    plan.steps.push(Step::FreeSeat(want.seat));
+                }
+            }
+        }
+    }
+    let unknown = |mv: &&MicroVm| !seats.iter().any(|want| want.seat == mv.seat);
+    let orphans = run
+        .iter()
+        .filter(unknown)
+        .filter(|mv| mv.state != MicroVmState::Stopping);
+    delete.extend(orphans.map(|mv| mv.seat));
+    if !epochs.is_empty() {
+        plan.steps.push(Step::SetEpochs(ordinal, epochs));
+    }
+    if !delete.is_empty() {
+        plan.steps.push(Step::DeleteSeats(ordinal, delete));
+    }
+    if !create.is_empty() {
+        plan.steps.push(Step::CreateSeats(ordinal, create));
+    }
+}
+
+fn reason_of(wish: SeatWish) -> EpochReason {
+    match wish {
+        SeatWish::Kept => EpochReason::Reset,
+        SeatWish::Revoked | SeatWish::Removed => EpochReason::Revoked,
+    }
+}
+
+/// What is ready and what is not, over all workers.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    ready: usize,
+    coming: usize,
+    /// Replaced on somebody's request: not a fault.
+    replaced: Vec<SeatNo>,
+    down: usize,
+    why_down: String,
+    /// Seats whose worker does not answer.
+    homeless: usize,
+    why_homeless: String,
+}
+
+impl Tally {
+    fn count(&mut self, mv: &MicroVm) {
+        match mv.state {
+            MicroVmState::Ready => self.ready += 1,
+            MicroVmState::Queued | MicroVmState::Booting | MicroVmState::Stopping => {
+                // A later life is a reset under way.
+                if mv.incarnation > 1 && mv.restarts == 0 {
+                    self.replaced.push(mv.seat);
+                } else {
+                    self.coming += 1;
+                }
+            }
+            MicroVmState::Restarting | MicroVmState::Failed => {
+                self.down += 1;
+                if self.why_down.is_empty() {
+                    self.why_down = format!("seat {}: {}", mv.seat, mv.reason);
+                }
+            }
+        }
+    }
+
+    pub(super) fn no_worker(&mut self, seats: &[&SeatWant], why: String) {
+        self.homeless += seats.iter().filter(|s| s.wish != SeatWish::Removed).count();
+        if self.why_homeless.is_empty() {
+            self.why_homeless = why;
+        }
+    }
+
+    /// The phase and its reason.
+    pub(super) fn conclude(&self, want: &Want, now: DateTime<Utc>, plan: &mut Plan) {
+        let total = self.ready + self.coming + self.replaced.len() + self.down + self.homeless;
+        let progress = self.progress(total);
+        let whole = self.homeless + self.coming + self.down == 0;
+        let fault = self.homeless + self.down > 0;
+        let settled = self.homeless + self.coming == 0;
+        let deadline = want.since + PROVISION_DEADLINE;
+        let phase = match (want.ran, want.phase) {
+            _ if whole && (want.ran || self.ready > 0) => Phase::Running,
+            // Some seats came up and the others will not by themselves.
+            (false, _) if settled && self.ready > 0 => Phase::Degraded,
+            (false, _) if self.ready == 0 && now >= deadline => {
+                plan.say(
+                    Phase::Failed,
+                    format!("no seat was ready in time: {progress}"),
+                );
+                return;
+            }
+            (false, _) => {
+                plan.look_again(Some(deadline), now);
+                Phase::Provisioning
+            }
+            // New seats are no fault, lost ones are until all are back.
+            (true, Phase::Running | Phase::Provisioning) if !fault => Phase::Provisioning,
+            (true, Phase::Stopped | Phase::Stopping) => Phase::Provisioning,
+            (true, Phase::Provisioning) if self.ready == 0 => Phase::Provisioning,
+            (
+                true,
+                Phase::Running
+                | Phase::Provisioning
+                | Phase::Degraded
+                | Phase::Deleting
+                | Phase::Deleted
+                | Phase::Failed,
+            ) => Phase::Degraded,
+        };
+        plan.say(phase, progress);
+    }
+
+    fn progress(&self, total: usize) -> String {
+        let mut text = match (self.homeless, self.why_homeless.as_str()) {
+            (0, _) => format!("{} of {total} seats ready", self.ready),
+            (n, why) if n == total => return why.to_owned(),
+            (_, why) => format!("{} of {total} seats ready; {why}", self.ready),
+        };
+        if self.down > 0 {
+            text = format!("{text}; {}", self.why_down);
+        }
+        if let Some(seat) = self.replaced.first() {
+            let others = match self.replaced.len() {
+                1 => String::new(),
+                n => format!(" and {} more", n - 1),
+            };
+            text = format!("{text}; seat {seat}{others} gets a fresh machine");
+        }
+        text
+    }
+}
