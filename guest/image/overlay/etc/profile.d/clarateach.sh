@@ -1,0 +1,13 @@
+# Every login shell: UTF-8, the learner's own commands, and once the greeting.
+export LANG="${LANG:-C.UTF-8}"
+export EDITOR="${EDITOR:-nano}" PAGER="${PAGER:-less}" LESS="${LESS:--FRX}"
+case ":$PATH:" in
+  *":$HOME/.local/bin:"*) ;;
+  *) PATH="$HOME/.local/bin:$PATH" ;;
+esac
+export PATH
+if [ -n "${BASH_VERSION-}" ] && [ -z "${CLARATEACH_GREETED-}" ] && [ ! -e "$HOME/.hushlogin" ]; then
+  case $- in
+    *i*) export CLARATEACH_GREETED=1; . /usr/lib/clarateach/greeting.sh ;;
+  esac
+fi

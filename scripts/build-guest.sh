@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Makes what every seat starts from: the guest, one static binary, and the root
+# filesystem.
+#
+# Way: guest/ -> cargo -> IMAGES/guest-HASH, its name in IMAGES/guest-current;
+#      guest/image/ -> IMAGES/rootfs-HASH/, its name in IMAGES/current.
+# What is there already is not made again.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+images=$IMAGES
+guest=1 rootfs=1
+
+usage() {
+  cat << HELP
+Usage: scripts/build-guest.sh [--images DIR] [--guest-only | --rootfs-only]
+
+  --images DIR    where images are kept (default: $images)
+  --guest-only    only the static guest binary (needs no root)
+  --rootfs-only   only the root filesystem (needs root)
+HELP
+}
+
+# The target is named although it is this machine's own: only then do the static
+# flags stay away from build scripts and macros, which must be shared objects.
+build_guest() {
+  local target binary name file
+  target=$(rustc -vV | sed -n 's/^host: //p')
+  step "building the guest for $target"
+  RUSTFLAGS="-C target-feature=+crt-static" \
+    run_cargo build --locked -p clarateach-guest --profile guest --target "$target"
+  binary=$CARGO_TARGET_DIR/$target/guest/clarateach-guest
+  # It runs in a root filesystem that need not have our libraries.
+  if ! file -L "$binary" | grep -qE 'static-pie linked|statically linked'; then
+    die "$binary is not static" "$(file -L "$binary")"
+  fi
+  name=guest-$(sha256sum "$binary" | cut -c1-12)
+  mkdir -p "$images"
+  if [[ ! -e $images/$name ]]; then
+    file=$(mktemp "$images/.guest.XXXXXX")
+    install -m 0755 "$binary" "$file"
+    mv "$file" "$images/$name"
+  fi
+  file=$(mktemp "$images/.guest-current.XXXXXX")
+  printf '%s\n' "$name" > "$file"
+  chmod 0644 "$file"
+  mv "$file" "$images/guest-current"
+  note "$images/$name ($(du -h --apparent-size "$images/$name" | cut -f1)B, static) is current"
+}
+
+while (($#)); do
+  case $1 in
+    --images) images=${2:?--images wants a directory}; shift ;;
+    --guest-only) rootfs= ;;
+    --rootfs-only) guest= ;;
+    -h | --help) usage; exit ;;
+    *) usage >&2; exit 2 ;;
+  esac
+  shift
+done
+
+if [[ -n $guest ]]; then
+  ensure_rust
+  ensure_commands file=file
+  build_guest
+fi
+if [[ -n $rootfs ]]; then
+  ensure_commands mmdebstrap=mmdebstrap
+  step "root filesystem"
+  "$TOP/guest/image/build-rootfs.sh" --images "$images"
+fi

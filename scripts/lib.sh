@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# What the scripts share: colours, timing, becoming root, installing what is
+# missing, and where caches live. Sourced, never run.
+# shellcheck disable=SC2034 # variables are for whoever sources this
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly TOP
+
+# Everything that can be made again lives here, outside the checkout.
+# An unprivileged user without a say in /var/cache keeps it at home.
+cache_chosen=${CLARATEACH_CACHE-}
+if [[ -z $cache_chosen ]]; then
+  if ((EUID == 0)); then
+    CLARATEACH_CACHE=/var/cache/clarateach
+  else
+    CLARATEACH_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/clarateach
+  fi
+fi
+export CLARATEACH_CACHE
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CLARATEACH_CACHE/target}
+readonly IMAGES=$CLARATEACH_CACHE/images
+
+# Rust may be installed for one user only, and sudo forgets the way there. What
+# cargo makes and downloads then stays that user's.
+builder_home=$HOME
+BUILDER=()
+if ((EUID == 0)) && [[ -n ${SUDO_USER-} && $SUDO_USER != root ]]; then
+  builder_home=$(getent passwd "$SUDO_USER" | cut -d: -f6)
+  BUILDER=(sudo -H -u "$SUDO_USER")
+fi
+if ! command -v cargo > /dev/null && [[ -x $builder_home/.cargo/bin/cargo ]]; then
+  PATH=$builder_home/.cargo/bin:$PATH
+fi
+# nft, ip and runc live where an ordinary user's PATH does not look.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+if [[ -t 2 && ${TERM:-dumb} != dumb && -z ${NO_COLOR-} ]]; then
+  BOLD=$'\e[1m' DIM=$'\e[2m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' OFF=$'\e[0m'
+else
+  BOLD='' DIM='' RED='' GREEN='' YELLOW='' OFF=''
+fi
+
+# A step of the work, for people.
+step() { printf '%s==>%s %s\n' "$GREEN" "$OFF" "$*" >&2; }
+note() { printf '    %s%s%s\n' "$DIM" "$*" "$OFF" >&2; }
+warn() { printf '%s==> %s%s\n' "$YELLOW" "$*" "$OFF" >&2; }
+# Ends the script and says why; every further argument is a line of its own.
+die() {
+  printf '%s==> %s%s\n' "$RED" "$1" "$OFF" >&2
+  shift
+  (($# == 0)) || printf '    %s\n' "$@" >&2
+  exit 1
+}
+
+# Starts this script again under sudo, with its arguments, unless it is root.
+# Usage: become_root "$0" "$@"
+become_root() {
+  ((EUID == 0)) && return
+  command -v sudo > /dev/null ||
+    die "This needs root: it makes namespaces and mounts." "Run it as root, or install sudo."
+  local keep=("PATH=$PATH")
+  [[ -z $cache_chosen ]] || keep+=("CLARATEACH_CACHE=$cache_chosen")
+  exec sudo env "${keep[@]}" bash "$@"
+}
+
+# cargo, as whoever may build here. Usage: run_cargo ARGUMENT… (RUSTFLAGS is kept)
+run_cargo() {
+  mkdir -p "$CARGO_TARGET_DIR"
+  ((${#BUILDER[@]} == 0)) || chown "$SUDO_USER" "$CARGO_TARGET_DIR"
+  (cd "$TOP" && "${BUILDER[@]}" env "PATH=$PATH" "CARGO_TARGET_DIR=$CARGO_TARGET_DIR" \
+    ${RUSTFLAGS+"RUSTFLAGS=$RUSTFLAGS"} cargo "$@")
+}
+
+# Installs the packages of those commands that are missing; asks apt nothing
+# when none is. Usage: ensure_commands COMMAND=PACKAGE…
+ensure_commands() {
+  local pair missing=()
+  for pair in "$@"; do
+    command -v "${pair%%=*}" > /dev/null || missing+=("${pair#*=}")
+  done
+  install_packages "${missing[@]}"
+}
+
+# Usage: install_packages PACKAGE… (none is fine)
+install_packages() {
+  (($#)) || return 0
+  command -v apt-get > /dev/null ||
+    die "Missing: $*" "Only Debian's apt-get is known here: install them by hand."
+  step "installing $*"
+  # Lists may be absent (a fresh container) or stale (a mirror moved on).
+  apt_install "$@" || { apt-get -q update >&2 && apt_install "$@"; } ||
+    die "apt-get could not install: $*"
+}
+
+apt_install() {
+  DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
+    -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 "$@" >&2
+}
+
+ensure_rust() {
+  command -v cargo > /dev/null ||
+    die "Rust is missing." "Install it from https://rustup.rs (or your distribution: 1.95 or newer), then run this again."
+  # ring and SQLite are compiled from C.
+  ensure_commands cc=gcc
+}
+
+# What a worker on this machine needs at run time.
+ensure_runtime() {
+  ensure_commands runc=runc nft=nftables ip=iproute2 nsenter=util-linux setsid=util-linux \
+    curl=curl mkfs.ext4=e2fsprogs mmdebstrap=mmdebstrap
+}
+
+# SECONDS as people say it. Usage: took SECONDS
+took() {
+  if (($1 < 60)); then printf '%d s' "$1"; else printf '%d m %02d s' $(($1 / 60)) $(($1 % 60)); fi
+}
