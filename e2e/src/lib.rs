@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Stories with real parts: a real server, agents, guests, database and
+//! network, as a class would use them.
+//!
+//! A story takes a [`House`], which starts a control plane on a port of its own
+//! with a data directory of its own, and speaks to it as learners and
+//! instructors do: gRPC, JSON, WebSocket, WebDAV. One house stands at a time,
+//! since a story may compare the host before and after.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this crate is test code: what cannot go on should stop and say where"
+)]
+
+pub mod house;
+pub mod http;
+pub mod learner;
+pub mod terminal;
+pub mod traces;
+pub mod wait;
+
+pub use house::House;

@@ -1,0 +1,170 @@
+//! What is killed comes back, and nobody loses a byte.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on should stop"
+)]
+
+use clarateach_e2e::{
+    House, house::PATIENCE, house_or_skip, learner::Learner, terminal::Terminal, wait::until,
+};
+use clarateach_proto::workshop::WorkshopStatus;
+
+const LAST: u32 = 400;
+
+/// Opens again where `offset` of `instance` was left.
+async fn resume(learner: &Learner, instance: &str, offset: u64) -> Terminal {
+    let query = format!("?instance={instance}&offset={offset}");
+    until("the terminal to open again", PATIENCE, async || {
+        learner
+            .terminal(&query)
+            .await
+            .map_err(|refused| format!("{refused:?}"))
+    })
+    .await
+}
+
+/// Reads for one number more, then leaves without a word.
+async fn leave(mut terminal: Terminal, text: &mut Vec<u8>, number: u32) -> (String, u64) {
+    terminal.until(&format!("n{number:04}\r\n")).await;
+    text.extend_from_slice(&terminal.seen);
+    (terminal.instance.clone(), terminal.offset)
+}
+
+#[tokio::test]
+async fn a_shell_survives_the_browser_the_agent_and_the_server() {
+    let mut house = house_or_skip!();
+    let workshop = house.class("Survival", 1).await;
+    let learner = house.join(&workshop.code, "a").await.unwrap();
+    let mut terminal = learner.terminal("").await.unwrap();
+    let before = terminal.run("echo $$").await;
+    terminal.seen.clear();
+    let mut text = Vec::new();
+    terminal
+        .type_in(format!(
+            "stty -echo; for i in $(seq -f n%04g {LAST}); do echo $i; sleep 0.05; done\r"
+        ))
+        .await;
+
+    // The browser goes.
+    let (instance, offset) = leave(terminal, &mut text, 20).await;
+    let terminal = resume(&learner, &instance, offset).await;
+
+    // The agent dies.
+    let agents = house.agents();
+    assert_eq!(agents.len(), 1);
+    let agent = rustix::process::Pid::from_raw(agents[0]).unwrap();
+    rustix::process::kill_process(agent, rustix::process::Signal::KILL).unwrap();
+    let (offset, kept) = drain(terminal).await;
+    text.extend_from_slice(&kept);
+    let terminal = resume(&learner, &instance, offset).await;
+    let (_, offset) = leave(terminal, &mut text, 150).await;
+
+    // The server dies, and the shell's learner does not even notice.
+    let mut terminal = resume(&learner, &instance, offset).await;
+    house.kill_server();
+    terminal.until("n0200\r\n").await;
+    house.start_server().await;
+    let (_, offset) = {
+        text.extend_from_slice(&terminal.seen);
+        (terminal.instance.clone(), terminal.offset)
+    };
+    drop(terminal);
+
+    // Both die at once.
+    let agent = rustix::process::Pid::from_raw(house.agents()[0]).unwrap();
+    rustix::process::kill_process(agent, rustix::process::Signal::KILL).unwrap();
+    house.kill_server();
+    house.start_server().await;
+    let mut terminal = resume(&learner, &instance, offset).await;
+    terminal.until(&format!("n{LAST:04}\r\n")).await;
+    text.extend_from_slice(&terminal.seen);
+
+    let text = String::from_utf8(text).unwrap();
+    let numbers: Vec<u32> = text
+        .split("\r\n")
+        .filter_map(|line| line.rsplit('n').next()?.parse().ok())
+        .collect();
+    let want: Vec<u32> = (1..=LAST).collect();
+    assert_eq!(numbers, want, "every number once, in order");
+    terminal.type_in("stty echo\r").await;
+    assert_eq!(terminal.run("echo $$").await, before, "the same shell");
+    house
+        .until_status(&workshop.id, WorkshopStatus::Running)
+        .await;
+    house.close();
+}
+
+/// Reads what still comes until the socket breaks.
+async fn drain(mut terminal: Terminal) -> (u64, Vec<u8>) {
+    terminal.until_closed().await;
+    (terminal.offset, terminal.seen)
+}
+
+#[tokio::test]
+async fn a_dead_seat_is_started_again() {
+    let house = house_or_skip!();
+    let workshop = house.class("Phoenix", 2).await;
+    let learner = house.join(&workshop.code, "a").await.unwrap();
+    let mut terminal = learner.terminal("").await.unwrap();
+    terminal.run("echo kept > kept").await;
+    terminal.type_in("sudo kill -9 -1\r").await;
+    // PID 1 of the seat is killed from outside, as the kernel would for memory.
+    let guests = guests(&house);
+    assert_eq!(guests.len(), 2, "{guests:?}");
+    for pid in guests {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    terminal.until_closed().await;
+    let mut terminal = until("the seat to come back", PATIENCE, async || {
+        learner
+            .terminal("")
+            .await
+            .map_err(|refused| format!("{refused:?}"))
+    })
+    .await;
+    assert_eq!(
+        terminal.run("cat kept").await,
+        "kept",
+        "a restart keeps files"
+    );
+    let seen = house
+        .until_status(&workshop.id, WorkshopStatus::Running)
+        .await;
+    assert!(
+        seen.seat_list.iter().all(|seat| seat.restarts == 1),
+        "{seen:?}"
+    );
+    house.close();
+}
+
+/// Process ids of this house's guests: children of nobody here, in a user
+/// namespace of their own.
+fn guests(house: &House) -> Vec<i32> {
+    let data = house.data().display().to_string();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let read =
+            |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+        let status = read("status");
+        let first = status
+            .lines()
+            .any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"));
+        if first
+            && read("cmdline").contains("clarateach/guest")
+            && read("mountinfo").contains(&data)
+        {
+            found.push(pid);
+        }
+    }
+    found
+}
