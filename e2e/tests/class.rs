@@ -6,7 +6,7 @@
     reason = "a test that cannot go on should stop"
 )]
 
-use clarateach_e2e::{house_or_skip, wait::until};
+use clarateach_e2e::{house_or_skip, learner::Learner, wait::until};
 use clarateach_proto::workshop::SeatState;
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn a_class_of_five_runs_and_leaves_nothing_behind() {
         let learner = house.join(&workshop.code, &format!("learner {n}")).await;
         learners.push(learner.unwrap());
     }
-    let mut seats: Vec<_> = learners.iter().map(|learner| learner.seat()).collect();
+    let mut seats: Vec<_> = learners.iter().map(Learner::seat).collect();
     seats.sort_unstable();
     assert_eq!(seats, [1, 2, 3, 4, 5]);
 
