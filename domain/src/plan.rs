@@ -21,13 +21,13 @@ mod tests;
 use seats::{Tally, settle_seats};
 
 /// A workshop that has no ready seat so long after it was asked for has failed.
-pub const PROVISION_DEADLINE: Duration = Duration::from_secs(600);
+pub const PROVISION_DEADLINE: Duration = Duration::from_mins(10);
 /// How long seats may take to end before their worker is removed with them.
 pub const SEATS_DEADLINE: Duration = Duration::from_secs(20);
 /// Learners are told so many minutes before the end.
 pub const NOTICES: [u32; 3] = [30, 10, 1];
 /// The longest wait between two tries.
-pub const MAX_RETRY: Duration = Duration::from_secs(60);
+pub const MAX_RETRY: Duration = Duration::from_mins(1);
 
 /// A workshop's `n`-th worker, from 1.
 pub type Ordinal = NonZeroU32;

@@ -1,0 +1,101 @@
+//! Where workers come from: the seam between the loop and a cloud, or a box.
+//!
+//! Way: reconciler -> [`Provisioner`] -> kernel or cloud. Every verb is
+//! harmless when repeated; nothing is kept in memory only.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use async_trait::async_trait;
+use clarateach_domain::{
+    ids::{WorkerName, WorkshopId},
+    microvm::Runtime,
+    plan::Ground,
+};
+
+pub mod local;
+
+/// One worker as it should be. Everything in it is public: no secret travels
+/// to a worker this way.
+#[derive(Debug, Clone)]
+pub struct WorkerSpec {
+    /// Its name, fixed for its life.
+    pub name: WorkerName,
+    /// The workshop it serves.
+    pub workshop: WorkshopId,
+    /// The runtime it must give.
+    pub runtime: Runtime,
+    /// The workshop's CA, PEM.
+    pub ca_certificate: String,
+    /// The public half of the workshop's seat-token key, PEM.
+    pub seat_key: String,
+}
+
+/// One worker as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// What state its machine is in.
+    pub ground: Ground,
+    /// Where its agent answers, as soon as that is known.
+    pub address: Option<SocketAddr>,
+    /// Addresses beside that one by which learners may reach it.
+    pub also: Vec<IpAddr>,
+    /// The zone it runs in; `local` on one box.
+    pub zone: String,
+    /// Where a local worker's signing request and certificate lie.
+    pub enrol_dir: Option<PathBuf>,
+}
+
+impl Described {
+    /// A worker of which nothing exists.
+    pub fn missing(zone: &str) -> Self {
+        Self {
+            ground: Ground::Missing,
+            address: None,
+            also: vec![],
+            zone: zone.to_owned(),
+            enrol_dir: None,
+        }
+    }
+}
+
+/// An act of a provisioner that failed. Shown to instructors: the whole chain
+/// is for the log, the message for people.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {act}")]
+pub struct ProvisionError {
+    act: String,
+    #[source]
+    cause: anyhow::Error,
+}
+
+impl ProvisionError {
+    /// `act` in words that follow "could not".
+    pub fn new(act: impl Into<String>, cause: impl Into<anyhow::Error>) -> Self {
+        Self {
+            act: act.into(),
+            cause: cause.into(),
+        }
+    }
+}
+
+/// Makes workers and removes them.
+#[async_trait]
+pub trait Provisioner: Send + Sync {
+    /// The runtimes its workers can give.
+    fn runtimes(&self) -> Vec<Runtime>;
+    /// Makes the worker, or repairs and starts what is there of it.
+    async fn ensure(&self, worker: &WorkerSpec) -> Result<(), ProvisionError>;
+    /// What is there now.
+    async fn describe(&self, name: &WorkerName) -> Result<Described, ProvisionError>;
+    /// Every worker of this installation, wanted or not.
+    async fn list(&self) -> Result<Vec<WorkerName>, ProvisionError>;
+    /// Ends what runs on it and keeps its disk.
+    async fn stop(&self, name: &WorkerName) -> Result<(), ProvisionError>;
+    /// Starts it again.
+    async fn start(&self, worker: &WorkerSpec) -> Result<(), ProvisionError>;
+    /// Removes it with everything on it, in whatever state it is.
+    async fn delete(&self, name: &WorkerName) -> Result<(), ProvisionError>;
+}
