@@ -1,2 +1,2 @@
-//! Placeholder.
+//! The control plane's process.
 fn main() {}

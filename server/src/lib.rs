@@ -1,0 +1,6 @@
+//! The control plane: workshops, seats, workers.
+//!
+//! Way: `main` -> `config` -> `store`, `serve` (doors in `api`) and the loop
+//! that makes the world what the rows say.
+
+pub mod store;
