@@ -28,8 +28,8 @@ build_guest() {
   local target binary name file
   target=$(rustc -vV | sed -n 's/^host: //p')
   step "building the guest for $target"
-  RUSTFLAGS="-C target-feature=+crt-static" \
-    run_cargo build --locked -p clarateach-guest --profile guest --target "$target"
+  (cd "$TOP" && RUSTFLAGS="-C target-feature=+crt-static" \
+    cargo build --locked -p clarateach-guest --profile guest --target "$target")
   binary=$CARGO_TARGET_DIR/$target/guest/clarateach-guest
   # It runs in a root filesystem that need not have our libraries.
   if ! file -L "$binary" | grep -qE 'static-pie linked|statically linked'; then

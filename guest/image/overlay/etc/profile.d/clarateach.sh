@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC1091 # read by bash in the learner's machine
 # Every login shell: UTF-8, the learner's own commands, and once the greeting.
 export LANG="${LANG:-C.UTF-8}"
 export EDITOR="${EDITOR:-nano}" PAGER="${PAGER:-less}" LESS="${LESS:--FRX}"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What a learner reads first. `touch ~/.hushlogin` silences it.
 _ct_greet() {
   local bold='' dim='' green='' off=''

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The prompt: who, where, on which git branch, and how the last command ended
 # when it did not end well. No process is started for it outside a repository.
 _ct_branch() {

@@ -1,0 +1,273 @@
+#!/usr/bin/env bash
+# One box, one command: builds what is missing, starts the control plane and
+# shows the way into a first class.
+#
+# Way: arguments -> what is missing is installed and built -> clarateach-server
+# in DATA_DIR -> a demo workshop -> wait for Ctrl-C, then let the server drain.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+seats=2 runtime=container listen=127.0.0.1:8080 cert='' key='' data=/var/lib/clarateach demo=1 down=''
+
+usage() {
+  cat << HELP
+Usage: scripts/run.sh [options]     start, and stay until Ctrl-C
+       scripts/run.sh --down        end and remove everything
+
+  --seats N            seats of the demo workshop (default: $seats)
+  --runtime NAME       what gives a seat its machine: container (the default
+                       here: Linux namespaces, any machine) or firecracker
+                       (a MicroVM with its own kernel; needs /dev/kvm)
+  --listen HOST:PORT   where to answer (default: $listen). Anything but
+                       loopback needs a certificate
+  --tls-cert FILE      certificate chain, PEM
+  --tls-key FILE       its private key, PEM
+  --data-dir DIR       database, keys and seats (default: $data)
+  --no-demo            make no demo workshop
+  --down               end every workshop of DATA_DIR and remove it
+  --help               this
+
+Ctrl-C ends the server only: workshops and learners' shells live on, and the
+next start finds them again. Needs root, or a user with sudo, and Rust.
+HELP
+}
+
+parse() {
+  while (($#)); do
+    case $1 in
+      --seats) seats=$(value "$@"); shift ;;
+      --runtime) runtime=$(value "$@"); shift ;;
+      --listen) listen=$(value "$@"); shift ;;
+      --tls-cert) cert=$(value "$@"); shift ;;
+      --tls-key) key=$(value "$@"); shift ;;
+      --data-dir) data=$(value "$@"); shift ;;
+      --no-demo) demo='' ;;
+      --down) down=1 ;;
+      -h | --help) usage; exit ;;
+      *) die "Unknown: $1" "scripts/run.sh --help shows what there is." ;;
+    esac
+    shift
+  done
+  [[ $seats =~ ^[1-9][0-9]{0,5}$ ]] || die "--seats wants a number from 1, not '$seats'."
+  [[ $runtime == container || $runtime == firecracker ]] ||
+    die "--runtime is container or firecracker, not '$runtime'."
+  [[ $listen =~ ^(\[[0-9a-fA-F:.]+\]|[^:]+):[0-9]{1,5}$ ]] && ((10#${listen##*:} <= 65535)) ||
+    die "--listen wants HOST:PORT, not '$listen'."
+  [[ -n $data ]] || die "--data-dir wants a directory."
+  # Another working directory, as under a service manager, must mean the same place.
+  data=$(realpath -m -- "$data")
+  [[ $data != / ]] || die "--data-dir must be a directory of its own."
+  [[ -z $down ]] || return 0
+  host=${listen%:*} port=${listen##*:}
+  check_certificate
+}
+
+value() {
+  (($# > 1)) && [[ $2 != --* ]] || die "$1 wants a value." "scripts/run.sh --help shows what there is."
+  printf '%s' "$2"
+}
+
+# Join codes and tokens cross this connection: in clear only on loopback.
+check_certificate() {
+  if [[ -n $cert || -n $key ]]; then
+    [[ -n $cert && -n $key ]] || die "--tls-cert and --tls-key go together."
+    [[ -r $cert ]] || die "Cannot read the certificate $cert."
+    [[ -r $key ]] || die "Cannot read the key $key."
+    cert=$(realpath -- "$cert") key=$(realpath -- "$key")
+  elif [[ ! $host =~ ^(127\.[0-9.]+|localhost|\[::1\])$ ]]; then
+    local address
+    address=$(hostname -I 2> /dev/null | cut -d' ' -f1) || true
+    die "--listen $listen leaves this machine, so it needs a certificate. To make one:" \
+      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 90 -subj /CN=clarateach \\" \
+      "  -addext subjectAltName=IP:${address:-YOUR.ADDRESS} -keyout key.pem -out cert.pem" \
+      "scripts/run.sh --listen $listen --tls-cert cert.pem --tls-key key.pem"
+  fi
+}
+
+build() {
+  ensure_runtime
+  ensure_commands jq=jq openssl=openssl
+  ensure_rust
+  step "building (the first time takes some minutes)"
+  (cd "$TOP" && cargo build --locked --release -p clarateach-server -p clarateach-agent -p clarateach-cli)
+  "$TOP/scripts/build-guest.sh" --images "$IMAGES"
+}
+
+# Where people reach this server, and how curl does from here: by a name that the
+# certificate has, but always to this machine.
+find_address() {
+  local dial=$host name
+  case $host in 0.0.0.0 | '[::]') dial=127.0.0.1 ;; esac
+  curl_here=(curl --silent --show-error --fail-with-body --max-time 10 --noproxy '*')
+  if [[ -z $cert ]]; then
+    url=http://$dial:$port
+    return
+  fi
+  # A certificate for several names: the first is what the others are told.
+  name=$(openssl x509 -in "$cert" -noout -ext subjectAltName | tail -n 1 |
+    tr ',' '\n' | sed -nE 's/^ *(DNS|IP Address)://p' | grep -v '^\*' | head -n 1)
+  [[ -n $name ]] || die "$cert names no host or address (subjectAltName): no client would accept it."
+  [[ $name != *:* ]] || name="[$name]"
+  url=https://$name:$port
+  curl_here+=(--cacert "$cert" --connect-to "::$dial:$port")
+}
+
+# Usage: api METHOD PATH [BODY]: the answer on stdout
+api() {
+  "${curl_here[@]}" -X "$1" -H 'Content-Type: application/json' -H @<(
+    printf 'Authorization: Bearer %s\n' "$(< "$data/admin.token")"
+  ) ${3+--data "$3"} "$url$2"
+}
+
+start_server() {
+  local tls=()
+  [[ -z $cert ]] || tls=(--tls-cert "$cert" --tls-key "$key")
+  mkdir -p "$(dirname "$data")"
+  [[ -d $data ]] || mkdir -m 0700 "$data"
+  log=$data/server.log
+  # Its own session, so that Ctrl-C reaches it once and through us; and told to
+  # drain should this script be killed.
+  setsid setpriv --pdeathsig TERM "$CARGO_TARGET_DIR/release/clarateach-server" serve \
+    --data-dir "$data" --listen "$listen" "${tls[@]}" --provisioner local \
+    --agent-bin "$CARGO_TARGET_DIR/release/clarateach-agent" --images "$IMAGES" \
+    >> "$log" 2>&1 < /dev/null &
+  server=$!
+  local tries
+  for ((tries = 0; tries < 300; tries++)); do
+    if "${curl_here[@]}" -o /dev/null "$url/api/health" 2> /dev/null && kill -0 "$server" 2> /dev/null; then
+      printf '%s\n' "$server" > "$data/server.pid"
+      return
+    fi
+    kill -0 "$server" 2> /dev/null || break
+    sleep 0.1
+  done
+  tail -n 15 "$log" >&2
+  stop_server
+  die "The server did not start; its last lines are above, all of them in $log."
+}
+
+# SIGTERM asks it to drain. It answers for its own deadline; ours is only the last resort.
+stop_server() {
+  kill -TERM "$server" 2> /dev/null || return 0
+  local tries
+  for ((tries = 0; tries < 600; tries++)); do
+    kill -0 "$server" 2> /dev/null || break
+    sleep 0.1
+  done
+  kill -KILL "$server" 2> /dev/null || true
+  wait "$server" 2> /dev/null || true
+  rm -f "$data/server.pid"
+}
+
+# Sets `workshop` to the newest one alive, making it if there is none.
+ensure_demo() {
+  local all
+  all=$(api GET /api/workshops) || die "The server did not list its workshops: $all"
+  workshop=$(jq -c '.workshops[0] // empty' <<< "$all")
+  [[ -n $workshop || -z $demo ]] || {
+    workshop=$(api POST /api/workshops \
+      "$(jq -nc --arg runtime "$runtime" --argjson seats "$seats" \
+        '{name: "Demo", seats: $seats, runtime: $runtime}')") ||
+      die "The demo workshop was refused: $(jq -r '.error.message // .' <<< "$workshop")"
+  }
+}
+
+show_way_in() {
+  local cli=$CARGO_TARGET_DIR/release/clarateach pin='' curl_pin='' code
+  if [[ -n $cert ]]; then
+    pin=" --ca $cert" curl_pin=" --cacert $cert"
+  fi
+  printf '\n%sClaraTeach is running at %s%s\n\n' "$BOLD" "$url" "$OFF"
+  printf '  admin token   %s\n' "$data/admin.token"
+  printf '  log           %s\n' "$log"
+  if [[ -z $workshop ]]; then
+    printf '  workshops     none\n'
+  else
+    code=$(jq -r .code <<< "$workshop")
+    printf '  workshop      %s, %s seats (%s)\n' \
+      "$(jq -r '"\(.id) \"\(.name)\""' <<< "$workshop")" "$(jq -r .seats <<< "$workshop")" "$(jq -r .runtime <<< "$workshop")"
+    printf '  join code     %s%s%s\n' "$BOLD" "$code" "$OFF"
+  fi
+  printf '\n%sList the workshops%s\n' "$BOLD" "$OFF"
+  # shellcheck disable=SC2016 # to be expanded where it is pasted
+  printf '  curl%s -H "Authorization: Bearer $(sudo cat %s)" %s/api/workshops\n' "$curl_pin" "$data/admin.token" "$url"
+  if [[ -n $workshop ]]; then
+    printf '%sJoin, and open a terminal%s (~. on a new line leaves; the shell stays)\n' "$BOLD" "$OFF"
+    printf '  %s join %s --name Ada --server %s%s\n' "$cli" "$code" "$url" "$pin"
+    printf '  %s attach\n' "$cli"
+  fi
+  printf '\nCtrl-C ends the server; the seats live on. scripts/run.sh --down removes everything.\n\n'
+}
+
+# Says when the seats are there. A seat that is not must not hold up anything.
+await_seats() {
+  local tries now
+  for ((tries = 0; tries < 120; tries++)); do
+    now=$(api GET "/api/workshops/$(jq -r .id <<< "$workshop")" 2> /dev/null) || return 0
+    case $(jq -r .status <<< "$now") in
+      running) step "every seat answers"; return ;;
+      provisioning) sleep 0.5 ;;
+      *) break ;;
+    esac
+  done
+  warn "the workshop is $(jq -r '.status + ": " + .reason' <<< "$now")"
+}
+
+# Ctrl-C: what lives on is asked before the one who knows it goes.
+drain() {
+  trap '' INT TERM
+  local alive
+  printf '\n' >&2
+  step "draining the server"
+  alive=$(api GET /api/workshops 2> /dev/null |
+    jq -r '.workshops[] | select(.status != "deleted") | "\(.id)  \(.name)  \(.seats) seats, \(.status)"') || alive=
+  stop_server
+  if [[ -n $alive ]]; then
+    step "still running, with the learners' shells:"
+    while IFS= read -r line; do note "$line"; done <<< "$alive"
+    note "scripts/run.sh finds them again; scripts/run.sh --down ends them."
+  else
+    step "nothing is running any more"
+  fi
+  exit 0
+}
+
+take_down() {
+  local pid binary=$CARGO_TARGET_DIR/release/clarateach-server
+  if [[ ! -e $data ]]; then
+    step "there is nothing at $data"
+    return
+  fi
+  [[ -x $binary ]] || build
+  if pid=$(cat "$data/server.pid" 2> /dev/null) && [[ $(readlink "/proc/$pid/exe") == */clarateach-server* ]]; then
+    step "ending the server"
+    server=$pid
+    stop_server
+  fi
+  step "ending every workshop of $data"
+  "$binary" down --data-dir "$data"
+  rm -f "$data/server.log" "$data/server.pid"
+  rmdir "$data" 2> /dev/null || [[ ! -e $data ]] || warn "left as it is, for it is not ours: $(find "$data" -mindepth 1 -maxdepth 1 | head -n 5 | paste -sd' ')"
+  step "everything is gone"
+}
+
+parse "$@"
+become_root "$0" "$@"
+if [[ -n $down ]]; then
+  take_down
+  exit
+fi
+build
+find_address
+step "starting the server"
+start_server
+trap drain INT TERM
+ensure_demo
+show_way_in
+[[ -z $workshop ]] || await_seats
+# `wait` returns early for a trapped signal, and with its code when the server ends by itself.
+wait "$server" || true
+tail -n 5 "$log" >&2
+rm -f "$data/server.pid"
+die "The server ended by itself; its last lines are above, all of them in $log."

@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# Installs what is missing and runs every test there is.
+#
+# Way: one function a stage, in order; each runs although an earlier one failed,
+# unless it needs what that one makes. The table at the end says how each ended,
+# and the exit code is 0 only if none failed.
+set -uo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# Name and what it holds. Order is cheap first.
+readonly STAGES=(
+  "shell:scripts have no known mistakes (shellcheck)"
+  "format:Rust and schema are formatted"
+  "schema:the schema is tidy and breaks no client (buf)"
+  "deny:licences, sources and banned crates (cargo deny)"
+  "clippy:no lint, in any target"
+  "unit:rules and parts, each by itself"
+  "build:the programs, for the stories"
+  "guest:the static guest binary"
+  "rootfs:a learner's machine, and facts about it"
+  "e2e:stories with real parts"
+)
+
+usage() {
+  cat << HELP
+Usage: scripts/test.sh [STAGE…]
+
+Runs all stages, or those named; root (or sudo) is needed for the machines.
+HELP
+  for stage in "${STAGES[@]}"; do printf '  %-8s %s\n' "${stage%%:*}" "${stage#*:}"; done
+  printf '\nBuilds are kept in %s.\n' "$CLARATEACH_CACHE"
+}
+
+shell_stage() {
+  git -C "$TOP" ls-files -z '*.sh' '.ci/run' | (cd "$TOP" && xargs -0 shellcheck -x)
+}
+
+format_stage() {
+  local failed=0
+  cargo fmt --all --check || failed=1
+  (cd proto && "$BUF" format -d --exit-code) || failed=1
+  return "$failed"
+}
+
+schema_stage() {
+  cd proto || return
+  "$BUF" lint && "$BUF" breaking --against baseline.binpb || return
+  # What is not in the baseline is not protected, so nothing may stay outside it.
+  "$BUF" build --exclude-source-info -o - | cmp -s - baseline.binpb ||
+    die "The schema has grown since it was last accepted." \
+      "Run scripts/accept-schema.sh and commit proto/baseline.binpb."
+}
+
+deny_stage() {
+  "$CARGO_DENY" --log-level error --all-features check --hide-inclusion-graph bans licenses sources
+}
+
+clippy_stage() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
+
+unit_stage() {
+  cargo test --locked --workspace --exclude clarateach-e2e --no-fail-fast -- --show-output
+}
+
+build_stage() { cargo build --locked --workspace --bins; }
+
+guest_stage() { scripts/build-guest.sh --images "$IMAGES" --guest-only; }
+
+rootfs_stage() {
+  scripts/build-guest.sh --images "$IMAGES" --rootfs-only &&
+    guest/image/check-rootfs.sh "$IMAGES/$(< "$IMAGES/current")"
+}
+
+e2e_stage() {
+  CLARATEACH_IMAGES=$IMAGES cargo test --locked -p clarateach-e2e --no-fail-fast -- --show-output
+}
+
+# Stages whose work another one builds on.
+needs() {
+  case $1 in
+    e2e) echo "build guest rootfs" ;;
+    *) echo "" ;;
+  esac
+}
+
+prepare() {
+  local stages=" $* "
+  ensure_rust || return
+  [[ $stages != *" shell "* ]] || ensure_commands shellcheck=shellcheck || return
+  [[ $stages != *" format "* && $stages != *" schema "* ]] || ensure_buf || return
+  [[ $stages != *" deny "* ]] || ensure_cargo_deny || return
+  [[ $stages != *" unit "* && $stages != *" e2e "* ]] ||
+    ensure_commands openssl=openssl || return
+  [[ $stages != *" e2e "* ]] || { ensure_runtime && ensure_commands litmus=litmus \
+    cadaver=cadaver rclone=rclone tmux=tmux; } || return
+  local part
+  for part in rustfmt:cargo-fmt clippy:cargo-clippy; do
+    command -v "${part#*:}" > /dev/null || rustup component add "${part%%:*}" >&2 ||
+      die "${part#*:} is missing" "Install it with your Rust toolchain."
+  done
+}
+
+declare -A OUTCOME=()
+declare -A TOOK=()
+
+# Usage: run_stage NAME LOG
+run_stage() {
+  local name=$1 log=$2 began=$SECONDS need
+  for need in $(needs "$name"); do
+    if [[ ${OUTCOME[$need]:-passed} != passed ]]; then
+      warn "$name is not run: $need failed"
+      OUTCOME[$name]="not run" TOOK[$name]=0
+      return
+    fi
+  done
+  step "$BOLD$name$OFF"
+  # A subshell, so that a stage can neither end the run nor move it elsewhere.
+  if (cd "$TOP" && "${name}_stage") 2>&1 | tee "$log"; then
+    OUTCOME[$name]=passed
+  else
+    OUTCOME[$name]=FAILED
+    warn "$name failed"
+  fi
+  TOOK[$name]=$((SECONDS - began))
+}
+
+summary() {
+  local name colour skipped bad=0
+  printf '\n%-10s %-8s %10s\n' stage result time
+  for name in "$@"; do
+    case ${OUTCOME[$name]} in passed) colour=$GREEN ;; *) colour=$RED bad=1 ;; esac
+    printf '%-10s %s%-8s%s %10s\n' "$name" "$colour" "${OUTCOME[$name]}" "$OFF" "$(took "${TOOK[$name]}")"
+  done
+  skipped=$(cat "$logs"/* 2> /dev/null | grep -aE '^SKIPPED: ' | sort | uniq -c)
+  if [[ -n $skipped ]]; then
+    printf '\nNot run on this machine:\n%s\n' "$skipped"
+  fi
+  printf '\n%s in all\n' "$(took "$SECONDS")"
+  return "$bad"
+}
+
+main() {
+  local stage names=()
+  case ${1-} in -h | --help) usage; return ;; esac
+  for stage in "${STAGES[@]}"; do
+    if (($# == 0)) || [[ " $* " == *" ${stage%%:*} "* ]]; then names+=("${stage%%:*}"); fi
+  done
+  if (($# > ${#names[@]})); then
+    usage >&2
+    return 2
+  fi
+  become_root "$0" "$@"
+  logs=$(mktemp -d)
+  trap 'rm -rf "$logs"' EXIT
+  cd "$TOP" || return
+  prepare "${names[@]}" || die "The tests cannot run: what they need is not there."
+  for stage in "${names[@]}"; do run_stage "$stage" "$logs/$stage"; done
+  summary "${names[@]}"
+}
+
+main "$@"
