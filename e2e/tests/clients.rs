@@ -9,7 +9,6 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
@@ -23,13 +22,15 @@ use clarateach_e2e::{
     wait::until,
 };
 
-/// A program found on the machine, or the reason to skip.
-fn program(name: &str) -> Result<PathBuf, String> {
-    let path = ["/usr/bin", "/usr/local/bin", "/usr/sbin"]
-        .iter()
-        .map(|folder| Path::new(folder).join(name))
-        .find(|path| path.exists());
-    path.ok_or_else(|| format!("needs {name}: scripts/test.sh installs it"))
+/// A program on the path, or the reason to skip.
+fn program(name: &'static str) -> Result<&'static str, String> {
+    let found = Command::new(name)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output();
+    found
+        .map(|_| name)
+        .map_err(|_| format!("needs {name}: scripts/test.sh installs it"))
 }
 
 fn run(command: &mut Command) -> Output {
@@ -270,18 +271,9 @@ async fn control_c_stops_a_flood_and_every_byte_passes() {
     house.close();
 }
 
-/// `buf curl` from npm, where `scripts/test.sh` puts it.
-fn buf() -> Result<PathBuf, String> {
-    let cached = Path::new("/var/cache/clarateach/npm/node_modules/.bin/buf");
-    if cached.exists() {
-        return Ok(cached.into());
-    }
-    program("buf")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn buf_curl_drives_a_workshop_over_grpc_and_grpc_web() {
-    let buf = match buf() {
+    let buf = match program("buf") {
         Ok(buf) => buf,
         Err(why) => return println!("SKIPPED: buf curl: {why}"),
     };
