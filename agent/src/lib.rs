@@ -3,4 +3,16 @@
 //! Way: the control plane -> `api` -> [`fleet`] -> [`runtime`] and [`network`]
 //! -> a guest; a learner -> `proxy` -> [`fleet::Fleet::door`] -> that guest.
 
+mod agent;
+mod api;
+mod config;
+mod enrol;
+mod files;
 pub mod fleet;
+pub mod network;
+mod proxy;
+mod serve;
+mod sys;
+mod tls;
+
+pub use agent::main;

@@ -1,0 +1,211 @@
+//! AgentService: what the control plane asks of this worker.
+//!
+//! Way: request -> words of the domain -> one act of the fleet or identity ->
+//! answer. Only connections with the control plane's certificate get here.
+
+mod wire;
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use clarateach_domain::{
+    ids::{WorkerName, WorkshopId},
+    microvm::Runtime,
+};
+use clarateach_proto::agent::{self as pb, agent_service_server::AgentService};
+use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
+use tonic::{Request, Response, Status};
+use tracing::info;
+
+use crate::{
+    fleet::{Fleet, Notice},
+    proxy::Proxy,
+    tls::Identity,
+};
+
+/// How long a guest may take to stop when the request does not say.
+const GRACE: Duration = Duration::from_secs(5);
+/// As long as a guest may ever take.
+const GRACE_MAX: Duration = Duration::from_secs(60);
+/// The schema level this agent speaks, oldest and newest.
+const SCHEMA: u32 = 1;
+
+/// The worker, as its service sees it.
+pub(crate) struct Worker {
+    /// Its name.
+    pub(crate) name: WorkerName,
+    /// The workshop it serves.
+    pub(crate) workshop: WorkshopId,
+    /// What gives a seat its machine.
+    pub(crate) runtime: Runtime,
+    /// Version of the guest that seats start with.
+    pub(crate) guest_version: String,
+    /// When this agent started.
+    pub(crate) started_at: DateTime<Utc>,
+    /// The seats.
+    pub(crate) fleet: Fleet,
+    /// The certificate in use.
+    pub(crate) identity: Arc<Identity>,
+    /// The learners' half, to drain it.
+    pub(crate) proxy: Arc<Proxy>,
+}
+
+type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl AgentService for Worker {
+    async fn enrol(
+        &self,
+        _: Request<pb::EnrolRequest>,
+    ) -> Result<Response<pb::EnrolResponse>, Status> {
+        Err(Status::unimplemented(
+            "enrolment over the network comes with workers on Google Cloud; this one enrols through files",
+        ))
+    }
+
+    async fn get_worker(
+        &self,
+        _: Request<pb::GetWorkerRequest>,
+    ) -> Result<Response<pb::Worker>, Status> {
+        let request = self.identity.request().map_err(wire::identity_status)?;
+        Ok(Response::new(pb::Worker {
+            name: self.name.to_string(),
+            workshop_id: self.workshop.to_string(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            guest_version: self.guest_version.clone(),
+            schema_min: SCHEMA,
+            schema_max: SCHEMA,
+            runtime: wire::runtime(self.runtime).into(),
+            certificate_expires_at: self.identity.ends().map(wire::timestamp),
+            draining: self.proxy.draining(),
+            certificate_request: request,
+            started_at: Some(wire::timestamp(self.started_at)),
+        }))
+    }
+
+    async fn create_micro_vm(
+        &self,
+        request: Request<pb::CreateMicroVmRequest>,
+    ) -> Result<Response<pb::MicroVm>, Status> {
+        if self.proxy.draining() {
+            return Err(wire::draining());
+        }
+        let spec = wire::spec(request.into_inner().spec)?;
+        let made = self.fleet.ensure(spec).await.map_err(wire::fleet_status)?;
+        Ok(Response::new(wire::micro_vm(&made)))
+    }
+
+    async fn list_micro_vms(
+        &self,
+        _: Request<pb::ListMicroVmsRequest>,
+    ) -> Result<Response<pb::ListMicroVmsResponse>, Status> {
+        let now = self.fleet.watch().borrow().clone();
+        Ok(Response::new(pb::ListMicroVmsResponse {
+            micro_vms: now.iter().map(wire::micro_vm).collect(),
+        }))
+    }
+
+    type WatchMicroVmsStream = Streamed<pb::WatchMicroVmsResponse>;
+
+    async fn watch_micro_vms(
+        &self,
+        _: Request<pb::WatchMicroVmsRequest>,
+    ) -> Result<Response<Self::WatchMicroVmsStream>, Status> {
+        let mut revision = 0;
+        let changes = WatchStream::new(self.fleet.watch()).map(move |list| {
+            revision += 1;
+            Ok(pb::WatchMicroVmsResponse {
+                micro_vms: list.iter().map(wire::micro_vm).collect(),
+                revision,
+            })
+        });
+        Ok(Response::new(Box::pin(changes)))
+    }
+
+    async fn delete_micro_vm(
+        &self,
+        request: Request<pb::DeleteMicroVmRequest>,
+    ) -> Result<Response<pb::DeleteMicroVmResponse>, Status> {
+        let request = request.into_inner();
+        let seat = wire::seat("seat", request.seat)?;
+        let grace = wire::duration("grace", request.grace)?.unwrap_or(GRACE);
+        self.fleet
+            .remove(seat, grace.min(GRACE_MAX))
+            .await
+            .map_err(wire::fleet_status)?;
+        Ok(Response::new(pb::DeleteMicroVmResponse {}))
+    }
+
+    async fn set_seat_epochs(
+        &self,
+        request: Request<pb::SetSeatEpochsRequest>,
+    ) -> Result<Response<pb::SetSeatEpochsResponse>, Status> {
+        let epochs = request.into_inner().epochs;
+        let epochs = epochs.iter().map(wire::epoch).collect::<Result<_, _>>()?;
+        self.fleet
+            .set_epochs(epochs)
+            .await
+            .map_err(wire::fleet_status)?;
+        Ok(Response::new(pb::SetSeatEpochsResponse {}))
+    }
+
+    async fn send_notice(
+        &self,
+        request: Request<pb::SendNoticeRequest>,
+    ) -> Result<Response<pb::SendNoticeResponse>, Status> {
+        let (seats, notice) = wire::notice(request.into_inner())?;
+        let delivered = self.fleet.notify(seats, notice).await;
+        Ok(Response::new(pb::SendNoticeResponse { delivered }))
+    }
+
+    async fn install_certificate(
+        &self,
+        request: Request<pb::InstallCertificateRequest>,
+    ) -> Result<Response<pb::InstallCertificateResponse>, Status> {
+        let chain = request.into_inner().certificate_chain;
+        let ends = self
+            .identity
+            .install(&chain)
+            .map_err(wire::identity_status)?;
+        info!(%ends, "certificate renewed");
+        Ok(Response::new(pb::InstallCertificateResponse {
+            expires_at: Some(wire::timestamp(ends)),
+        }))
+    }
+
+    type WatchPreviewsStream = Streamed<pb::WatchPreviewsResponse>;
+
+    async fn watch_previews(
+        &self,
+        _: Request<pb::WatchPreviewsRequest>,
+    ) -> Result<Response<Self::WatchPreviewsStream>, Status> {
+        Err(Status::unimplemented(
+            "previews of the seats' screens come with the instructor's console",
+        ))
+    }
+
+    async fn get_seat_log(
+        &self,
+        _: Request<pb::GetSeatLogRequest>,
+    ) -> Result<Response<pb::GetSeatLogResponse>, Status> {
+        Err(Status::unimplemented(
+            "logs of the seats' machines come with the instructor's console",
+        ))
+    }
+
+    async fn drain(
+        &self,
+        request: Request<pb::DrainRequest>,
+    ) -> Result<Response<pb::DrainResponse>, Status> {
+        self.proxy.drain();
+        let message = wire::message(&request.into_inner().message)?;
+        info!("draining began");
+        let notice = Notice {
+            kind: "draining".to_owned(),
+            message,
+            at: None,
+        };
+        self.fleet.notify(Vec::new(), notice).await;
+        Ok(Response::new(pb::DrainResponse {}))
+    }
+}

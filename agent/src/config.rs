@@ -1,0 +1,258 @@
+//! Every setting of the agent, read once and checked before anything starts.
+//!
+//! Way: flags and `AGENT_*` variables -> [`Config::parse`] -> [`Config::checked`]
+//! -> the parts. There is no setting that switches a check off.
+
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use clarateach_certs::tls;
+use clarateach_domain::{
+    ids::{Slot, WorkerName, WorkshopId},
+    microvm::Runtime,
+    seat_token::Verifier,
+};
+
+/// Uids of one seat's user namespace.
+const UIDS_PER_SEAT: u32 = 65_536;
+
+/// Runs on every worker: boots the seats' machines and carries learners to them.
+///
+/// One agent serves one workshop. It listens on one TLS port: the control plane
+/// comes with a client certificate, learners with a seat token. Ending the
+/// agent, however, never ends a seat: the next one adopts what runs.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "clarateach-agent", version)]
+pub(crate) struct Config {
+    /// Directory of its whole state, made 0700; one agent at a time holds it.
+    #[arg(long, env = "AGENT_RUN_DIR", value_name = "DIR")]
+    pub(crate) run_dir: PathBuf,
+
+    /// This worker's name, a DNS label.
+    #[arg(long, env = "AGENT_WORKER", value_name = "NAME")]
+    pub(crate) worker: WorkerName,
+
+    /// The workshop it serves, ws-xxxxxxxxxx.
+    #[arg(long, env = "AGENT_WORKSHOP", value_name = "ID")]
+    pub(crate) workshop: WorkshopId,
+
+    /// The workshop's own CA certificate, PEM: who may drive this agent.
+    #[arg(long, env = "AGENT_CA", value_name = "FILE")]
+    pub(crate) ca: PathBuf,
+
+    /// The public Ed25519 key seat tokens are checked with, PEM.
+    #[arg(long, env = "AGENT_SEAT_KEY", value_name = "FILE")]
+    pub(crate) seat_key: PathBuf,
+
+    /// One port for the control plane and for learners.
+    #[arg(
+        long,
+        env = "AGENT_LISTEN",
+        value_name = "ADDR:PORT",
+        default_value = "0.0.0.0:9090"
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// What gives a seat its machine: container or firecracker.
+    #[arg(long, env = "AGENT_RUNTIME", value_name = "RUNTIME")]
+    pub(crate) runtime: Runtime,
+
+    /// Root filesystems and guest binaries, as guest/image/ builds them.
+    #[arg(
+        long,
+        env = "AGENT_IMAGES",
+        value_name = "DIR",
+        default_value = "/var/cache/clarateach/images"
+    )]
+    pub(crate) images: PathBuf,
+
+    /// First host uid of the seats' user namespaces: slot n has the 65536 uids
+    /// from UID + n * 65536.
+    #[arg(
+        long,
+        env = "AGENT_UID_BASE",
+        value_name = "UID",
+        default_value_t = 100_000_000
+    )]
+    pub(crate) uid_base: u32,
+
+    /// Parent cgroup of all seats, relative to the root of each hierarchy.
+    #[arg(
+        long,
+        env = "AGENT_CGROUP",
+        value_name = "PATH",
+        default_value = "clarateach/agent"
+    )]
+    pub(crate) cgroup: String,
+
+    /// The interface through which seats reach the outside.
+    #[arg(long, env = "AGENT_UPLINK", value_name = "IFACE")]
+    pub(crate) uplink: String,
+
+    /// Local enrolment: the signing request is written here as request.pem, and
+    /// certificate.pem is awaited.
+    #[arg(long, env = "AGENT_ENROL_DIR", value_name = "DIR")]
+    pub(crate) enrol_dir: PathBuf,
+
+    /// Origin whose pages may open terminals and files, as in
+    /// <https://class.example.org>; may be repeated.
+    #[arg(
+        long = "allowed-origin",
+        env = "AGENT_ALLOWED_ORIGINS",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub(crate) allowed_origins: Vec<String>,
+
+    /// Resolver given to seats; may be repeated.
+    #[arg(
+        long = "nameserver",
+        env = "AGENT_NAMESERVERS",
+        value_name = "IP",
+        value_delimiter = ','
+    )]
+    pub(crate) nameservers: Vec<IpAddr>,
+
+    /// What is logged, as in `info,clarateach_agent::proxy=debug`.
+    #[arg(
+        long,
+        env = "AGENT_LOG",
+        value_name = "FILTER",
+        default_value = "info,h2=warn,hyper=warn,rustls=warn"
+    )]
+    pub(crate) log: String,
+
+    /// Log in JSON, one event a line.
+    #[arg(long, env = "AGENT_LOG_JSON")]
+    pub(crate) log_json: bool,
+}
+
+/// Settings that were found right, with the files they name already read.
+pub(crate) struct Checked {
+    /// As they were given; origins in their one spelling.
+    pub(crate) config: Config,
+    /// The workshop's CA, PEM.
+    pub(crate) ca_pem: String,
+    /// Checks seat tokens.
+    pub(crate) verifier: Verifier,
+}
+
+impl Config {
+    /// Reads the files and refuses what cannot work, naming the flag.
+    pub(crate) fn checked(mut self) -> anyhow::Result<Checked> {
+        let ca_pem = fs::read_to_string(&self.ca)
+            .with_context(|| format!("could not read --ca {}", self.ca.display()))?;
+        tls::roots(&ca_pem).context("--ca holds no usable certificate")?;
+        let key = fs::read(&self.seat_key)
+            .with_context(|| format!("could not read --seat-key {}", self.seat_key.display()))?;
+        let verifier = Verifier::from_pem(&key, self.workshop.clone())
+            .context("--seat-key holds no usable Ed25519 public key")?;
+        for origin in &mut self.allowed_origins {
+            *origin = one_origin(origin).context("--allowed-origin")?;
+        }
+        let last = (u32::from(Slot::MAX) + 1).checked_mul(UIDS_PER_SEAT);
+        let fits = last.and_then(|span| self.uid_base.checked_add(span));
+        ensure!(
+            self.uid_base >= UIDS_PER_SEAT && fits.is_some(),
+            "--uid-base must be at least {UIDS_PER_SEAT} and leave room for {} ranges",
+            Slot::MAX
+        );
+        let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+        ensure!(
+            self.cgroup.split('/').all(plain),
+            "--cgroup must be a relative path without . and .."
+        );
+        Ok(Checked {
+            config: self,
+            ca_pem,
+            verifier,
+        })
+    }
+}
+
+/// The spelling browsers use in `Origin`: scheme, host and a port that is not
+/// the scheme's own, in lower case.
+fn one_origin(text: &str) -> anyhow::Result<String> {
+    let uri: http::Uri = text
+        .parse()
+        .with_context(|| format!("{text:?} is not a URL"))?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        bail!("{text:?} is not an origin such as https://class.example.org");
+    };
+    let usual = match scheme {
+        "https" => 443,
+        "http" => 80,
+        other => bail!("{other:?} is not http or https"),
+    };
+    ensure!(
+        matches!(uri.path(), "" | "/")
+            && uri.query().is_none()
+            && !authority.as_str().contains('@'),
+        "{text:?} has more than scheme, host and port"
+    );
+    let host = authority.host().to_ascii_lowercase();
+    Ok(match authority.port_u16() {
+        Some(port) if port != usual => format!("{scheme}://{host}:{port}"),
+        _ => format!("{scheme}://{host}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[test]
+    fn an_origin_has_one_spelling() {
+        for (text, want) in [
+            (
+                "https://Class.Example.org",
+                Some("https://class.example.org"),
+            ),
+            (
+                "https://class.example.org:443/",
+                Some("https://class.example.org"),
+            ),
+            ("http://127.0.0.1:8080", Some("http://127.0.0.1:8080")),
+            ("http://[::1]:8080", Some("http://[::1]:8080")),
+            ("*", None),
+            ("https://", None),
+            ("class.example.org", None),
+            ("https://u@class.example.org", None),
+            ("https://class.example.org/page", None),
+            ("ftp://class.example.org", None),
+        ] {
+            assert_eq!(one_origin(text).ok().as_deref(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn there_is_no_agent_without_its_keys() {
+        let flags = [
+            "clarateach-agent",
+            "--run-dir",
+            "/x",
+            "--worker",
+            "w1",
+            "--workshop",
+            "ws-abcdefghij",
+            "--runtime",
+            "container",
+            "--uplink",
+            "eth0",
+            "--enrol-dir",
+            "/e",
+        ];
+        assert!(Config::try_parse_from(flags).is_err());
+        let with_keys = flags
+            .iter()
+            .chain(&["--ca", "/none", "--seat-key", "/none"]);
+        let config = Config::try_parse_from(with_keys).unwrap();
+        let refused = config.checked().err().unwrap();
+        assert!(format!("{refused:#}").contains("--ca"), "{refused:#}");
+    }
+}

@@ -1,0 +1,190 @@
+//! The agent's own key and the certificate in use.
+//!
+//! The key is made here and never leaves the run directory. A certificate is
+//! taken into use only if it fits the key, comes from the workshop's CA and
+//! names this worker; new handshakes show it at once, open connections stay.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use chrono::{DateTime, Utc};
+use clarateach_certs::{CertError, key::Key, tls};
+use rustls::{
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    server::{ClientHello, ResolvesServerCert, VerifierBuilderError},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::{InvalidDnsNameError, ServerName, UnixTime};
+
+use crate::files;
+
+/// Why a certificate is not taken into use, or the key is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IdentityError {
+    /// A file of the run directory.
+    #[error("could not {act} {path}", path = path.display())]
+    File {
+        /// What was tried.
+        act: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// The key file or the request.
+    #[error("could not use the agent's key")]
+    Key(#[source] CertError),
+    /// Not PEM, or not for this key.
+    #[error("the certificate does not fit the agent's key")]
+    Unfit(#[source] CertError),
+    /// Foreign, over, for another name or use.
+    #[error("the certificate is not one of this workshop's CA for {name}")]
+    Refused {
+        /// The name it must have.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        cause: rustls::Error,
+    },
+    /// The CA cannot be used to check with.
+    #[error("could not set up the check of certificates")]
+    Check(#[from] VerifierBuilderError),
+    /// The CA's text.
+    #[error("could not use the workshop's CA")]
+    Ca(#[source] CertError),
+    /// The worker's control name is no DNS name.
+    #[error("could not use the worker's name")]
+    Name(#[from] InvalidDnsNameError),
+}
+
+/// A key, and the certificate for it once there is one.
+pub(crate) struct Identity {
+    key: Key,
+    key_pem: String,
+    name: String,
+    check: Arc<WebPkiServerVerifier>,
+    certificate_file: PathBuf,
+    inuse: RwLock<Option<InUse>>,
+}
+
+#[derive(Clone)]
+struct InUse {
+    certified: Arc<CertifiedKey>,
+    ends: DateTime<Utc>,
+}
+
+impl Identity {
+    /// Finds the key in `run_dir` or makes it (0600), and takes up the
+    /// certificate that is kept there if it is still good.
+    pub(crate) fn open(run_dir: &Path, name: String, ca_pem: &str) -> Result<Self, IdentityError> {
+        let key_file = run_dir.join("agent.key");
+        let key_pem = key_text(&key_file)?;
+        let key = Key::from_pem(&key_pem).map_err(IdentityError::Key)?;
+        let roots = Arc::new(tls::roots(ca_pem).map_err(IdentityError::Ca)?);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let check = WebPkiServerVerifier::builder_with_provider(roots, provider).build()?;
+        let identity = Self {
+            key,
+            key_pem,
+            name,
+            check,
+            certificate_file: run_dir.join("certificate.pem"),
+            inuse: RwLock::new(None),
+        };
+        if let Ok(kept) = fs::read_to_string(&identity.certificate_file) {
+            match identity.check(&kept) {
+                Ok(inuse) => identity.set(inuse),
+                Err(error) => tracing::info!(%error, "kept certificate was of no use"),
+            }
+        }
+        Ok(identity)
+    }
+
+    /// A signing request for the key, PEM.
+    pub(crate) fn request(&self) -> Result<String, IdentityError> {
+        self.key.request(&self.name).map_err(IdentityError::Key)
+    }
+
+    /// When the certificate in use ends.
+    pub(crate) fn ends(&self) -> Option<DateTime<Utc>> {
+        self.get().map(|inuse| inuse.ends)
+    }
+
+    /// Checks a chain (PEM, leaf first), keeps it on disk and shows it from now
+    /// on. Returns when it ends.
+    pub(crate) fn install(&self, chain_pem: &str) -> Result<DateTime<Utc>, IdentityError> {
+        let inuse = self.check(chain_pem)?;
+        files::write_private(&self.certificate_file, chain_pem.as_bytes()).map_err(|cause| {
+            IdentityError::File {
+                act: "write",
+                path: self.certificate_file.clone(),
+                cause,
+            }
+        })?;
+        let ends = inuse.ends;
+        self.set(inuse);
+        Ok(ends)
+    }
+
+    fn check(&self, chain_pem: &str) -> Result<InUse, IdentityError> {
+        let certified = tls::certified(chain_pem, &self.key_pem).map_err(IdentityError::Unfit)?;
+        let (leaf, intermediates) = certified
+            .cert
+            .split_first()
+            .ok_or(IdentityError::Unfit(CertError::Pem("certificate")))?;
+        let name = ServerName::try_from(self.name.as_str())?;
+        self.check
+            .verify_server_cert(leaf, intermediates, &name, &[], UnixTime::now())
+            .map_err(|cause| IdentityError::Refused {
+                name: self.name.clone(),
+                cause,
+            })?;
+        let ends = tls::expiry(chain_pem).map_err(IdentityError::Unfit)?;
+        Ok(InUse { certified, ends })
+    }
+
+    fn get(&self) -> Option<InUse> {
+        let inuse = self.inuse.read().unwrap_or_else(PoisonError::into_inner);
+        inuse.clone()
+    }
+
+    fn set(&self, inuse: InUse) {
+        let mut place = self.inuse.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(inuse);
+    }
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.get().map(|inuse| inuse.certified)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Identity({})", self.name)
+    }
+}
+
+fn key_text(file: &Path) -> Result<String, IdentityError> {
+    let failed = |act| {
+        move |cause| IdentityError::File {
+            act,
+            path: file.to_owned(),
+            cause,
+        }
+    };
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text = Key::generate().map_err(IdentityError::Key)?.to_pem();
+            files::write_private(file, text.as_bytes()).map_err(failed("write"))?;
+            Ok(text)
+        }
+        Err(error) => Err(failed("read")(error)),
+    }
+}
