@@ -6,11 +6,14 @@
 mod agent;
 mod api;
 mod config;
+pub mod control;
 mod enrol;
 mod files;
 pub mod fleet;
 pub mod network;
 mod proxy;
+pub mod rundir;
+pub mod runtime;
 mod serve;
 mod sys;
 mod tls;
