@@ -16,6 +16,8 @@ pub mod rundir;
 pub mod runtime;
 mod serve;
 mod sys;
+#[cfg(test)]
+mod testing;
 mod tls;
 
 pub use agent::main;
