@@ -3,4 +3,5 @@
 //! Way: `main` -> `config` -> `store`, `serve` (doors in `api`) and the loop
 //! that makes the world what the rows say.
 
+pub mod config;
 pub mod store;

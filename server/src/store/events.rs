@@ -7,11 +7,11 @@ use chrono::{DateTime, Utc};
 use clarateach_domain::ids::WorkshopId;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
-    sea_query::Expr,
+    QueryOrder, QuerySelect, sea_query::Expr,
 };
 
 use super::{
-    StoreError,
+    Store, StoreError,
     entity::{event, workshop},
 };
 
@@ -83,4 +83,88 @@ async fn insert(
         .exec_without_returning(txn)
         .await?;
     Ok(())
+}
+
+/// Something people should know now: on Watch streams, and in terminals.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Notice {
+    /// What it is about.
+    pub kind: NoticeKind,
+    /// For people.
+    pub message: String,
+    /// When it happens.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// What a notice is about; the words are those of the terminal wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// The worker is being taken away; the seat comes back by itself.
+    Preempted,
+    /// The workshop ends soon.
+    Expiring,
+    /// The control plane restarts.
+    Draining,
+    /// From the instructor.
+    Help,
+}
+
+/// The verb of events that carry a [`Notice`] in `data`.
+const NOTICE: &str = "notice";
+
+/// Puts a notice on the workshop's Watch streams.
+pub async fn record_notice(
+    txn: &DatabaseTransaction,
+    workshop: &WorkshopId,
+    actor: &str,
+    notice: &Notice,
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    let data = serde_json::to_string(notice).map_err(|cause| StoreError::bad("notice", cause))?;
+    let event = Event {
+        actor,
+        verb: NOTICE,
+        object: "",
+        reason: &notice.message,
+        data: &data,
+    };
+    record(txn, workshop, event, now).await
+}
+
+impl Store {
+    /// The notices of a workshop after a revision, oldest first, with theirs.
+    pub async fn notices_since(
+        &self,
+        workshop: &WorkshopId,
+        revision: u64,
+    ) -> Result<Vec<(u64, Notice)>, StoreError> {
+        let since = i64::try_from(revision).unwrap_or(i64::MAX);
+        let rows = event::Entity::find()
+            .filter(event::Column::WorkshopId.eq(workshop.as_str()))
+            .filter(event::Column::Revision.gt(since))
+            .filter(event::Column::Verb.eq(NOTICE))
+            .order_by_asc(event::Column::Revision)
+            .limit(64)
+            .all(&self.db)
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                let notice = serde_json::from_str(&row.data)
+                    .map_err(|cause| StoreError::bad("notice", cause))?;
+                Ok((u64::try_from(row.revision).unwrap_or_default(), notice))
+            })
+            .collect()
+    }
+
+    /// The workshop's revision now; 0 if there is none.
+    pub async fn revision(&self, workshop: &WorkshopId) -> Result<u64, StoreError> {
+        let row = workshop::Entity::find_by_id(workshop.as_str())
+            .select_only()
+            .column(workshop::Column::Revision)
+            .into_tuple::<i64>()
+            .one(&self.db)
+            .await?;
+        Ok(row.and_then(|row| u64::try_from(row).ok()).unwrap_or(0))
+    }
 }

@@ -8,9 +8,15 @@
 
 pub mod entity;
 pub mod events;
+pub mod limits;
 pub mod migration;
+pub mod principals;
+pub mod requests;
 pub mod sealing;
+pub mod seats;
 pub mod text;
+pub mod view;
+pub mod workshops;
 
 use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
 
@@ -22,7 +28,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
 
-pub use events::{Event, record, record_global};
+pub use events::{Event, Notice, NoticeKind, record, record_global, record_notice};
 use sealing::{MasterKey, SealError};
 
 /// Connections to the database. Reads go beside each other, writes take turns:

@@ -31,7 +31,7 @@ const INDEXES: [&str; 13] = [
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+    async fn up(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         for table in tables() {
             manager.create_table(table).await?;
         }

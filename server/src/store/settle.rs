@@ -1,0 +1,465 @@
+//! What the loop asks and writes about one workshop: the wish as the policy
+//! reads it, what was seen, what came of it.
+//!
+//! Way: rows -> [`Settling`] -> observe, plan, apply -> [`Store::save_settled`],
+//! which keeps nothing that was settled for an older wish.
+
+use std::{collections::BTreeMap, num::NonZeroU32};
+
+use chrono::{DateTime, Utc};
+use clarateach_certs::ca::Ca;
+use clarateach_domain::{
+    ids::{SeatNo, Slot, WorkshopId},
+    microvm::{Resources, Runtime},
+    plan::{Ordinal, SeatWant, SeatWish, Want},
+    workshop::{Desired, Phase, SeatState},
+};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
+};
+
+use super::{
+    Event, Store, StoreError,
+    entity::{attempt, seat, stay, worker, workshop},
+    record,
+    text::Text,
+    workers::{WorkerRow, WorkerSight, save_workers},
+};
+
+/// Who the loop is in events.
+pub(crate) const ACTOR: &str = "reconciler";
+
+/// One workshop as the loop needs it.
+pub struct Settling {
+    /// The workshop.
+    pub id: WorkshopId,
+    /// What people call it.
+    pub name: String,
+    /// What gives its seats machines.
+    pub runtime: Runtime,
+    /// The wish that this is.
+    pub generation: i64,
+    /// The wish, as the policy reads it.
+    pub want: Want,
+    /// The seats' rows as last seen, by number.
+    pub seats: Vec<SeatRow>,
+    /// Its living workers, by ordinal.
+    pub workers: BTreeMap<Ordinal, WorkerRow>,
+    /// Tries without success, by ordinal and verb.
+    pub attempts: Vec<(Ordinal, String, AttemptRow)>,
+    /// Its own authority.
+    pub ca: Ca,
+    /// Public half of its seat-token key, PEM.
+    pub seat_key: String,
+    /// What a seat's machine has.
+    pub resources: Resources,
+    /// The root filesystem.
+    pub template: String,
+}
+
+/// A seat as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeatRow {
+    /// Its number.
+    pub seat: SeatNo,
+    /// Where its machine was.
+    pub state: SeatState,
+    /// Why, for people.
+    pub reason: String,
+    /// Seats that start before this one.
+    pub queue_position: u32,
+    /// How often its machine was started again by itself.
+    pub restarts: u32,
+    /// Terminals open.
+    pub terminals: u32,
+    /// When its machine first answered in this life.
+    pub ready_at: Option<DateTime<Utc>>,
+    /// When the learner last typed.
+    pub last_input_at: Option<DateTime<Utc>>,
+}
+
+/// One try.
+#[derive(Debug, Clone)]
+pub struct AttemptRow {
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// Why it failed; empty while it is not known to have.
+    pub error: String,
+}
+
+/// What one look and one plan came to.
+pub struct Settled {
+    /// Where the workshop is.
+    pub phase: Phase,
+    /// Why, for people.
+    pub reason: String,
+    /// Seats as they are now.
+    pub seats: Vec<SeatRow>,
+    /// Workers as they are now.
+    pub workers: Vec<WorkerSight>,
+}
+
+impl Store {
+    /// Workshops of which something may be left to do: all but the deleted.
+    pub async fn unsettled(&self) -> Result<Vec<WorkshopId>, StoreError> {
+        let ids: Vec<String> = workshop::Entity::find()
+            .select_only()
+            .column(workshop::Column::Id)
+            .filter(workshop::Column::Phase.ne(Text(Phase::Deleted)))
+            .order_by_asc(workshop::Column::CreatedAt)
+            .into_tuple()
+            .all(&self.db)
+            .await?;
+        let parse = |id: String| id.parse().map_err(|cause| StoreError::bad("id", cause));
+        ids.into_iter().map(parse).collect()
+    }
+
+    /// One workshop with all that belongs to it; `None` if there is none.
+    pub async fn settling(&self, id: &WorkshopId) -> Result<Option<Settling>, StoreError> {
+        let Some(row) = workshop::Entity::find_by_id(id.as_str()).one(&self.db).await? else {
+            return Ok(None);
+        };
+        let seats = seat::Entity::find()
+            .filter(seat::Column::WorkshopId.eq(id.as_str()))
+            .order_by_asc(seat::Column::Seat)
+            .all(&self.db)
+            .await?;
+        let workers = worker::Entity::find()
+            .filter(worker::Column::WorkshopId.eq(id.as_str()))
+            .filter(worker::Column::DeletedAt.is_null())
+            .all(&self.db)
+            .await?;
+        let attempts = attempt::Entity::find()
+            .filter(attempt::Column::WorkshopId.eq(id.as_str()))
+            .order_by_asc(attempt::Column::Id)
+            .all(&self.db)
+            .await?;
+        let ca_key = self.key.open_text(CA_KEY, id.as_str(), &row.ca_key_sealed)?;
+        let ca = Ca::from_pem(&row.ca_certificate, &ca_key)
+            .map_err(|cause| StoreError::bad("ca_certificate", cause))?;
+        let workers = workers.into_iter().map(WorkerRow::read);
+        let workers: Result<BTreeMap<_, _>, StoreError> =
+            workers.map(|row| row.map(|row| (row.ordinal, row))).collect();
+        let attempts = attempts.into_iter().map(|row| {
+            let of = ordinal(row.ordinal)?;
+            let error = row.error;
+            let started_at = row.started_at;
+            Ok((of, row.verb, AttemptRow { started_at, error }))
+        });
+        Ok(Some(Settling {
+            id: id.clone(),
+            generation: row.generation,
+            want: Want {
+                desired: row.desired.0,
+                phase: row.phase.0,
+                reason: row.reason,
+                ran: row.ran,
+                since: row.since,
+                expires_at: row.expires_at,
+                notified: row.notified.map(small).transpose()?,
+                seats: seats.iter().map(seat_want).collect::<Result<_, _>>()?,
+            },
+            seats: seats.into_iter().map(seat_row).collect::<Result<_, _>>()?,
+            workers: workers?,
+            attempts: attempts.collect::<Result<_, StoreError>>()?,
+            ca,
+            seat_key: row.seat_key_public,
+            resources: Resources {
+                vcpus: small(row.vcpus)?,
+                memory_mib: small(row.memory_mib)?,
+                disk_mib: small(row.disk_mib)?,
+            },
+            template: row.template,
+            runtime: row.runtime.0,
+            name: row.name,
+        }))
+    }
+
+    /// The environment of a workshop's shells. Secret.
+    pub async fn seat_env(&self, id: &WorkshopId) -> Result<BTreeMap<String, String>, StoreError> {
+        let row = workshop::Entity::find_by_id(id.as_str()).one(&self.db).await?;
+        let Some(row) = row else {
+            return Ok(BTreeMap::new());
+        };
+        let env = self.key.open_text(ENV, id.as_str(), &row.env_sealed)?;
+        serde_json::from_str(&env).map_err(|cause| StoreError::bad("env_sealed", cause))
+    }
+
+    /// Keeps what was seen, and the phase if the wish is still the one it was
+    /// settled for; false if it is not. Every change is an event.
+    pub async fn save_settled(
+        &self,
+        before: &Settling,
+        settled: &Settled,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let txn = self.begin_write().await?;
+        let id = &before.id;
+        let Some(row) = workshop::Entity::find_by_id(id.as_str()).one(&*txn).await? else {
+            return Ok(false);
+        };
+        let current = row.generation == before.generation;
+        let mut told = save_workers(&txn, id, &before.workers, &settled.workers, now).await?;
+        told |= save_seats(&txn, id, &before.seats, &settled.seats, now).await?;
+        if current && (row.phase.0, &row.reason) != (settled.phase, &settled.reason) {
+            told = true;
+            save_phase(&txn, id, row, settled, now).await?;
+        }
+        txn.commit().await?;
+        if told {
+            self.changed(id);
+        }
+        Ok(current)
+    }
+
+    /// The workshop's time is over: from now on it is wanted gone.
+    pub async fn expire(&self, id: &WorkshopId, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let txn = self.begin_write().await?;
+        let done = workshop::Entity::update_many()
+            .col_expr(workshop::Column::Desired, Expr::value(Text(Desired::Absent)))
+            .col_expr(workshop::Column::Since, Expr::value(now))
+            .col_expr(
+                workshop::Column::Generation,
+                Expr::col(workshop::Column::Generation).add(1),
+            )
+            .filter(workshop::Column::Id.eq(id.as_str()))
+            .filter(workshop::Column::Desired.ne(Text(Desired::Absent)))
+            .filter(workshop::Column::ExpiresAt.lte(now))
+            .exec(&*txn)
+            .await?;
+        if done.rows_affected > 0 {
+            let event = event("workshop.expired", "", "its time is over");
+            record(&txn, id, event, now).await?;
+        }
+        txn.commit().await?;
+        self.changed(id);
+        Ok(())
+    }
+
+    /// Learners were told of the end; `mark` is done with. `message` is the
+    /// notice, for Watch streams.
+    pub async fn notified(
+        &self,
+        id: &WorkshopId,
+        mark: u32,
+        message: &str,
+        ends: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let txn = self.begin_write().await?;
+        let mark = i32::try_from(mark).unwrap_or(i32::MAX);
+        workshop::Entity::update_many()
+            .col_expr(workshop::Column::Notified, Expr::value(mark))
+            .filter(workshop::Column::Id.eq(id.as_str()))
+            .filter(workshop::Column::ExpiresAt.eq(ends))
+            .exec(&*txn)
+            .await?;
+        let data = serde_json::json!({ "kind": "expiring", "at": ends }).to_string();
+        let event = Event {
+            data: &data,
+            ..event("workshop.notice", "", message)
+        };
+        record(&txn, id, event, now).await?;
+        txn.commit().await?;
+        self.changed(id);
+        Ok(())
+    }
+
+    /// The revoked seat has a fresh machine: anyone may have it.
+    pub async fn free_seat(
+        &self,
+        id: &WorkshopId,
+        want: &SeatWant,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let txn = self.begin_write().await?;
+        let done = seat::Entity::update_many()
+            .col_expr(seat::Column::Wish, Expr::value(Text(SeatWish::Kept)))
+            .col_expr(seat::Column::StayId, Expr::value(None::<String>))
+            .col_expr(
+                seat::Column::LastInputAt,
+                Expr::value(None::<DateTime<Utc>>),
+            )
+            .filter(the_seat(id, want.seat))
+            // Revoked again meanwhile: another machine has to be fresh.
+            .filter(seat::Column::Wish.eq(Text(SeatWish::Revoked)))
+            .filter(seat::Column::Incarnation.eq(wide(want.incarnation)))
+            .exec(&*txn)
+            .await?;
+        if done.rows_affected > 0 {
+            let object = format!("seat/{}", want.seat);
+            let event = event("seat.freed", &object, "its machine is fresh");
+            record(&txn, id, event, now).await?;
+        }
+        txn.commit().await?;
+        self.changed(id);
+        Ok(())
+    }
+
+    /// The removed seat's machine is gone: so is its row.
+    pub async fn forget_seat(
+        &self,
+        id: &WorkshopId,
+        gone: SeatNo,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let txn = self.begin_write().await?;
+        let row = seat::Entity::find().filter(the_seat(id, gone)).one(&*txn).await?;
+        let removed = |row: &seat::Model| row.wish.0 == SeatWish::Removed;
+        if let Some(row) = row.filter(removed) {
+            if let Some(stay) = row.stay_id {
+                end_stays(&txn, stay::Column::Id.eq(stay), now).await?;
+            }
+            seat::Entity::delete_many().filter(the_seat(id, gone)).exec(&*txn).await?;
+            let object = format!("seat/{gone}");
+            record(&txn, id, event("seat.removed", &object, "its machine is gone"), now).await?;
+        }
+        txn.commit().await?;
+        self.changed(id);
+        Ok(())
+    }
+}
+
+/// What sealed columns of `workshops` are called when they are opened.
+pub(crate) const CA_KEY: &str = "ca key";
+pub(crate) const ENV: &str = "env";
+
+pub(super) fn event<'a>(verb: &'a str, object: &'a str, reason: &'a str) -> Event<'a> {
+    Event {
+        actor: ACTOR,
+        verb,
+        object,
+        reason,
+        data: "",
+    }
+}
+
+fn the_seat(id: &WorkshopId, seat: SeatNo) -> sea_orm::Condition {
+    sea_orm::Condition::all()
+        .add(seat::Column::WorkshopId.eq(id.as_str()))
+        .add(seat::Column::Seat.eq(seat.get()))
+}
+
+async fn save_phase(
+    txn: &DatabaseTransaction,
+    id: &WorkshopId,
+    row: workshop::Model,
+    settled: &Settled,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let moved = row.phase.0 != settled.phase;
+    let mut row = row.into_active_model();
+    row.phase = Set(Text(settled.phase));
+    row.reason = Set(settled.reason.clone());
+    if settled.phase == Phase::Running {
+        row.ran = Set(true);
+    }
+    if settled.phase == Phase::Deleted {
+        row.deleted_at = Set(Some(now));
+        end_stays(txn, stay::Column::WorkshopId.eq(id.as_str()), now).await?;
+    }
+    row.update(txn).await?;
+    let verb = match moved {
+        true => format!("workshop.{}", settled.phase),
+        false => "workshop.progress".to_owned(),
+    };
+    record(txn, id, event(&verb, "", &settled.reason), now).await?;
+    Ok(())
+}
+
+async fn end_stays(
+    txn: &DatabaseTransaction,
+    whose: sea_orm::sea_query::SimpleExpr,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    stay::Entity::update_many()
+        .col_expr(stay::Column::EndedAt, Expr::value(now))
+        .filter(whose)
+        .filter(stay::Column::EndedAt.is_null())
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// Writes the seats that differ; true if something people wait for did.
+async fn save_seats(
+    txn: &DatabaseTransaction,
+    id: &WorkshopId,
+    before: &[SeatRow],
+    after: &[SeatRow],
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let mut told = false;
+    for new in after {
+        let Some(old) = before.iter().find(|old| old.seat == new.seat) else {
+            continue;
+        };
+        if old == new {
+            continue;
+        }
+        seat::Entity::update_many()
+            .col_expr(seat::Column::State, Expr::value(Text(new.state)))
+            .col_expr(seat::Column::Reason, Expr::value(new.reason.as_str()))
+            .col_expr(seat::Column::QueuePosition, Expr::value(new.queue_position))
+            .col_expr(seat::Column::Restarts, Expr::value(new.restarts))
+            .col_expr(seat::Column::Terminals, Expr::value(new.terminals))
+            .col_expr(seat::Column::ReadyAt, Expr::value(new.ready_at))
+            .col_expr(seat::Column::LastInputAt, Expr::value(new.last_input_at))
+            .filter(the_seat(id, new.seat))
+            .exec(txn)
+            .await?;
+        // Keystrokes and tabs are kept, but are no event each.
+        let shown = |row: &SeatRow| (row.state, row.reason.clone(), row.queue_position);
+        if shown(old) != shown(new) {
+            told = true;
+            let (verb, object) = (format!("seat.{}", new.state), format!("seat/{}", new.seat));
+            record(txn, id, event(&verb, &object, &new.reason), now).await?;
+        }
+    }
+    Ok(told)
+}
+
+fn seat_want(row: &seat::Model) -> Result<SeatWant, StoreError> {
+    Ok(SeatWant {
+        seat: seat_no(row.seat)?,
+        worker: ordinal(row.worker)?,
+        slot: Slot::try_from(small(row.slot)?).map_err(|cause| StoreError::bad("slot", cause))?,
+        incarnation: unsigned(row.incarnation)?,
+        epoch: unsigned(row.epoch)?,
+        wish: row.wish.0,
+    })
+}
+
+fn seat_row(row: seat::Model) -> Result<SeatRow, StoreError> {
+    Ok(SeatRow {
+        seat: seat_no(row.seat)?,
+        state: row.state.0,
+        reason: row.reason,
+        queue_position: small(row.queue_position)?,
+        restarts: small(row.restarts)?,
+        terminals: small(row.terminals)?,
+        ready_at: row.ready_at,
+        last_input_at: row.last_input_at,
+    })
+}
+
+fn seat_no(raw: i32) -> Result<SeatNo, StoreError> {
+    SeatNo::try_from(small(raw)?).map_err(|cause| StoreError::bad("seat", cause))
+}
+
+pub(super) fn ordinal(raw: i32) -> Result<Ordinal, StoreError> {
+    NonZeroU32::new(small(raw)?).ok_or_else(|| StoreError::bad("ordinal", raw))
+}
+
+fn small(raw: i32) -> Result<u32, StoreError> {
+    u32::try_from(raw).map_err(|cause| StoreError::bad("number", cause))
+}
+
+fn unsigned(raw: i64) -> Result<u64, StoreError> {
+    u64::try_from(raw).map_err(|cause| StoreError::bad("number", cause))
+}
+
+fn wide(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,402 @@
+//! Workers' rows, their run intervals, and the tries at them.
+//!
+//! Every effect on a worker is preceded by a row here: the worker's own before
+//! the first, an attempt before each.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use chrono::{DateTime, Utc};
+use clarateach_domain::{
+    ids::{WorkerName, WorkshopId},
+    plan::Ordinal,
+    workshop::WorkerState,
+};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend,
+    EntityTrait, QueryFilter, Statement, sea_query::Expr,
+};
+
+use super::{
+    Store, StoreError,
+    entity::{attempt, worker, worker_run},
+    record,
+    settle::{event, ordinal},
+    text::Text,
+};
+
+/// A living worker's row.
+#[derive(Debug, Clone)]
+pub struct WorkerRow {
+    /// The row.
+    pub id: i64,
+    /// Which of the workshop's workers.
+    pub ordinal: Ordinal,
+    /// Its name.
+    pub name: WorkerName,
+    /// Where it was in its life.
+    pub state: WorkerState,
+    /// Why, for people.
+    pub reason: String,
+    /// Where its agent answers.
+    pub address: Option<SocketAddr>,
+    /// The signing request last signed, PEM.
+    pub csr: String,
+    /// The certificate last given, PEM.
+    pub certificate: String,
+    /// When that ends.
+    pub certificate_expires_at: Option<DateTime<Utc>>,
+    /// When its agent first answered.
+    pub ready_at: Option<DateTime<Utc>>,
+    agent_version: String,
+}
+
+/// A worker as it was seen.
+#[derive(Debug, Clone)]
+pub struct WorkerSight {
+    /// Which of the workshop's workers.
+    pub ordinal: Ordinal,
+    /// Where it is in its life.
+    pub state: WorkerState,
+    /// Why, for people.
+    pub reason: String,
+    /// The zone it runs in, if something of it exists.
+    pub zone: String,
+    /// Whether it costs money now; `None` if the provisioner could not say.
+    pub runs: Option<bool>,
+    /// Version of its agent, if that answers.
+    pub agent_version: Option<String>,
+}
+
+impl WorkerRow {
+    pub(super) fn read(row: worker::Model) -> Result<Self, StoreError> {
+        let name = row.name.parse();
+        Ok(Self {
+            id: row.id,
+            ordinal: ordinal(row.ordinal)?,
+            name: name.map_err(|cause| StoreError::bad("worker name", cause))?,
+            state: row.state.0,
+            reason: row.reason,
+            address: row.address.parse().ok(),
+            csr: row.csr,
+            certificate: row.certificate,
+            certificate_expires_at: row.certificate_expires_at,
+            ready_at: row.ready_at,
+            agent_version: row.agent_version,
+        })
+    }
+}
+
+/// A try that has a row.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt(i64);
+
+impl Store {
+    /// Notes that `verb` is about to be tried with a worker. The worker gets
+    /// its row with its first try.
+    pub async fn begin_attempt(
+        &self,
+        id: &WorkshopId,
+        of: Ordinal,
+        verb: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Attempt, StoreError> {
+        let txn = self.begin_write().await?;
+        if verb == "create" {
+            want_worker(&txn, id, of, now).await?;
+        }
+        let request_id = format!("{id}-w{of}-{:016x}", rand::random::<u64>());
+        let row = attempt::ActiveModel {
+            workshop_id: Set(id.to_string()),
+            ordinal: Set(number(of)),
+            verb: Set(verb.to_owned()),
+            request_id: Set(request_id),
+            started_at: Set(now),
+            ended_at: Set(None),
+            error: Set(String::new()),
+            ..Default::default()
+        };
+        let row = attempt::Entity::insert(row).exec(&*txn).await?;
+        txn.commit().await?;
+        Ok(Attempt(row.last_insert_id))
+    }
+
+    /// Notes how it ended.
+    pub async fn end_attempt(
+        &self,
+        attempt: Attempt,
+        error: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let txn = self.begin_write().await?;
+        attempt::Entity::update_many()
+            .col_expr(attempt::Column::EndedAt, Expr::value(now))
+            .col_expr(attempt::Column::Error, Expr::value(error.unwrap_or_default()))
+            .filter(attempt::Column::Id.eq(attempt.0))
+            .exec(&*txn)
+            .await?;
+        txn.commit().await
+    }
+
+    /// Forgets tries that have reached what they were for.
+    pub async fn clear_attempts(
+        &self,
+        id: &WorkshopId,
+        of: Ordinal,
+        verbs: &[&str],
+    ) -> Result<(), StoreError> {
+        let txn = self.begin_write().await?;
+        attempt::Entity::delete_many()
+            .filter(attempt::Column::WorkshopId.eq(id.as_str()))
+            .filter(attempt::Column::Ordinal.eq(number(of)))
+            .filter(attempt::Column::Verb.is_in(verbs.iter().copied()))
+            .exec(&*txn)
+            .await?;
+        txn.commit().await
+    }
+
+    /// Keeps a certificate before it is handed out.
+    pub async fn certified(
+        &self,
+        id: &WorkshopId,
+        of: Ordinal,
+        address: SocketAddr,
+        (csr, certificate): (&str, &str),
+        ends: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let txn = self.begin_write().await?;
+        worker::Entity::update_many()
+            .col_expr(worker::Column::Address, Expr::value(address.to_string()))
+            .col_expr(worker::Column::Csr, Expr::value(csr))
+            .col_expr(worker::Column::Certificate, Expr::value(certificate))
+            .col_expr(worker::Column::CertificateExpiresAt, Expr::value(ends))
+            .filter(living(id, of))
+            .exec(&*txn)
+            .await?;
+        let (object, reason) = (format!("worker/{of}"), format!("valid until {ends}"));
+        record(&txn, id, event("worker.certified", &object, &reason), now).await?;
+        txn.commit().await?;
+        self.changed(id);
+        Ok(())
+    }
+
+    /// The worker is gone: its row becomes history.
+    pub async fn forget_worker(
+        &self,
+        id: &WorkshopId,
+        of: Ordinal,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let txn = self.begin_write().await?;
+        let Some(row) = worker::Entity::find().filter(living(id, of)).one(&*txn).await? else {
+            return Ok(());
+        };
+        set_runs(&txn, id, &row, "", false, now).await?;
+        worker::Entity::update_many()
+            .col_expr(worker::Column::State, Expr::value(Text(WorkerState::Deleted)))
+            .col_expr(worker::Column::Reason, Expr::value("nothing of it exists"))
+            .col_expr(worker::Column::DeletedAt, Expr::value(now))
+            .filter(worker::Column::Id.eq(row.id))
+            .exec(&*txn)
+            .await?;
+        attempt::Entity::delete_many()
+            .filter(attempt::Column::WorkshopId.eq(id.as_str()))
+            .filter(attempt::Column::Ordinal.eq(number(of)))
+            .exec(&*txn)
+            .await?;
+        let object = format!("worker/{of}");
+        let gone = event("worker.deleted", &object, "nothing of it exists");
+        record(&txn, id, gone, now).await?;
+        txn.commit().await?;
+        self.changed(id);
+        Ok(())
+    }
+
+    /// Names of all workers that have a living row, of any workshop.
+    pub async fn living_workers(&self) -> Result<Vec<String>, StoreError> {
+        let rows = worker::Entity::find()
+            .filter(worker::Column::DeletedAt.is_null())
+            .all(&self.db)
+            .await?;
+        Ok(rows.into_iter().map(|row| row.name).collect())
+    }
+
+    /// Takes or extends a lease; false while another holder has it. It runs out
+    /// by the database's clock, `seconds` from now.
+    pub async fn lease(&self, name: &str, holder: &str, seconds: u32) -> Result<bool, StoreError> {
+        let backend = self.db.get_database_backend();
+        let now = match backend {
+            DbBackend::Postgres => "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint",
+            DbBackend::MySql | DbBackend::Sqlite | _ => {
+                "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+            }
+        };
+        let sql = format!(
+            "INSERT INTO leases (name, holder, fence, expires_millis)
+             VALUES ($1, $2, 1, {now} + $3)
+             ON CONFLICT (name) DO UPDATE SET
+               fence = leases.fence + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END,
+               holder = excluded.holder,
+               expires_millis = excluded.expires_millis
+             WHERE leases.holder = excluded.holder OR leases.expires_millis < {now}"
+        );
+        let values = [name.into(), holder.into(), (i64::from(seconds) * 1000).into()];
+        let txn = self.begin_write().await?;
+        let done = txn
+            .execute_raw(Statement::from_sql_and_values(backend, sql, values))
+            .await?;
+        txn.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// At start, on SQLite: the file has one server at a time, so whoever holds
+    /// a lease is dead. On PostgreSQL leases run out by themselves.
+    pub async fn drop_leases_of_the_dead(&self) -> Result<(), StoreError> {
+        if self.db.get_database_backend() == DbBackend::Sqlite {
+            let txn = self.begin_write().await?;
+            super::entity::lease::Entity::delete_many().exec(&*txn).await?;
+            txn.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives a lease back.
+    pub async fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
+        let txn = self.begin_write().await?;
+        super::entity::lease::Entity::delete_many()
+            .filter(super::entity::lease::Column::Name.eq(name))
+            .filter(super::entity::lease::Column::Holder.eq(holder))
+            .exec(&*txn)
+            .await?;
+        txn.commit().await
+    }
+}
+
+/// Writes the workers that differ; true if one did.
+pub(super) async fn save_workers(
+    txn: &DatabaseTransaction,
+    id: &WorkshopId,
+    before: &BTreeMap<Ordinal, WorkerRow>,
+    after: &[WorkerSight],
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let mut told = false;
+    for new in after {
+        let Some(old) = before.get(&new.ordinal) else {
+            continue; // wanted, but nothing was tried yet
+        };
+        let Some(row) = worker::Entity::find_by_id(old.id).one(txn).await? else {
+            continue;
+        };
+        if let Some(runs) = new.runs {
+            set_runs(txn, id, &row, &new.zone, runs, now).await?;
+        }
+        let version = new.agent_version.as_ref().unwrap_or(&old.agent_version);
+        let zone = if new.zone.is_empty() { &row.zone } else { &new.zone };
+        let first = row.ready_at.is_none() && new.state == WorkerState::Ready;
+        let same = (row.state.0, &row.reason, &row.agent_version, &row.zone)
+            == (new.state, &new.reason, version, zone);
+        if same && !first {
+            continue;
+        }
+        told = true;
+        let ready_at = row.ready_at.or(first.then_some(now));
+        worker::Entity::update_many()
+            .col_expr(worker::Column::State, Expr::value(Text(new.state)))
+            .col_expr(worker::Column::Reason, Expr::value(new.reason.as_str()))
+            .col_expr(worker::Column::Zone, Expr::value(zone.as_str()))
+            .col_expr(worker::Column::AgentVersion, Expr::value(version.as_str()))
+            .col_expr(worker::Column::ReadyAt, Expr::value(ready_at))
+            .filter(worker::Column::Id.eq(old.id))
+            .exec(txn)
+            .await?;
+        let (verb, object) = (format!("worker.{}", new.state), format!("worker/{}", new.ordinal));
+        record(txn, id, event(&verb, &object, &new.reason), now).await?;
+    }
+    Ok(told)
+}
+
+/// Opens or closes the interval in which a worker costs money.
+async fn set_runs(
+    txn: &DatabaseTransaction,
+    id: &WorkshopId,
+    row: &worker::Model,
+    zone: &str,
+    runs: bool,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let open = worker_run::Entity::find()
+        .filter(worker_run::Column::WorkerId.eq(row.id))
+        .filter(worker_run::Column::ToAt.is_null())
+        .one(txn)
+        .await?;
+    match (open, runs) {
+        (None, true) => {
+            let run = worker_run::ActiveModel {
+                worker_id: Set(row.id),
+                workshop_id: Set(id.to_string()),
+                machine_type: Set("local".to_owned()),
+                zone: Set(zone.to_owned()),
+                spot: Set(false),
+                from_at: Set(now),
+                to_at: Set(None),
+                ..Default::default()
+            };
+            worker_run::Entity::insert(run).exec_without_returning(txn).await?;
+        }
+        (Some(open), false) => {
+            worker_run::Entity::update_many()
+                .col_expr(worker_run::Column::ToAt, Expr::value(now))
+                .filter(worker_run::Column::Id.eq(open.id))
+                .exec(txn)
+                .await?;
+        }
+        (Some(_), true) | (None, false) => {}
+    }
+    Ok(())
+}
+
+/// The worker's row, before its first try.
+async fn want_worker(
+    txn: &DatabaseTransaction,
+    id: &WorkshopId,
+    of: Ordinal,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    if worker::Entity::find().filter(living(id, of)).one(txn).await?.is_some() {
+        return Ok(());
+    }
+    let row = worker::ActiveModel {
+        workshop_id: Set(id.to_string()),
+        ordinal: Set(number(of)),
+        name: Set(WorkerName::of(id, of).to_string()),
+        provider_ref: Set(String::new()),
+        zone: Set(String::new()),
+        state: Set(Text(WorkerState::Creating)),
+        reason: Set("being made".to_owned()),
+        address: Set(String::new()),
+        csr: Set(String::new()),
+        certificate: Set(String::new()),
+        certificate_expires_at: Set(None),
+        agent_version: Set(String::new()),
+        created_at: Set(now),
+        ready_at: Set(None),
+        deleted_at: Set(None),
+        ..Default::default()
+    };
+    worker::Entity::insert(row).exec_without_returning(txn).await?;
+    let object = format!("worker/{of}");
+    record(txn, id, event("worker.creating", &object, "being made"), now).await?;
+    Ok(())
+}
+
+fn living(id: &WorkshopId, of: Ordinal) -> Condition {
+    Condition::all()
+        .add(worker::Column::WorkshopId.eq(id.as_str()))
+        .add(worker::Column::Ordinal.eq(number(of)))
+        .add(worker::Column::DeletedAt.is_null())
+}
+
+fn number(of: Ordinal) -> i32 {
+    i32::try_from(of.get()).unwrap_or(i32::MAX)
+}
