@@ -195,7 +195,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
 }
 
 /// AgentService with health and reflection, and a 404 for everything else.
-async fn control_routes(worker: Worker) -> anyhow::Result<Routes> {
+pub(crate) async fn control_routes(worker: Worker) -> anyhow::Result<Routes> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentServiceServer<Worker>>().await;
     let reflection = || {

@@ -263,3 +263,36 @@ impl Fleet {
         answer.await.map_err(|_ended| FleetError::Closed)
     }
 }
+
+#[cfg(test)]
+impl Fleet {
+    /// A fleet that consists of these doors, for tests of the proxy; `closing`
+    /// hears which viewers are to be closed with which code.
+    pub(crate) fn of_doors(
+        doors: HashMap<SeatNo, Door>,
+        closing: impl Fn(Vec<String>, u16) + Send + 'static,
+    ) -> Self {
+        let (requests, mut asked) = mpsc::channel(16);
+        let (list, micro_vms) = watch::channel(Arc::default());
+        tokio::spawn(async move {
+            let _kept_open: watch::Sender<Arc<Vec<MicroVm>>> = list;
+            while let Some(request) = asked.recv().await {
+                if let FleetRequest::CloseViewers {
+                    viewers,
+                    code,
+                    reply,
+                    ..
+                } = request
+                {
+                    closing(viewers, code);
+                    let _gone = reply.send(());
+                }
+            }
+        });
+        Self {
+            requests,
+            doors: Arc::new(RwLock::new(doors)),
+            micro_vms,
+        }
+    }
+}

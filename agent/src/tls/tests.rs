@@ -1,1 +1,200 @@
+//! Who gets through which door, with real handshakes.
 
+use std::{fs, time::Duration};
+
+use chrono::Utc;
+use clarateach_certs::{
+    ca::{Ca, Dialler},
+    key::Key,
+    tls as certs_tls,
+};
+use clarateach_proto::agent::{GetWorkerRequest, Worker};
+use http_body_util::BodyExt as _;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::Identity;
+use crate::{
+    enrol,
+    testing::{CONTROL_NAME, Client, Stage, WORKSHOP, claims, leaf, read_to_end, sign},
+};
+
+/// GetWorker over HTTP/2 by hand: the status of the answer, gRPC's or HTTP's.
+async fn get_worker(client: Client) -> Result<Worker, String> {
+    let io = TokioIo::new(client);
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await;
+    let (mut sender, connection) = handshake.map_err(|e| format!("{e:?}"))?;
+    tokio::spawn(connection);
+    let message = GetWorkerRequest {}.encode_to_vec();
+    let mut frame = vec![0, 0, 0, 0, u8::try_from(message.len()).unwrap()];
+    frame.extend(message);
+    let request = http::Request::post(format!(
+        "https://{CONTROL_NAME}/clarateach.agent.v1.AgentService/GetWorker"
+    ))
+    .header("content-type", "application/grpc")
+    .header("te", "trailers")
+    .body(http_body_util::Full::new(bytes::Bytes::from(frame)))
+    .unwrap();
+    let answer = sender.send_request(request).await.map_err(|e| format!("{e:?}"))?;
+    if answer.headers().get("content-type").is_none_or(|t| t != "application/grpc") {
+        return Err(format!("HTTP {}", answer.status()));
+    }
+    let bytes = answer.into_body().collect().await.map_err(|e| format!("{e:?}"))?.to_bytes();
+    let body = bytes.get(5..).ok_or("a gRPC error")?;
+    Worker::decode(body).map_err(|e| e.to_string())
+}
+
+fn h2(mut settings: rustls::ClientConfig) -> rustls::ClientConfig {
+    settings.alpn_protocols = vec![b"h2".to_vec()];
+    settings
+}
+
+#[tokio::test]
+async fn only_the_control_planes_certificate_reaches_the_service() {
+    let stage = Stage::start().await;
+    let foreign = Ca::generate(WORKSHOP, Utc::now(), Duration::from_secs(600)).unwrap();
+    let server_key = Key::generate().unwrap();
+    let as_server = stage.ca.sign_agent(
+        &server_key.request("w2").unwrap(), CONTROL_NAME, &[], Utc::now(), Duration::from_secs(60),
+    ).unwrap();
+    let server_leaf = certs_tls::client_with(
+        stage.ca.certificate_pem(), &as_server, &server_key.to_pem(),
+    ).unwrap();
+    let over = Key::generate().unwrap();
+    let expired = stage.ca.sign_dialler(
+        &over, Dialler::ControlPlane, WORKSHOP,
+        Utc::now() - Duration::from_secs(3000), Duration::from_secs(60),
+    ).unwrap();
+    let expired = certs_tls::client_with(stage.ca.certificate_pem(), &expired, &over.to_pem()).unwrap();
+    let dialler = |ca, who, workshop| stage.dialler_settings(ca, who, workshop);
+    for (what, settings, name, want) in [
+        ("control plane", dialler(&stage.ca, Dialler::ControlPlane, WORKSHOP), CONTROL_NAME, true),
+        ("no certificate", stage.learner_settings(), CONTROL_NAME, false),
+        ("foreign CA", dialler(&foreign, Dialler::ControlPlane, WORKSHOP), CONTROL_NAME, false),
+        ("another workshop's name", dialler(&stage.ca, Dialler::ControlPlane, "ws-zzzzzzzzzz"), CONTROL_NAME, false),
+        ("gateway", dialler(&stage.ca, Dialler::Gateway, WORKSHOP), CONTROL_NAME, false),
+        ("an agent's own leaf", server_leaf, CONTROL_NAME, false),
+        ("expired", expired, CONTROL_NAME, false),
+        ("by the learners' door", dialler(&stage.ca, Dialler::ControlPlane, WORKSHOP), "127.0.0.1", false),
+    ] {
+        let got = match stage.dial(h2(settings), name).await {
+            Ok(client) => get_worker(client).await,
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(got.is_ok(), want, "{what}: {got:?}");
+        if let Ok(worker) = got {
+            assert_eq!((worker.name.as_str(), worker.workshop_id.as_str()), ("w1", WORKSHOP));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_gateway_sees_the_proxy_and_nothing_else() {
+    let stage = Stage::start().await;
+    let token = sign(&claims());
+    for (path, want) in [
+        (format!("/proxy/{WORKSHOP}/3/files/"), "200"),
+        ("/health".to_owned(), "404"),
+        ("/clarateach.agent.v1.AgentService/GetWorker".to_owned(), "404"),
+    ] {
+        let settings = stage.dialler_settings(&stage.ca, Dialler::Gateway, WORKSHOP);
+        let mut client = stage.dial(settings, CONTROL_NAME).await.unwrap();
+        let get = format!(
+            "GET {path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\
+             Origin: https://anywhere.example\r\nConnection: close\r\n\r\n"
+        );
+        client.write_all(get.as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut client).await;
+        assert_eq!(&answer[9..12], want, "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn learners_are_never_asked_for_a_certificate_and_see_health() {
+    let stage = Stage::start().await;
+    let answer = stage
+        .exchange("GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains(env!("CARGO_PKG_VERSION")), "{answer}");
+    let answer = stage
+        .exchange("POST /clarateach.agent.v1.AgentService/GetWorker HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_at_once_and_open_connections_stay() {
+    let stage = Stage::start().await;
+    let (mut terminal, _) = stage.terminal(&sign(&claims())).await;
+    let shown = |client: &Client| {
+        let chain = client.get_ref().1.peer_certificates().unwrap();
+        chain[0].to_vec()
+    };
+    let before = shown(&stage.learner().await);
+    stage.identity.install(&leaf(&stage.ca, &stage.identity)).unwrap();
+    assert_ne!(shown(&stage.learner().await), before);
+    terminal.write_all(b"typed").await.unwrap();
+    let mut back = vec![0; "hello typed".len()];
+    terminal.read_exact(&mut back).await.unwrap();
+    assert_eq!(back, b"hello typed");
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_fit_is_refused_and_the_old_one_stays() {
+    let stage = Stage::start().await;
+    let identity = &stage.identity;
+    let ends = identity.ends();
+    let foreign = Ca::generate(WORKSHOP, Utc::now(), Duration::from_secs(600)).unwrap();
+    let request = identity.request().unwrap();
+    let life = Duration::from_secs(60);
+    let other_key = Key::generate().unwrap().request("x").unwrap();
+    let sign = |request: &str, name: &str, at| {
+        stage.ca.sign_agent(request, name, &[], at, life).unwrap()
+    };
+    let past = Utc::now() - Duration::from_secs(3000);
+    for (what, chain) in [
+        ("not PEM", "certificate".to_owned()),
+        ("another key", sign(&other_key, CONTROL_NAME, Utc::now())),
+        ("another CA", leaf(&foreign, identity)),
+        ("another name", sign(&request, "w2.ws-abcdefghij.agent.clarateach.internal", Utc::now())),
+        ("expired", sign(&request, CONTROL_NAME, past)),
+    ] {
+        assert!(identity.install(&chain).is_err(), "{what}");
+        assert_eq!(identity.ends(), ends, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_enrols_through_files_and_not_again_after_a_restart() {
+    let ca = Ca::generate(WORKSHOP, Utc::now(), Duration::from_secs(3600)).unwrap();
+    let (run, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let open = || Identity::open(run.path(), CONTROL_NAME.into(), ca.certificate_pem()).unwrap();
+    let identity = open();
+    let signing = async {
+        let request = loop {
+            match fs::read_to_string(folder.path().join("request.pem")) {
+                Ok(request) => break request,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        // What does not fit is passed over; the next is taken.
+        fs::write(folder.path().join("certificate.pem"), "nonsense").unwrap();
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let chain = ca
+            .sign_agent(&request, CONTROL_NAME, &[], Utc::now(), Duration::from_secs(600))
+            .unwrap();
+        fs::write(folder.path().join("certificate.pem"), chain).unwrap();
+    };
+    let (enrolled, ()) = tokio::join!(enrol::through_files(&identity, folder.path()), signing);
+    enrolled.unwrap();
+    let key = fs::metadata(run.path().join("agent.key")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777, 0o600);
+
+    fs::remove_file(folder.path().join("request.pem")).unwrap();
+    let again = open();
+    enrol::through_files(&again, folder.path()).await.unwrap();
+    assert_eq!(again.ends(), identity.ends());
+    assert!(!folder.path().join("request.pem").exists());
+}
