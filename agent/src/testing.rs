@@ -101,7 +101,10 @@ impl Guest {
 
     async fn start() -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
-        let (a, b) = ((std::process::id() % 250) as u8, NEXT.fetch_add(1, Ordering::Relaxed));
+        let (a, b) = (
+            (std::process::id() % 250) as u8,
+            NEXT.fetch_add(1, Ordering::Relaxed),
+        );
         let guest = Self {
             address: Ipv4Addr::new(127, 77, a, b),
             log: Arc::default(),
@@ -173,9 +176,11 @@ impl Guest {
             let end = held.windows(4).position(|four| four == b"\r\n\r\n");
             if let Some(end) = end {
                 let head: Vec<u8> = held.drain(..end + 4).collect();
-                return Some(String::from_utf8_lossy(&head).to_ascii_lowercase().replacen(
-                    "get ", "GET ", 1,
-                ));
+                return Some(
+                    String::from_utf8_lossy(&head)
+                        .to_ascii_lowercase()
+                        .replacen("get ", "GET ", 1),
+                );
             }
             self.more(stream, held).await?;
         }
@@ -260,7 +265,10 @@ fn whole_second(at: DateTime<Utc>) -> DateTime<Utc> {
 
 /// The token's text.
 pub(crate) fn sign(claims: &Claims) -> String {
-    Signer::from_pem(PRIVATE, "k1").unwrap().sign(claims).unwrap()
+    Signer::from_pem(PRIVATE, "k1")
+        .unwrap()
+        .sign(claims)
+        .unwrap()
 }
 
 /// Checks tokens of [`WORKSHOP`].
@@ -344,10 +352,17 @@ impl Stage {
     }
 
     /// Settings of a dialler of this CA.
-    pub(crate) fn dialler_settings(&self, ca: &Ca, who: Dialler, workshop: &str) -> rustls::ClientConfig {
+    pub(crate) fn dialler_settings(
+        &self,
+        ca: &Ca,
+        who: Dialler,
+        workshop: &str,
+    ) -> rustls::ClientConfig {
         let key = Key::generate().unwrap();
         let life = Duration::from_secs(600);
-        let leaf = ca.sign_dialler(&key, who, workshop, Utc::now(), life).unwrap();
+        let leaf = ca
+            .sign_dialler(&key, who, workshop, Utc::now(), life)
+            .unwrap();
         certs_tls::client_with(self.ca.certificate_pem(), &leaf, &key.to_pem()).unwrap()
     }
 
@@ -359,7 +374,9 @@ impl Stage {
     ) -> std::io::Result<Client> {
         let stream = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        TlsConnector::from(Arc::new(settings)).connect(name, stream).await
+        TlsConnector::from(Arc::new(settings))
+            .connect(name, stream)
+            .await
     }
 
     /// A learner's connection, by address as learners dial.
@@ -421,6 +438,10 @@ pub(crate) fn leaf(ca: &Ca, identity: &Identity) -> String {
 pub(crate) async fn read_to_end(client: &mut Client) -> String {
     let mut all = Vec::new();
     let ended = timeout(BOUND, client.read_to_end(&mut all)).await;
-    assert!(ended.is_ok(), "the connection did not end: {}", String::from_utf8_lossy(&all));
+    assert!(
+        ended.is_ok(),
+        "the connection did not end: {}",
+        String::from_utf8_lossy(&all)
+    );
     String::from_utf8_lossy(&all).into_owned()
 }

@@ -36,11 +36,23 @@ async fn get_worker(client: Client) -> Result<Worker, String> {
     .header("te", "trailers")
     .body(http_body_util::Full::new(bytes::Bytes::from(frame)))
     .unwrap();
-    let answer = sender.send_request(request).await.map_err(|e| format!("{e:?}"))?;
-    if answer.headers().get("content-type").is_none_or(|t| t != "application/grpc") {
+    let answer = sender
+        .send_request(request)
+        .await
+        .map_err(|e| format!("{e:?}"))?;
+    if answer
+        .headers()
+        .get("content-type")
+        .is_none_or(|t| t != "application/grpc")
+    {
         return Err(format!("HTTP {}", answer.status()));
     }
-    let bytes = answer.into_body().collect().await.map_err(|e| format!("{e:?}"))?.to_bytes();
+    let bytes = answer
+        .into_body()
+        .collect()
+        .await
+        .map_err(|e| format!("{e:?}"))?
+        .to_bytes();
     let body = bytes.get(5..).ok_or("a gRPC error")?;
     Worker::decode(body).map_err(|e| e.to_string())
 }
@@ -55,28 +67,72 @@ async fn only_the_control_planes_certificate_reaches_the_service() {
     let stage = Stage::start().await;
     let foreign = Ca::generate(WORKSHOP, Utc::now(), Duration::from_secs(600)).unwrap();
     let server_key = Key::generate().unwrap();
-    let as_server = stage.ca.sign_agent(
-        &server_key.request("w2").unwrap(), CONTROL_NAME, &[], Utc::now(), Duration::from_secs(60),
-    ).unwrap();
-    let server_leaf = certs_tls::client_with(
-        stage.ca.certificate_pem(), &as_server, &server_key.to_pem(),
-    ).unwrap();
+    let as_server = stage
+        .ca
+        .sign_agent(
+            &server_key.request("w2").unwrap(),
+            CONTROL_NAME,
+            &[],
+            Utc::now(),
+            Duration::from_secs(60),
+        )
+        .unwrap();
+    let server_leaf =
+        certs_tls::client_with(stage.ca.certificate_pem(), &as_server, &server_key.to_pem())
+            .unwrap();
     let over = Key::generate().unwrap();
-    let expired = stage.ca.sign_dialler(
-        &over, Dialler::ControlPlane, WORKSHOP,
-        Utc::now() - Duration::from_secs(3000), Duration::from_secs(60),
-    ).unwrap();
-    let expired = certs_tls::client_with(stage.ca.certificate_pem(), &expired, &over.to_pem()).unwrap();
+    let expired = stage
+        .ca
+        .sign_dialler(
+            &over,
+            Dialler::ControlPlane,
+            WORKSHOP,
+            Utc::now() - Duration::from_secs(3000),
+            Duration::from_secs(60),
+        )
+        .unwrap();
+    let expired =
+        certs_tls::client_with(stage.ca.certificate_pem(), &expired, &over.to_pem()).unwrap();
     let dialler = |ca, who, workshop| stage.dialler_settings(ca, who, workshop);
     for (what, settings, name, want) in [
-        ("control plane", dialler(&stage.ca, Dialler::ControlPlane, WORKSHOP), CONTROL_NAME, true),
-        ("no certificate", stage.learner_settings(), CONTROL_NAME, false),
-        ("foreign CA", dialler(&foreign, Dialler::ControlPlane, WORKSHOP), CONTROL_NAME, false),
-        ("another workshop's name", dialler(&stage.ca, Dialler::ControlPlane, "ws-zzzzzzzzzz"), CONTROL_NAME, false),
-        ("gateway", dialler(&stage.ca, Dialler::Gateway, WORKSHOP), CONTROL_NAME, false),
+        (
+            "control plane",
+            dialler(&stage.ca, Dialler::ControlPlane, WORKSHOP),
+            CONTROL_NAME,
+            true,
+        ),
+        (
+            "no certificate",
+            stage.learner_settings(),
+            CONTROL_NAME,
+            false,
+        ),
+        (
+            "foreign CA",
+            dialler(&foreign, Dialler::ControlPlane, WORKSHOP),
+            CONTROL_NAME,
+            false,
+        ),
+        (
+            "another workshop's name",
+            dialler(&stage.ca, Dialler::ControlPlane, "ws-zzzzzzzzzz"),
+            CONTROL_NAME,
+            false,
+        ),
+        (
+            "gateway",
+            dialler(&stage.ca, Dialler::Gateway, WORKSHOP),
+            CONTROL_NAME,
+            false,
+        ),
         ("an agent's own leaf", server_leaf, CONTROL_NAME, false),
         ("expired", expired, CONTROL_NAME, false),
-        ("by the learners' door", dialler(&stage.ca, Dialler::ControlPlane, WORKSHOP), "127.0.0.1", false),
+        (
+            "by the learners' door",
+            dialler(&stage.ca, Dialler::ControlPlane, WORKSHOP),
+            "127.0.0.1",
+            false,
+        ),
     ] {
         let got = match stage.dial(h2(settings), name).await {
             Ok(client) => get_worker(client).await,
@@ -84,7 +140,10 @@ async fn only_the_control_planes_certificate_reaches_the_service() {
         };
         assert_eq!(got.is_ok(), want, "{what}: {got:?}");
         if let Ok(worker) = got {
-            assert_eq!((worker.name.as_str(), worker.workshop_id.as_str()), ("w1", WORKSHOP));
+            assert_eq!(
+                (worker.name.as_str(), worker.workshop_id.as_str()),
+                ("w1", WORKSHOP)
+            );
         }
     }
 }
@@ -96,7 +155,10 @@ async fn the_gateway_sees_the_proxy_and_nothing_else() {
     for (path, want) in [
         (format!("/proxy/{WORKSHOP}/3/files/"), "200"),
         ("/health".to_owned(), "404"),
-        ("/clarateach.agent.v1.AgentService/GetWorker".to_owned(), "404"),
+        (
+            "/clarateach.agent.v1.AgentService/GetWorker".to_owned(),
+            "404",
+        ),
     ] {
         let settings = stage.dialler_settings(&stage.ca, Dialler::Gateway, WORKSHOP);
         let mut client = stage.dial(settings, CONTROL_NAME).await.unwrap();
@@ -133,7 +195,10 @@ async fn a_new_certificate_is_shown_at_once_and_open_connections_stay() {
         chain[0].to_vec()
     };
     let before = shown(&stage.learner().await);
-    stage.identity.install(&leaf(&stage.ca, &stage.identity)).unwrap();
+    stage
+        .identity
+        .install(&leaf(&stage.ca, &stage.identity))
+        .unwrap();
     assert_ne!(shown(&stage.learner().await), before);
     terminal.write_all(b"typed").await.unwrap();
     let mut back = vec![0; "hello typed".len()];
@@ -150,15 +215,21 @@ async fn a_certificate_that_does_not_fit_is_refused_and_the_old_one_stays() {
     let request = identity.request().unwrap();
     let life = Duration::from_secs(60);
     let other_key = Key::generate().unwrap().request("x").unwrap();
-    let sign = |request: &str, name: &str, at| {
-        stage.ca.sign_agent(request, name, &[], at, life).unwrap()
-    };
+    let sign =
+        |request: &str, name: &str, at| stage.ca.sign_agent(request, name, &[], at, life).unwrap();
     let past = Utc::now() - Duration::from_secs(3000);
     for (what, chain) in [
         ("not PEM", "certificate".to_owned()),
         ("another key", sign(&other_key, CONTROL_NAME, Utc::now())),
         ("another CA", leaf(&foreign, identity)),
-        ("another name", sign(&request, "w2.ws-abcdefghij.agent.clarateach.internal", Utc::now())),
+        (
+            "another name",
+            sign(
+                &request,
+                "w2.ws-abcdefghij.agent.clarateach.internal",
+                Utc::now(),
+            ),
+        ),
         ("expired", sign(&request, CONTROL_NAME, past)),
     ] {
         assert!(identity.install(&chain).is_err(), "{what}");
@@ -183,14 +254,23 @@ async fn an_agent_enrols_through_files_and_not_again_after_a_restart() {
         fs::write(folder.path().join("certificate.pem"), "nonsense").unwrap();
         tokio::time::sleep(Duration::from_millis(150)).await;
         let chain = ca
-            .sign_agent(&request, CONTROL_NAME, &[], Utc::now(), Duration::from_secs(600))
+            .sign_agent(
+                &request,
+                CONTROL_NAME,
+                &[],
+                Utc::now(),
+                Duration::from_secs(600),
+            )
             .unwrap();
         fs::write(folder.path().join("certificate.pem"), chain).unwrap();
     };
     let (enrolled, ()) = tokio::join!(enrol::through_files(&identity, folder.path()), signing);
     enrolled.unwrap();
     let key = fs::metadata(run.path().join("agent.key")).unwrap();
-    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777, 0o600);
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777,
+        0o600
+    );
 
     fs::remove_file(folder.path().join("request.pem")).unwrap();
     let again = open();

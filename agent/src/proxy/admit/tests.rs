@@ -14,12 +14,30 @@ fn exactly_one_token_counts() {
         (vec![(&bearer, "bearer t")], Ok("t")),
         (vec![(&bearer, "Basic dDp0")], Err(INVALID)),
         (vec![(&bearer, "t")], Err(INVALID)),
-        (vec![(&bearer, "Bearer t"), (&bearer, "Bearer t")], Err(SEVERAL)),
+        (
+            vec![(&bearer, "Bearer t"), (&bearer, "Bearer t")],
+            Err(SEVERAL),
+        ),
         (vec![(&offer, "clarateach.terminal.v1")], Err(MISSING)),
-        (vec![(&offer, "clarateach.terminal.v1, clarateach.bearer.v1.t")], Ok("t")),
-        (vec![(&offer, "clarateach.bearer.v1.t"), (&offer, "clarateach.terminal.v1")], Ok("t")),
-        (vec![(&offer, "clarateach.bearer.v1.t,clarateach.bearer.v1.u")], Err(SEVERAL)),
-        (vec![(&bearer, "Bearer t"), (&offer, "clarateach.bearer.v1.t")], Err(SEVERAL)),
+        (
+            vec![(&offer, "clarateach.terminal.v1, clarateach.bearer.v1.t")],
+            Ok("t"),
+        ),
+        (
+            vec![
+                (&offer, "clarateach.bearer.v1.t"),
+                (&offer, "clarateach.terminal.v1"),
+            ],
+            Ok("t"),
+        ),
+        (
+            vec![(&offer, "clarateach.bearer.v1.t,clarateach.bearer.v1.u")],
+            Err(SEVERAL),
+        ),
+        (
+            vec![(&bearer, "Bearer t"), (&offer, "clarateach.bearer.v1.t")],
+            Err(SEVERAL),
+        ),
     ] {
         let mut map = HeaderMap::new();
         for (name, value) in &headers {
