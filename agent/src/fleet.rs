@@ -4,8 +4,34 @@
 //! network; and back as [`Door`]s and the watched list.
 
 mod handle;
+mod owner;
+mod ready;
+mod seat;
+mod shared;
+
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
+
+use anyhow::{Context as _, bail};
+use clarateach_domain::microvm::Runtime as RuntimeKind;
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinSet, spawn_blocking},
+};
+use tracing::{info, warn};
 
 pub use handle::{Cut, Door, EpochReason, Fleet, FleetError, FleetSettings, Notice, SeatLife};
+
+use crate::{
+    network::{Network, RuleSettings},
+    rundir::RunDir,
+    runtime::{Disk, Runtime, container::ContainerRuntime},
+};
+use owner::Owner;
+use seat::Beginning;
+use shared::{Shared, Turns};
+
+/// Requests that may wait for the owner task.
+const QUEUE: usize = 256;
 
 impl Fleet {
     /// Prepares the worker's network, adopts what runs, sweeps what is stale,
@@ -13,7 +39,111 @@ impl Fleet {
     ///
     /// Must be called inside the worker's network namespace and a private mount
     /// namespace, as root.
-    pub async fn start(_settings: FleetSettings) -> anyhow::Result<Fleet> {
-        anyhow::bail!("the fleet is being built")
+    pub async fn start(settings: FleetSettings) -> anyhow::Result<Fleet> {
+        let began = Instant::now();
+        let nameservers = settings
+            .nameservers
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let (at_once, workshop) = (settings.boots_at_once, settings.workshop.clone());
+        let (run, runtime) = spawn_blocking(move || prepare(&settings)).await??;
+        let (reports, inbox) = mpsc::channel(QUEUE);
+        let (list, micro_vms) = watch::channel(Arc::default());
+        let (requests, asked) = mpsc::channel(QUEUE);
+        let shared = Arc::new(Shared {
+            run,
+            workshop,
+            runtime,
+            nameservers,
+            doors: Arc::default(),
+            reports,
+            turns: Turns::new(at_once),
+        });
+        let fleet = Fleet {
+            requests,
+            doors: Arc::clone(&shared.doors),
+            micro_vms,
+        };
+        let mut owner = Owner::new(Arc::clone(&shared), list);
+        let begins = take_over(&shared, &mut owner).await?;
+        tokio::spawn(owner.run(asked, inbox));
+        let adopted = begins.len();
+        for begun in begins {
+            let _ended = begun.await;
+        }
+        info!(adopted, took = ?began.elapsed(), "fleet started");
+        Ok(fleet)
     }
+}
+
+fn prepare(settings: &FleetSettings) -> anyhow::Result<(RunDir, Arc<dyn Runtime>)> {
+    let run = RunDir::open(&settings.run_dir)
+        .with_context(|| format!("could not open {}", settings.run_dir.display()))?;
+    let network = Network::prepare(&RuleSettings {
+        uplink: settings.uplink.clone(),
+        nameservers: settings.nameservers.clone(),
+    })?;
+    let runtime: Arc<dyn Runtime> = match settings.runtime {
+        RuntimeKind::Container => Arc::new(ContainerRuntime::prepare(
+            run.clone(),
+            &settings.images,
+            settings.uid_base,
+            &settings.cgroup,
+            network,
+        )?),
+        RuntimeKind::Firecracker => {
+            bail!("this agent does not give MicroVMs yet: --runtime container")
+        }
+    };
+    Ok((run, runtime))
+}
+
+/// Starts a task for every seat that was left behind, and sweeps the rest.
+async fn take_over(
+    shared: &Arc<Shared>,
+    owner: &mut Owner,
+) -> anyhow::Result<Vec<tokio::sync::oneshot::Receiver<()>>> {
+    let run = shared.run.clone();
+    let specs = spawn_blocking(move || {
+        let slots = run.slots()?;
+        let specs = slots.into_iter().filter_map(|slot| {
+            // A spec in another slot's folder was not put there by an agent.
+            run.seat(slot).spec().filter(|spec| spec.slot == slot)
+        });
+        std::io::Result::Ok(specs.collect::<Vec<_>>())
+    })
+    .await?
+    .context("could not list the seats of the run directory")?;
+    let mut seats = BTreeSet::new();
+    let mut slots = BTreeSet::new();
+    let mut begins = Vec::new();
+    for spec in specs {
+        if !seats.insert(spec.seat) {
+            warn!(seat = %spec.seat, slot = %spec.slot, "seat was found twice");
+            continue;
+        }
+        slots.insert(spec.slot);
+        begins.push(owner.start_seat(spec, Beginning::Adopt).1);
+    }
+    let mut sweeping = JoinSet::new();
+    for slot in shared.runtime.list().await? {
+        if slots.contains(&slot) {
+            continue;
+        }
+        let (runtime, dir) = (Arc::clone(&shared.runtime), shared.run.seat(slot));
+        sweeping.spawn(async move {
+            runtime.halt(slot, Disk::Discard).await?;
+            spawn_blocking(move || dir.remove())
+                .await?
+                .map_err(anyhow::Error::from)
+        });
+        info!(%slot, "stale machine is being swept");
+    }
+    while let Some(swept) = sweeping.join_next().await {
+        if let Err(error) = swept? {
+            warn!(error = format!("{error:#}"), "stale machine was not swept");
+        }
+    }
+    Ok(begins)
 }

@@ -1,0 +1,720 @@
+//! One seat: the task that owns its machine, from the first boot to the last
+//! file.
+//!
+//! Way: requests from the fleet's owner and deaths from the kernel -> the seat's
+//! phase -> [`SeatLife`] to its sockets, [`Report`] to the owner.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use chrono::{DateTime, TimeZone as _, Utc};
+use clarateach_domain::{
+    microvm::{MicroVm, MicroVmSpec, MicroVmState, RestartPolicy},
+    seat_net,
+};
+use clarateach_proto::guest::{Health, Notify};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::{JoinHandle, spawn_blocking},
+    time::{sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug, info, warn};
+
+use super::{
+    handle::{Cut, Door, EpochReason, FleetError, Notice, SeatLife},
+    ready,
+    shared::{Shared, Turn},
+};
+use crate::{
+    rundir::SeatDir,
+    runtime::{Disk, Machine},
+};
+
+/// How often a guest is asked how it is.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long it may take to say so.
+const HEALTH_WITHIN: Duration = Duration::from_secs(5);
+/// Silent looks in a row after which a guest counts as hung.
+const SILENCES: u32 = 6;
+/// How long an adopted guest may take to answer.
+const ADOPT_WITHIN: Duration = Duration::from_secs(2);
+/// How long a guest may take to close viewers or show a notice.
+const TELL_WITHIN: Duration = Duration::from_millis(400);
+
+/// What a seat's task is asked by the fleet's owner.
+#[derive(Debug)]
+pub(super) enum SeatRequest {
+    Ensure {
+        spec: MicroVmSpec,
+        reply: oneshot::Sender<Result<MicroVm, FleetError>>,
+    },
+    Remove {
+        grace: Duration,
+        reply: oneshot::Sender<Result<(), FleetError>>,
+    },
+    RaiseEpoch {
+        epoch: u64,
+        reason: EpochReason,
+        reply: oneshot::Sender<Result<(), FleetError>>,
+    },
+    Notify {
+        notice: Notice,
+        reply: oneshot::Sender<bool>,
+    },
+    CloseViewers {
+        viewers: Vec<String>,
+        code: u16,
+        reason: String,
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// What a seat's task tells the fleet's owner.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// It changed. `turn` is its place in the queue while it waits.
+    Changed { vm: MicroVm, turn: Option<u64> },
+    /// It is gone with everything of it; these wait to hear so.
+    Gone {
+        vm: MicroVm,
+        told: Vec<oneshot::Sender<Result<(), FleetError>>>,
+    },
+}
+
+/// How a seat's task begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// A new seat.
+    New,
+    /// An earlier agent left it, running or not.
+    Adopt,
+}
+
+type Boot = JoinHandle<anyhow::Result<Machine>>;
+
+/// Where the machine is.
+enum Phase {
+    /// In a task of its own, so that requests are heard meanwhile.
+    Booting {
+        task: Boot,
+        turn: Turn,
+        cancel: CancellationToken,
+    },
+    Running(Box<Machine>),
+    /// Until the time named.
+    Waiting(tokio::time::Instant),
+    /// Given up, or something could not be removed.
+    Failed,
+}
+
+/// What happened to the machine by itself.
+enum Event {
+    TurnCame,
+    Booted(anyhow::Result<Machine>),
+    Died,
+    WaitOver,
+    Health(Option<Health>),
+}
+
+/// One seat and all that its task knows.
+pub(super) struct Seat {
+    shared: Arc<Shared>,
+    dir: SeatDir,
+    spec: MicroVmSpec,
+    vm: MicroVm,
+    life: watch::Sender<SeatLife>,
+    deaths: Vec<Instant>,
+    silences: u32,
+    log: tracing::Span,
+}
+
+impl Seat {
+    /// A seat of this fleet, not begun.
+    pub(super) fn new(shared: Arc<Shared>, spec: MicroVmSpec) -> Self {
+        let dir = shared.run.seat(spec.slot);
+        let vm = MicroVm {
+            seat: spec.seat,
+            slot: spec.slot,
+            incarnation: spec.incarnation,
+            state: MicroVmState::Queued,
+            reason: String::new(),
+            restarts: 0,
+            epoch: 0,
+            ready_at: None,
+            last_input_at: None,
+            terminals: 0,
+            queue_position: 0,
+        };
+        let (life, _) = watch::channel(SeatLife {
+            state: MicroVmState::Queued,
+            epoch: None,
+            cut: None,
+            life: 1,
+        });
+        let log = tracing::info_span!("seat", workshop = %shared.workshop, seat = %spec.seat);
+        Self {
+            shared,
+            dir,
+            spec,
+            vm,
+            life,
+            deaths: Vec::new(),
+            silences: 0,
+            log,
+        }
+    }
+
+    /// As it is reported.
+    pub(super) fn vm(&self) -> &MicroVm {
+        &self.vm
+    }
+
+    /// Owns the seat until it is removed. `begun` hears when an adopted seat
+    /// runs or is known not to.
+    pub(super) async fn run(
+        mut self,
+        beginning: Beginning,
+        mut requests: mpsc::Receiver<SeatRequest>,
+        begun: oneshot::Sender<()>,
+    ) {
+        let log = self.log.clone();
+        async move {
+            let mut phase = self.begin(beginning).await;
+            let _ended = begun.send(());
+            let mut look = tokio::time::interval(LOOK_EVERY);
+            look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    request = requests.recv() => match request {
+                        None => return, // the fleet ended; the machine stays
+                        Some(SeatRequest::Remove { grace, reply }) => {
+                            match self.remove(phase, grace).await {
+                                Ok(()) => return self.bury(reply, requests).await,
+                                Err(cause) => {
+                                    phase = Phase::Failed;
+                                    self.fail(&cause).await;
+                                    let seat = self.spec.seat;
+                                    let _ended = reply.send(Err(FleetError::Remove { seat, cause }));
+                                }
+                            }
+                        }
+                        Some(request) => phase = self.answer(request, phase).await,
+                    },
+                    event = next(&mut phase, &mut look) => phase = self.meet(event, phase).await,
+                }
+            }
+        }
+        .instrument(log)
+        .await;
+    }
+
+    /// Writes what must be on disk, or takes over what is there.
+    async fn begin(&mut self, beginning: Beginning) -> Phase {
+        let begun = match beginning {
+            Beginning::New => self.begin_new().await.map(|()| None),
+            Beginning::Adopt => self.adopt().await,
+        };
+        match begun {
+            Ok(Some(machine)) => Phase::Running(Box::new(machine)),
+            Ok(None) => {
+                let disk = match beginning {
+                    Beginning::New => Disk::Discard,
+                    Beginning::Adopt => Disk::Keep,
+                };
+                self.boot(disk, beginning == Beginning::Adopt).await
+            }
+            Err(error) => {
+                self.fail(&error).await;
+                Phase::Failed
+            }
+        }
+    }
+
+    async fn begin_new(&mut self) -> anyhow::Result<()> {
+        let (dir, spec) = (self.dir.clone(), self.spec.clone());
+        let epoch = spawn_blocking(move || {
+            dir.make()?;
+            let epoch = dir.epoch().unwrap_or(0).max(spec.epoch);
+            dir.write_epoch(epoch, false)?;
+            dir.write_spec(&spec)?;
+            std::io::Result::Ok(epoch)
+        })
+        .await?
+        .context("could not write the seat's spec")?;
+        self.put_epoch(Some(epoch), None);
+        Ok(())
+    }
+
+    /// Takes over a machine that runs and answers; one that does not is dead.
+    async fn adopt(&mut self) -> anyhow::Result<Option<Machine>> {
+        let dir = self.dir.clone();
+        let (epoch, secret) = spawn_blocking(move || (dir.epoch(), dir.secret())).await?;
+        self.put_epoch(epoch, None);
+        let machine = self.shared.runtime.adopt(self.spec.slot).await?;
+        let (Some(machine), Some(secret)) = (machine, secret) else {
+            info!("machine was not running any more");
+            return Ok(None);
+        };
+        let configure = ready::identity(&self.spec, &secret, &self.shared.nameservers);
+        let address = seat_net::address(self.spec.slot);
+        let answered = ready::make_ready(machine.control(), configure, address, ADOPT_WITHIN).await;
+        if let Err(error) = answered {
+            warn!(error = format!("{error:#}"), "adopted guest did not answer");
+            return Ok(None);
+        }
+        self.open_door(secret.into());
+        self.become_ready().await;
+        info!("machine adopted");
+        Ok(Some(machine))
+    }
+
+    /// Starts the machine in a task of its own. `clear` ends first what may be
+    /// left of an earlier one.
+    async fn boot(&mut self, disk: Disk, clear: bool) -> Phase {
+        let secret: Arc<str> = fresh_secret().into();
+        self.open_door(Arc::clone(&secret));
+        let turn = self.shared.turns.take();
+        let cancel = CancellationToken::new();
+        let task = tokio::spawn(
+            boot(
+                Arc::clone(&self.shared),
+                self.dir.clone(),
+                self.spec.clone(),
+                secret,
+                (disk, clear),
+                turn.clone(),
+                cancel.clone(),
+            )
+            .in_current_span(),
+        );
+        self.vm.state = MicroVmState::Queued;
+        self.tell(Some(turn.number())).await;
+        Phase::Booting { task, turn, cancel }
+    }
+
+    async fn answer(&mut self, request: SeatRequest, phase: Phase) -> Phase {
+        match request {
+            SeatRequest::Ensure { spec, reply } => {
+                let (phase, answer) = self.ensure(spec, phase).await;
+                let _ended = reply.send(answer);
+                phase
+            }
+            SeatRequest::RaiseEpoch {
+                epoch,
+                reason,
+                reply,
+            } => {
+                let raised = self.raise_epoch(epoch, reason).await;
+                let _ended = reply.send(raised);
+                phase
+            }
+            SeatRequest::Notify { notice, reply } => {
+                let told = match &phase {
+                    Phase::Running(machine) => Some(machine.control().clone()),
+                    Phase::Booting { .. } | Phase::Waiting(_) | Phase::Failed => None,
+                };
+                tokio::spawn(async move {
+                    let at_unix_millis = notice.at.map_or(0, |at| at.timestamp_millis());
+                    let notify = Notify {
+                        kind: notice.kind,
+                        message: notice.message,
+                        at_unix_millis,
+                    };
+                    let shown = match told {
+                        Some(control) => control.notify(notify, TELL_WITHIN).await.is_ok(),
+                        None => false,
+                    };
+                    let _ended = reply.send(shown);
+                });
+                phase
+            }
+            SeatRequest::CloseViewers {
+                viewers,
+                code,
+                reason,
+                reply,
+            } => {
+                if let Phase::Running(machine) = &phase {
+                    let control = machine.control().clone();
+                    tokio::spawn(async move {
+                        let closed = control.close_viewers(viewers, code, reason, TELL_WITHIN);
+                        if let Err(error) = closed.await {
+                            debug!(%error, "guest did not close viewers itself");
+                        }
+                        let _ended = reply.send(());
+                    });
+                }
+                phase
+            }
+            // Handled by the loop, which it ends.
+            SeatRequest::Remove { reply, .. } => {
+                let _ended = reply.send(Err(FleetError::Removing(self.spec.seat)));
+                phase
+            }
+        }
+    }
+
+    /// Replaces an older incarnation; leaves the present or a newer one alone.
+    async fn ensure(
+        &mut self,
+        spec: MicroVmSpec,
+        phase: Phase,
+    ) -> (Phase, Result<MicroVm, FleetError>) {
+        if self.vm.epoch < spec.epoch
+            && let Err(error) = self.raise_epoch(spec.epoch, EpochReason::Unspecified).await
+        {
+            return (phase, Err(error));
+        }
+        if spec.incarnation <= self.spec.incarnation {
+            return (phase, Ok(self.vm.clone()));
+        }
+        info!(incarnation = spec.incarnation, "machine is being replaced");
+        let (dir, fresh) = (self.dir.clone(), spec.clone());
+        let written = spawn_blocking(move || dir.write_spec(&fresh)).await;
+        let seat = self.spec.seat;
+        let act = "write the spec";
+        if let Err(cause) = written.unwrap_or_else(|gone| Err(std::io::Error::other(gone))) {
+            return (phase, Err(FleetError::RunDir { act, seat, cause }));
+        }
+        self.spec = spec;
+        self.vm.incarnation = self.spec.incarnation;
+        self.vm.restarts = 0;
+        self.vm.reason = String::new();
+        self.vm.last_input_at = None;
+        self.deaths.clear();
+        self.end_life(MicroVmState::Queued, None);
+        self.stop_boot(phase).await;
+        let phase = self.boot(Disk::Discard, true).await;
+        (phase, Ok(self.vm.clone()))
+    }
+
+    /// On disk first, then in force.
+    async fn raise_epoch(&mut self, epoch: u64, reason: EpochReason) -> Result<(), FleetError> {
+        let seat = self.spec.seat;
+        let (dir, present) = (self.dir.clone(), self.life.borrow().epoch);
+        // After an agent without an epoch on disk, the control plane's word counts.
+        if present.is_some_and(|present| present >= epoch) {
+            return Ok(());
+        }
+        let written = spawn_blocking(move || dir.write_epoch(epoch, true)).await;
+        written
+            .unwrap_or_else(|gone| Err(std::io::Error::other(gone)))
+            .map_err(|cause| FleetError::RunDir {
+                act: "write the epoch",
+                seat,
+                cause,
+            })?;
+        let cut = match reason {
+            EpochReason::Unspecified => None,
+            EpochReason::Reset => Some(Cut::Reset),
+            EpochReason::Revoked => Some(Cut::Revoked),
+        };
+        self.put_epoch(Some(epoch), cut);
+        self.tell(None).await;
+        info!(epoch, ?reason, "epoch raised");
+        Ok(())
+    }
+
+    async fn meet(&mut self, event: Event, phase: Phase) -> Phase {
+        match (event, phase) {
+            (Event::TurnCame, phase) => {
+                if self.vm.state == MicroVmState::Queued {
+                    self.put_state(MicroVmState::Booting);
+                    self.tell(None).await;
+                }
+                phase
+            }
+            (Event::Booted(Ok(machine)), _) => {
+                self.become_ready().await;
+                Phase::Running(Box::new(machine))
+            }
+            (Event::Booted(Err(error)), _) => {
+                warn!(error = format!("{error:#}"), "machine did not start");
+                self.fall(format!("{error:#}")).await
+            }
+            (Event::Died, _) => {
+                warn!("machine died");
+                self.fall("its machine ended by itself".to_owned()).await
+            }
+            (Event::WaitOver, _) => {
+                self.vm.restarts += 1;
+                self.boot(Disk::Keep, true).await
+            }
+            (Event::Health(Some(health)), phase) => {
+                self.silences = 0;
+                self.note(&health).await;
+                phase
+            }
+            (Event::Health(None), phase) => {
+                self.silences += 1;
+                if self.silences < SILENCES {
+                    return phase;
+                }
+                warn!("guest hung");
+                self.fall("its guest stopped answering".to_owned()).await
+            }
+        }
+    }
+
+    /// After a death: the next start by the policy, or none.
+    async fn fall(&mut self, reason: String) -> Phase {
+        let now = Instant::now();
+        self.deaths.push(now);
+        self.deaths
+            .retain(|death| now.duration_since(*death) <= RestartPolicy::WINDOW);
+        let ages: Vec<_> = self
+            .deaths
+            .iter()
+            .map(|death| now.duration_since(*death))
+            .collect();
+        self.vm.reason = reason;
+        match RestartPolicy::next(&ages) {
+            Some(wait) => {
+                self.end_life(MicroVmState::Restarting, Some(Cut::Restarted));
+                self.tell(None).await;
+                Phase::Waiting(tokio::time::Instant::now() + wait)
+            }
+            None => {
+                self.end_life(MicroVmState::Failed, Some(Cut::Restarted));
+                self.tell(None).await;
+                // What is left of it must not run on unseen.
+                if let Err(error) = self.shared.runtime.halt(self.spec.slot, Disk::Keep).await {
+                    warn!(
+                        error = format!("{error:#}"),
+                        "failed machine was not removed"
+                    );
+                }
+                Phase::Failed
+            }
+        }
+    }
+
+    /// Ends the machine and removes all of it.
+    async fn remove(&mut self, phase: Phase, grace: Duration) -> anyhow::Result<()> {
+        let began = Instant::now();
+        self.end_life(MicroVmState::Stopping, Some(Cut::Deleted));
+        self.tell(None).await;
+        let dir = self.dir.clone();
+        // First, so that an agent that dies half way leaves rubbish and not a seat.
+        spawn_blocking(move || dir.forget_spec())
+            .await?
+            .context("could not forget the seat's spec")?;
+        if let Phase::Running(machine) = &phase
+            && !grace.is_zero()
+        {
+            let asked = machine.control().shutdown(grace, TELL_WITHIN).await;
+            if asked.is_ok() {
+                let _elapsed = timeout(grace, machine.died()).await;
+            }
+        }
+        self.stop_boot(phase).await;
+        self.shared
+            .runtime
+            .halt(self.spec.slot, Disk::Discard)
+            .await?;
+        let dir = self.dir.clone();
+        spawn_blocking(move || dir.remove())
+            .await?
+            .context("could not remove the seat's folder")?;
+        info!(took = ?began.elapsed(), "seat removed");
+        Ok(())
+    }
+
+    /// Leaves the table and the list, and answers everybody who still waits.
+    async fn bury(
+        self,
+        reply: oneshot::Sender<Result<(), FleetError>>,
+        mut requests: mpsc::Receiver<SeatRequest>,
+    ) {
+        let seat = self.spec.seat;
+        self.shared
+            .doors
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&seat);
+        requests.close();
+        let mut told = vec![reply];
+        while let Some(request) = requests.recv().await {
+            match request {
+                SeatRequest::Remove { reply, .. } | SeatRequest::RaiseEpoch { reply, .. } => {
+                    told.push(reply);
+                }
+                SeatRequest::Ensure { reply, .. } => {
+                    let _ended = reply.send(Err(FleetError::Removing(seat)));
+                }
+                SeatRequest::Notify { .. } | SeatRequest::CloseViewers { .. } => {}
+            }
+        }
+        let vm = self.vm;
+        let _ended = self.shared.reports.send(Report::Gone { vm, told }).await;
+    }
+
+    /// Ends a boot under way. Its machine, if it made one, is `halt`'s.
+    async fn stop_boot(&self, phase: Phase) {
+        if let Phase::Booting { task, cancel, .. } = phase {
+            cancel.cancel();
+            let _machine = task.await;
+        }
+    }
+
+    async fn note(&mut self, health: &Health) {
+        let typed = health.last_input_unix_millis;
+        let typed: Option<DateTime<Utc>> = (typed > 0)
+            .then(|| Utc.timestamp_millis_opt(typed).single())
+            .flatten();
+        // A guest that started afresh does not know of keys in its earlier life.
+        let typed = typed.max(self.vm.last_input_at);
+        if (typed, health.terminals) != (self.vm.last_input_at, self.vm.terminals) {
+            self.vm.last_input_at = typed;
+            self.vm.terminals = health.terminals;
+            self.tell(None).await;
+        }
+    }
+
+    async fn become_ready(&mut self) {
+        self.silences = 0;
+        self.vm.reason = String::new();
+        self.vm.ready_at = Some(Utc::now());
+        self.put_state(MicroVmState::Ready);
+        self.tell(None).await;
+        info!(incarnation = self.vm.incarnation, "seat ready");
+    }
+
+    async fn fail(&mut self, error: &anyhow::Error) {
+        warn!(error = format!("{error:#}"), "seat failed");
+        self.vm.reason = format!("{error:#}");
+        self.put_state(MicroVmState::Failed);
+        self.tell(None).await;
+    }
+
+    /// The present machine is no more: its sockets close.
+    fn end_life(&mut self, state: MicroVmState, cut: Option<Cut>) {
+        self.vm.state = state;
+        self.vm.terminals = 0;
+        self.vm.ready_at = None;
+        self.life.send_modify(|life| {
+            life.state = state;
+            life.life += 1;
+            // A reset or revocation that was just told stays the reason.
+            life.cut = cut.or(life.cut).or(Some(Cut::Restarted));
+        });
+    }
+
+    fn put_state(&mut self, state: MicroVmState) {
+        self.vm.state = state;
+        self.life.send_modify(|life| {
+            life.state = state;
+            if state == MicroVmState::Ready {
+                life.cut = None;
+            }
+        });
+    }
+
+    fn put_epoch(&mut self, epoch: Option<u64>, cut: Option<Cut>) {
+        self.vm.epoch = epoch.unwrap_or(0);
+        self.life.send_modify(|life| {
+            life.epoch = epoch;
+            life.cut = cut.or(life.cut);
+        });
+    }
+
+    /// Puts the seat's door into the table, in which only its own task writes it.
+    fn open_door(&self, secret: Arc<str>) {
+        let door = Door {
+            address: seat_net::address(self.spec.slot),
+            secret,
+            life: self.life.subscribe(),
+        };
+        self.shared
+            .doors
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(self.spec.seat, door);
+    }
+
+    async fn tell(&self, turn: Option<u64>) {
+        let vm = self.vm.clone();
+        let _ended = self.shared.reports.send(Report::Changed { vm, turn }).await;
+    }
+}
+
+/// What happens next by itself.
+async fn next(phase: &mut Phase, look: &mut tokio::time::Interval) -> Event {
+    match phase {
+        Phase::Booting { task, turn, .. } => {
+            tokio::select! {
+                booted = task => Event::Booted(booted.unwrap_or_else(|gone| Err(gone.into()))),
+                () = turn.came() => Event::TurnCame,
+            }
+        }
+        Phase::Running(machine) => {
+            let control = machine.control().clone();
+            tokio::select! {
+                () = machine.died() => Event::Died,
+                health = async {
+                    look.tick().await;
+                    control.health(HEALTH_WITHIN).await
+                } => Event::Health(health.ok()),
+            }
+        }
+        Phase::Waiting(until) => {
+            sleep_until(*until).await;
+            Event::WaitOver
+        }
+        Phase::Failed => std::future::pending().await,
+    }
+}
+
+/// The whole way from a turn in the queue to a guest that answers.
+async fn boot(
+    shared: Arc<Shared>,
+    dir: SeatDir,
+    spec: MicroVmSpec,
+    secret: Arc<str>,
+    (disk, clear): (Disk, bool),
+    turn: Turn,
+    cancel: CancellationToken,
+) -> anyhow::Result<Machine> {
+    let began = Instant::now();
+    let permit = tokio::select! {
+        permit = turn.wait() => permit,
+        () = cancel.cancelled() => anyhow::bail!("the boot was called off"),
+    };
+    if clear {
+        shared.runtime.halt(spec.slot, disk).await?;
+    }
+    let written = Arc::clone(&secret);
+    spawn_blocking(move || dir.write_secret(&written))
+        .await?
+        .context("could not write the guest's secret")?;
+    let waited = began.elapsed();
+    let machine = shared.runtime.boot(&spec, disk).await?;
+    let started = began.elapsed();
+    // The guest's own start needs no turn: the next machine may be built beside it.
+    drop(permit);
+    let configure = ready::identity(&spec, &secret, &shared.nameservers);
+    let address = seat_net::address(spec.slot);
+    let answered = tokio::select! {
+        ready = ready::make_ready(machine.control(), configure, address, ready::READY_WITHIN) => ready,
+        () = machine.died() => Err(anyhow::anyhow!("the guest ended while it started")),
+        () = cancel.cancelled() => Err(anyhow::anyhow!("the boot was called off")),
+    };
+    debug!(?waited, ?started, took = ?began.elapsed(), ready = answered.is_ok(), "boot ended");
+    match answered {
+        Ok(()) => Ok(machine),
+        Err(error) => {
+            shared.runtime.halt(spec.slot, Disk::Keep).await?;
+            Err(error)
+        }
+    }
+}
+
+/// 32 bytes of the kernel's randomness, in hex.
+fn fresh_secret() -> String {
+    let bytes: [u8; 32] = rand::random();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

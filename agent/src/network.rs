@@ -1,0 +1,87 @@
+//! The worker's network: one bridge, one port a seat, one rule set, all of it
+//! in the network namespace the agent was started in.
+//!
+//! Way: [`Network::prepare`] once, then [`ports::PortNamespace::make`] for each
+//! boot; the guest's traffic then never meets this process.
+
+pub(crate) mod bridge;
+pub(crate) mod netlink;
+pub(crate) mod ports;
+pub(crate) mod rules;
+
+use std::{collections::BTreeSet, io};
+
+use clarateach_domain::{ids::Slot, seat_net};
+
+pub use rules::RuleSettings;
+
+/// What could not be done to the worker's network.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The bridge.
+    #[error("could not {act} of bridge {}", seat_net::BRIDGE)]
+    Bridge {
+        /// What failed.
+        act: &'static str,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// A seat's port.
+    #[error("could not {act} of slot {slot}")]
+    Port {
+        /// Whose.
+        slot: Slot,
+        /// What failed.
+        act: &'static str,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// A kernel switch.
+    #[error("could not write {value} to {path}")]
+    Switch {
+        /// Which.
+        path: String,
+        /// What it should be.
+        value: &'static str,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The nftables rule set.
+    #[error("could not apply the rule set: {0}")]
+    Rules(String),
+}
+
+/// The prepared network of this worker.
+#[derive(Debug, Clone, Copy)]
+pub struct Network {
+    /// The bridge's index.
+    bridge: u32,
+}
+
+impl Network {
+    /// Makes the rules, then the bridge; repeats are harmless. Blocks.
+    pub fn prepare(rules: &RuleSettings) -> Result<Self, NetworkError> {
+        rules::apply(&rules::render(rules))?;
+        let bridge = bridge::ensure()?;
+        Ok(Self { bridge })
+    }
+
+    /// Makes the seat's port and the namespace at its other end, ready to be
+    /// joined. Undone when dropped before [`ports::PortNamespace::keep`]. Blocks.
+    pub fn open_port(&self, slot: Slot) -> Result<ports::PortNamespace, NetworkError> {
+        ports::PortNamespace::make(self.bridge, slot)
+    }
+
+    /// Removes the seat's port with both its ends; gone already is removed. Blocks.
+    pub fn close_port(slot: Slot) -> Result<(), NetworkError> {
+        ports::close(slot)
+    }
+
+    /// Which slots have a port. Blocks.
+    pub fn ports() -> Result<BTreeSet<Slot>, NetworkError> {
+        ports::list()
+    }
+}

@@ -1,0 +1,277 @@
+//! One seat's port: `ctp{slot}` on the bridge, `eth0` in a network namespace
+//! of the seat's own.
+//!
+//! The namespace belongs to the worker's user namespace, not to the guest's: a
+//! guest that is root cannot touch it. It lives as long as somebody is in it or
+//! holds it: first this process by a file, then the seat's own processes.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io,
+    os::fd::{AsRawFd as _, OwnedFd},
+    thread,
+};
+
+use clarateach_domain::{ids::Slot, seat_net};
+use rtnetlink::{
+    RouteMessageBuilder,
+    packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE},
+    packet_route::{
+        AddressFamily, RouteNetlinkMessage,
+        address::{AddressAttribute, AddressMessage},
+        link::{
+            InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
+            LinkAttribute, LinkInfo, LinkMessage,
+        },
+        neighbour::{
+            NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+        },
+    },
+};
+
+use super::{
+    NetworkError,
+    bridge::{self, switch, up},
+    netlink::Netlink,
+};
+use crate::sys;
+
+/// A seat's network namespace with its port, made and not yet joined. Dropped,
+/// it takes the port with it.
+#[derive(Debug)]
+pub struct PortNamespace {
+    slot: Slot,
+    namespace: OwnedFd,
+    kept: bool,
+}
+
+impl PortNamespace {
+    /// Makes both ends. Rules and neighbour tables stand before the port is up.
+    pub(super) fn make(bridge: u32, slot: Slot) -> Result<Self, NetworkError> {
+        // Left over from an earlier life, its other end would be in use.
+        close(slot)?;
+        // A thread of its own, because it changes its namespace for good.
+        let made = thread::Builder::new()
+            .name(format!("port-{slot}"))
+            .spawn(move || make_here(bridge, slot));
+        let made = made.map(thread::JoinHandle::join);
+        match made {
+            Ok(Ok(made)) => made,
+            Ok(Err(_panic)) => Err(port(slot, "make the port")(io::Error::other(
+                "its thread panicked",
+            ))),
+            Err(cause) => Err(port(slot, "start the thread")(cause)),
+        }
+    }
+
+    /// The namespace as a path that any process of this host may open while
+    /// this value lives.
+    pub fn path(&self) -> String {
+        let pid = std::process::id();
+        format!("/proc/{pid}/fd/{}", self.namespace.as_raw_fd())
+    }
+
+    /// Leaves the port to the processes that joined the namespace.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for PortNamespace {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(error) = close(self.slot)
+        {
+            tracing::warn!(slot = %self.slot, %error, "half-made port was not removed");
+        }
+    }
+}
+
+fn port(slot: Slot, act: &'static str) -> impl Fn(io::Error) -> NetworkError {
+    move |cause| NetworkError::Port { slot, act, cause }
+}
+
+/// Removes the port; its other end goes with it.
+pub(super) fn close(slot: Slot) -> Result<(), NetworkError> {
+    let failed = port(slot, "remove the port");
+    let mut netlink = Netlink::open().map_err(&failed)?;
+    let Some(index) = netlink
+        .link_index(&seat_net::port_name(slot))
+        .map_err(&failed)?
+    else {
+        return Ok(());
+    };
+    let mut gone = LinkMessage::default();
+    gone.header.index = index;
+    match netlink.act(RouteNetlinkMessage::DelLink(gone), 0) {
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+        removed => removed.map_err(failed),
+    }
+}
+
+/// The slots that have a port.
+pub(super) fn list() -> Result<BTreeSet<Slot>, NetworkError> {
+    let names = Netlink::open()
+        .and_then(|mut netlink| netlink.link_names())
+        .map_err(|cause| NetworkError::Bridge {
+            act: "list the ports",
+            cause,
+        })?;
+    let slot = |name: &String| {
+        let number: u32 = name.strip_prefix("ctp")?.parse().ok()?;
+        Slot::try_from(number).ok()
+    };
+    Ok(names.iter().filter_map(slot).collect())
+}
+
+/// The whole recipe, on a thread that ends with it.
+fn make_here(bridge_index: u32, slot: Slot) -> Result<PortNamespace, NetworkError> {
+    let at = |act| port(slot, act);
+    let mut worker = Netlink::open().map_err(at("open the netlink socket"))?;
+    sys::unshare_network().map_err(at("make the network namespace"))?;
+    let namespace: OwnedFd = File::open("/proc/thread-self/ns/net")
+        .map_err(at("hold the network namespace"))?
+        .into();
+    switch("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")?;
+    switch("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")?;
+    // The guest's root has no capabilities over this namespace; these two give
+    // learners back what root would have: low ports and ping.
+    switch("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")?;
+    switch("/proc/sys/net/ipv4/ping_group_range", "0 2147483647")?;
+    let mut seat = Netlink::open().map_err(at("open the seat's netlink socket"))?;
+
+    worker
+        .act(
+            RouteNetlinkMessage::NewLink(pair(bridge_index, slot, &namespace)),
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
+        .map_err(at("make the port"))?;
+    // From here on a failure takes the port with it.
+    let made = PortNamespace {
+        slot,
+        namespace,
+        kept: false,
+    };
+    let index = |netlink: &mut Netlink, name: &str| {
+        let index = netlink.link_index(name);
+        index.and_then(|index| index.ok_or_else(|| io::ErrorKind::NotFound.into()))
+    };
+    let outer = index(&mut worker, &seat_net::port_name(slot)).map_err(at("find the port"))?;
+    worker
+        .act(RouteNetlinkMessage::SetLink(pinned(outer)), 0)
+        .map_err(at("isolate the port"))?;
+    let create = NLM_F_CREATE | NLM_F_REPLACE;
+    worker
+        .act(
+            RouteNetlinkMessage::NewNeighbour(entry(outer, slot)),
+            create,
+        )
+        .map_err(at("write the forwarding entry"))?;
+    let neighbour = neighbour(bridge_index, seat_net::address(slot), seat_net::mac(slot));
+    worker
+        .act(RouteNetlinkMessage::NewNeighbour(neighbour), create)
+        .map_err(at("write the neighbour"))?;
+
+    let lo = index(&mut seat, "lo").map_err(at("find the loopback"))?;
+    let eth0 = index(&mut seat, "eth0").map_err(at("find the seat's end"))?;
+    seat.act(RouteNetlinkMessage::SetLink(up(lo)), 0)
+        .map_err(at("bring up the loopback"))?;
+    seat.act(RouteNetlinkMessage::NewAddress(address(eth0, slot)), create)
+        .map_err(at("set the address"))?;
+    seat.act(RouteNetlinkMessage::SetLink(up(eth0)), 0)
+        .map_err(at("bring up the seat's end"))?;
+    let gateway = self::neighbour(eth0, seat_net::GATEWAY, bridge::MAC);
+    seat.act(RouteNetlinkMessage::NewNeighbour(gateway), create)
+        .map_err(at("write the gateway's neighbour"))?;
+    let route = RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+        .gateway(seat_net::GATEWAY)
+        .output_interface(eth0)
+        .build();
+    seat.act(RouteNetlinkMessage::NewRoute(route), create)
+        .map_err(at("set the default route"))?;
+
+    worker
+        .act(RouteNetlinkMessage::SetLink(up(outer)), 0)
+        .map_err(at("bring up the port"))?;
+    Ok(made)
+}
+
+/// The pair: our end on the bridge and down, the other one in the namespace.
+fn pair(bridge_index: u32, slot: Slot, namespace: &OwnedFd) -> LinkMessage {
+    let mut peer = LinkMessage::default();
+    peer.attributes = vec![
+        LinkAttribute::IfName("eth0".to_owned()),
+        LinkAttribute::Address(seat_net::mac(slot).to_vec()),
+        LinkAttribute::NetNsFd(namespace.as_raw_fd()),
+    ];
+    let mut message = LinkMessage::default();
+    message.attributes = vec![
+        LinkAttribute::IfName(seat_net::port_name(slot)),
+        LinkAttribute::Controller(bridge_index),
+        LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+        ]),
+    ];
+    message
+}
+
+/// The port's switches: it meets no other port and teaches the bridge nothing.
+fn pinned(index: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = vec![LinkAttribute::LinkInfo(vec![
+        LinkInfo::PortKind(InfoPortKind::Bridge),
+        LinkInfo::PortData(InfoPortData::BridgePort(vec![
+            InfoBridgePort::Isolated(true),
+            InfoBridgePort::Learning(false),
+            InfoBridgePort::UnicastFlood(false),
+            InfoBridgePort::MulticastFlood(false),
+            InfoBridgePort::BroadcastFlood(false),
+            InfoBridgePort::HairpinMode(false),
+            InfoBridgePort::Guard(true),
+            InfoBridgePort::Protect(true),
+        ])),
+    ])];
+    message
+}
+
+/// The static forwarding entry, in place of learning.
+fn entry(index: u32, slot: Slot) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Bridge;
+    message.header.ifindex = index;
+    message.header.state = NeighbourState::Noarp;
+    message.header.flags = NeighbourFlags::Controller;
+    message.attributes = vec![NeighbourAttribute::LinkLayerAddress(
+        seat_net::mac(slot).to_vec(),
+    )];
+    message
+}
+
+/// A permanent neighbour: nobody is asked, so nobody can answer falsely.
+fn neighbour(index: u32, address: std::net::Ipv4Addr, mac: [u8; 6]) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.ifindex = index;
+    message.header.state = NeighbourState::Permanent;
+    message.attributes = vec![
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)),
+        NeighbourAttribute::LinkLayerAddress(mac.to_vec()),
+    ];
+    message
+}
+
+fn address(index: u32, slot: Slot) -> AddressMessage {
+    let address = seat_net::address(slot);
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.prefix_len = seat_net::PREFIX;
+    message.header.index = index;
+    message.attributes = vec![
+        AddressAttribute::Local(address.into()),
+        AddressAttribute::Address(address.into()),
+    ];
+    message
+}

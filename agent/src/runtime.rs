@@ -1,0 +1,44 @@
+//! What gives a seat its machine: the seam between the fleet and an OCI runtime
+//! or Firecracker.
+//!
+//! Way: the seat's task -> [`Runtime::boot`] -> [`Machine`], and later
+//! [`Runtime::halt`]. Everything half-made is undone until `boot` returns; from
+//! then on only `halt` ends a machine.
+
+pub mod container;
+mod machine;
+
+use clarateach_domain::{ids::Slot, microvm::MicroVmSpec};
+
+pub use machine::{Machine, ProcessName};
+
+/// What happens to a seat's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// The learner's files stay.
+    Keep,
+    /// A new one, or none.
+    Discard,
+}
+
+/// Two tenants: the container runtime and (issue B) Firecracker.
+#[async_trait::async_trait]
+pub trait Runtime: Send + Sync {
+    /// Starts the machine and returns when its first process runs; the guest
+    /// may be spoken to at once. With [`Disk::Keep`] it starts from the disk
+    /// that is there, if there is one.
+    async fn boot(&self, spec: &MicroVmSpec, disk: Disk) -> anyhow::Result<Machine>;
+
+    /// The machine that an earlier agent left on the slot, if it runs.
+    async fn adopt(&self, slot: Slot) -> anyhow::Result<Option<Machine>>;
+
+    /// The slots on which anything at all of a machine is left.
+    async fn list(&self) -> anyhow::Result<Vec<Slot>>;
+
+    /// Ends the machine and removes all of it, the disk only if told. Returns
+    /// when it is gone; gone already is halted.
+    async fn halt(&self, slot: Slot, disk: Disk) -> anyhow::Result<()>;
+
+    /// The end of what the machine logged, at most 64 KiB.
+    async fn log(&self, slot: Slot) -> anyhow::Result<String>;
+}

@@ -1,0 +1,101 @@
+//! A seat's cgroups, in whatever hierarchies this kernel has: found, emptied
+//! and removed. Making them is the OCI runtime's.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// The folders of the cgroup `name` that exist: one under version 2, one a
+/// controller under version 1.
+pub(super) fn folders(name: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let whole = Path::new(ROOT).join(name);
+    if whole.is_dir() {
+        found.push(whole);
+    }
+    for entry in fs::read_dir(ROOT)? {
+        let entry = entry?;
+        // Version 1 has links such as `cpu` to `cpu,cpuacct`; one way suffices.
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        let folder = entry.path().join(name);
+        if folder.is_dir() {
+            found.push(folder);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether swap is accounted, so that a limit on it can be set.
+pub(super) fn counts_swap() -> bool {
+    let version_1 = Path::new(ROOT).join("memory/memory.memsw.limit_in_bytes");
+    let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    let version_2 = Path::new(ROOT).join("cgroup.controllers").exists();
+    version_1.exists() || (version_2 && swaps.lines().count() > 1)
+}
+
+/// Kills what is in the cgroup and removes it. Blocks at most `within`.
+pub(super) fn remove(name: &str, within: Duration) -> anyhow::Result<()> {
+    let until = Instant::now() + within;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let folders = folders(name).context("could not look for the seat's cgroups")?;
+        let mut left = false;
+        for folder in &folders {
+            if fs::remove_dir(folder).is_err() && folder.exists() {
+                left = true;
+                end_processes(folder)?;
+            }
+        }
+        if !left {
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < until,
+            "the cgroup {name} is still in use after {within:?}"
+        );
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+fn end_processes(folder: &Path) -> anyhow::Result<()> {
+    let Ok(inside) = fs::read_to_string(folder.join("cgroup.procs")) else {
+        return Ok(()); // removed meanwhile
+    };
+    for pid in inside.lines().filter_map(|line| line.parse().ok()) {
+        let Some(pid) = Pid::from_raw(pid) else {
+            continue;
+        };
+        match kill_process(pid, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => return Err(error).context("could not kill a process of the seat"),
+        }
+    }
+    Ok(())
+}
+
+/// The names of the cgroups below `parent` in any hierarchy.
+pub(super) fn below(parent: &str) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for folder in folders(parent)? {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                names.extend(entry.file_name().into_string());
+            }
+        }
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}

@@ -1,0 +1,76 @@
+//! Which root filesystem and which guest a new seat starts from.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// What a seat is made of, by absolute path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Image {
+    /// Name of the root filesystem's directory.
+    pub(super) rootfs_name: String,
+    /// The root filesystem.
+    pub(super) rootfs: PathBuf,
+    /// The guest's static binary.
+    pub(super) guest: PathBuf,
+}
+
+/// The images in use now. `kept` is the root filesystem that an existing disk
+/// was started from: its overlay fits no other.
+pub(super) fn choose(images: &Path, kept: Option<&str>) -> io::Result<Image> {
+    let rootfs_name = match kept {
+        Some(name) if images.join(name).is_dir() => name.to_owned(),
+        _ => named(images, "current", "rootfs-")?,
+    };
+    let guest = images.join(named(images, "guest-current", "guest-")?);
+    Ok(Image {
+        rootfs: images.join(&rootfs_name),
+        rootfs_name,
+        guest,
+    })
+}
+
+/// The name that the file `pointer` holds; checked, so that it stays in the folder.
+fn named(images: &Path, pointer: &str, prefix: &str) -> io::Result<String> {
+    let path = images.join(pointer);
+    let text = fs::read_to_string(&path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    let name = text.trim();
+    let fits = name.strip_prefix(prefix).is_some_and(|hash| {
+        !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    });
+    if fits && images.join(name).exists() {
+        return Ok(name.to_owned());
+    }
+    let what = format!("{} names no image: {name:?}", path.display());
+    Err(io::Error::new(io::ErrorKind::InvalidData, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_present_image_is_taken_and_a_disk_keeps_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let images = dir.path();
+        for name in ["rootfs-aa", "rootfs-bb"] {
+            fs::create_dir(images.join(name)).unwrap();
+        }
+        fs::write(images.join("guest-11"), "").unwrap();
+        fs::write(images.join("guest-current"), "guest-11\n").unwrap();
+        fs::write(images.join("current"), "rootfs-bb\n").unwrap();
+        for (kept, taken) in [
+            (None, "rootfs-bb"),
+            (Some("rootfs-aa"), "rootfs-aa"),
+            (Some("rootfs-gone"), "rootfs-bb"),
+        ] {
+            assert_eq!(choose(images, kept).unwrap().rootfs_name, taken, "{kept:?}");
+        }
+        for bad in ["", "rootfs-", "rootfs-../x", "../rootfs-aa", "guest-11"] {
+            fs::write(images.join("current"), bad).unwrap();
+            assert!(choose(images, None).is_err(), "{bad}");
+        }
+    }
+}
