@@ -29,9 +29,13 @@ const INDEXES: [&str; 13] = [
     "CREATE INDEX events_workshop ON events (workshop_id, revision)",
 ];
 
+#[allow(
+    elided_lifetimes_in_paths,
+    reason = "async_trait's signature of `up` has none"
+)]
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in tables() {
             manager.create_table(table).await?;
         }
