@@ -15,6 +15,7 @@ use rustix::{
     process::{Pid, Signal, WaitOptions},
     thread::UnshareFlags,
 };
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Moves the calling thread into a new network namespace. The thread must end
 /// afterwards: it is of no use to others.
@@ -185,6 +186,13 @@ pub(crate) fn hand_over(command: &mut Command, file: OwnedFd) {
             give(file.as_raw_fd(), 3)
         });
     }
+}
+
+/// Has tokio tell when `file` becomes readable. Must be called inside a runtime.
+pub(crate) fn watch(file: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` names the same open file from here until it is
+    // dropped, which is after tokio has let go of it.
+    unsafe { AsyncFd::register_with_interest(file, Interest::READABLE) }
 }
 
 /// Makes `to` a copy of `from` that survives exec.

@@ -6,9 +6,9 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::unix::AsyncFd;
 
-use crate::control::Control;
+use crate::{control::Control, sys};
 
 /// A process by number and start, so that a number used again is not mistaken
 /// for it.
@@ -67,7 +67,7 @@ impl Machine {
     /// The machine of this process, spoken to by `control`. Must be called
     /// inside a tokio runtime.
     pub fn new(process: OwnedFd, control: Control) -> io::Result<Self> {
-        let process = AsyncFd::register_with_interest(process, Interest::READABLE)?;
+        let process = sys::watch(process)?;
         Ok(Self { process, control })
     }
 
