@@ -3,5 +3,8 @@
 //! Way: `main` -> `config` -> `store`, `serve` (doors in `api`) and the loop
 //! that makes the world what the rows say.
 
+pub mod agents;
 pub mod config;
+pub mod provisioner;
+pub mod reconciler;
 pub mod store;

@@ -14,8 +14,10 @@ pub mod principals;
 pub mod requests;
 pub mod sealing;
 pub mod seats;
+pub mod settle;
 pub mod text;
 pub mod view;
+pub mod workers;
 pub mod workshops;
 
 use std::{ops::Deref, path::Path, sync::Arc, time::Duration};

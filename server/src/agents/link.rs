@@ -1,0 +1,215 @@
+//! One link: dials, listens to what changes, dials again.
+//!
+//! The leaf it shows is minted here for one connection and never stored; the
+//! connection is made anew before the leaf ends.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use chrono::Utc;
+use clarateach_certs::{
+    ca::{Dialler, MAX_LEAF_LIFE},
+    key::Key,
+};
+use clarateach_proto::agent::{self as pb, agent_service_client::AgentServiceClient};
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tracing::{Instrument, info, info_span};
+
+use super::{Heard, LinkState, Target, wire};
+use crate::reconciler::Wake;
+
+pub(super) type Client = AgentServiceClient<Channel>;
+
+const DIAL: Duration = Duration::from_secs(3);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+/// 200 seats fit in far less.
+const MESSAGE_LIMIT: usize = 4 << 20;
+
+/// Counts connections over all links.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+
+/// A kept connection; dropping it lets go.
+pub(super) struct Link {
+    pub(super) address: SocketAddr,
+    pub(super) state: watch::Sender<LinkState>,
+    pub(super) hurry: Arc<Notify>,
+    /// The connection that was sent its epochs.
+    pub(super) greeted: u64,
+    client: watch::Receiver<Option<Client>>,
+    task: AbortHandle,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Link {
+    pub(super) fn start(target: Target, wake: Wake) -> Self {
+        let state = watch::Sender::new(LinkState::Dialling);
+        let (give, client) = watch::channel(None);
+        let hurry = Arc::new(Notify::new());
+        let span = info_span!("link", workshop = %target.workshop, worker = %target.name);
+        let address = target.address;
+        let runner = Runner {
+            target,
+            wake,
+            state: state.clone(),
+            client: give,
+            hurry: hurry.clone(),
+        };
+        let task = tokio::spawn(runner.run().instrument(span)).abort_handle();
+        Self {
+            address,
+            state,
+            hurry,
+            greeted: 0,
+            client,
+            task,
+        }
+    }
+
+    /// The client of the present connection.
+    pub(super) fn client(&self) -> Option<Client> {
+        self.client.borrow().clone()
+    }
+}
+
+struct Runner {
+    target: Target,
+    wake: Wake,
+    state: watch::Sender<LinkState>,
+    client: watch::Sender<Option<Client>>,
+    hurry: Arc<Notify>,
+}
+
+impl Runner {
+    /// For ever: connect, listen until it ends, say so, pause, again.
+    async fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let began = Instant::now();
+            let ended = self.connect_and_listen().await;
+            let why = match &ended {
+                Ok(()) => "the connection is renewed".to_owned(),
+                Err(cause) => format!("{cause:#}"),
+            };
+            let renewed = ended.is_ok();
+            self.client.send_replace(None);
+            if !renewed {
+                let before = self.state.send_replace(LinkState::Silent(why.clone()));
+                if !matches!(before, LinkState::Silent(_)) {
+                    info!(why, "agent fell silent");
+                    self.wake.workshop(&self.target.workshop);
+                }
+            }
+            if began.elapsed() > LAST_PAUSE * 2 {
+                pause = FIRST_PAUSE;
+            }
+            tokio::select! {
+                () = sleep(pause) => pause = (pause * 2).min(LAST_PAUSE),
+                () = self.hurry.notified() => pause = FIRST_PAUSE,
+            }
+        }
+    }
+
+    /// Returns when the leaf is half over; any other end is an error.
+    async fn connect_and_listen(&self) -> anyhow::Result<()> {
+        let renew_at = Instant::now() + MAX_LEAF_LIFE / 2;
+        let channel = timeout(DIAL, self.endpoint()?.connect())
+            .await
+            .context("could not connect in time")?
+            .context("could not connect")?;
+        let mut client = AgentServiceClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
+        let worker = timeout(DIAL, client.get_worker(pb::GetWorkerRequest {}))
+            .await
+            .context("it did not say who it is in time")?
+            .map_err(|status| anyhow::anyhow!("it did not say who it is: {}", status.message()))?
+            .into_inner();
+        if worker.name != self.target.name.as_str()
+            || worker.workshop_id != self.target.workshop.as_str()
+        {
+            bail!("it is {} of {}", worker.name, worker.workshop_id);
+        }
+        let mut stream = timeout(DIAL, client.watch_micro_vms(pb::WatchMicroVmsRequest {}))
+            .await
+            .context("it did not list its seats in time")?
+            .context("it would not list its seats")?
+            .into_inner();
+        let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        self.client.send_replace(Some(client));
+        let mut told = false;
+        loop {
+            let message = tokio::select! {
+                message = stream.message() => message.context("its stream broke")?,
+                () = sleep_until(renew_at) => return Ok(()),
+            };
+            let Some(message) = message else {
+                bail!("its stream ended");
+            };
+            let heard = Heard {
+                seats: Arc::new(wire::micro_vms(message.micro_vms)),
+                version: worker.agent_version.clone(),
+                request: worker.certificate_request.clone(),
+                certificate_expires_at: self.expiry().or_else(|| wire::expiry(&worker)),
+                connection,
+            };
+            if !std::mem::replace(&mut told, true) {
+                info!(version = heard.version, seats = heard.seats.len(), "agent answered");
+            }
+            self.state.send_replace(LinkState::Answers(heard));
+            self.wake.workshop(&self.target.workshop);
+        }
+    }
+
+    /// What was installed over this connection is newer than what the agent
+    /// said at its start.
+    fn expiry(&self) -> Option<chrono::DateTime<Utc>> {
+        match &*self.state.borrow() {
+            LinkState::Answers(heard) => heard.certificate_expires_at,
+            LinkState::Dialling | LinkState::Silent(_) => None,
+        }
+    }
+
+    fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        let Target {
+            name,
+            workshop,
+            address,
+            ca,
+        } = &self.target;
+        let key = Key::generate().context("could not make a key")?;
+        let (who, now) = (Dialler::ControlPlane, Utc::now());
+        let leaf = ca
+            .sign_dialler(&key, who, workshop.as_str(), now, MAX_LEAF_LIFE)
+            .context("could not sign the control plane's certificate")?;
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(ca.certificate_pem()))
+            .identity(Identity::from_pem(leaf, key.to_pem()))
+            .domain_name(name.control_name(workshop));
+        let endpoint = Endpoint::from_shared(format!("https://{address}"))
+            .context("could not spell the agent's address")?
+            .tls_config(tls)
+            .context("could not set up TLS")?
+            .connect_timeout(DIAL)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(5))
+            .keep_alive_timeout(Duration::from_secs(5))
+            .keep_alive_while_idle(true);
+        Ok(endpoint)
+    }
+}

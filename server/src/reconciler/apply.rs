@@ -1,0 +1,256 @@
+//! Does one step: its row first, then its effect, then how it ended.
+//!
+//! False means it failed and the round is over; the policy's back-off, which
+//! counts the rows, says when it is tried again.
+
+use std::{fs, future::Future, io::Write, path::Path};
+
+use anyhow::Context;
+use chrono::Utc;
+use clarateach_domain::{
+    ids::{SeatNo, WorkerName},
+    microvm::MicroVmSpec,
+    plan::{Ordinal, Step},
+};
+use tracing::{info, warn};
+
+use super::{
+    Reconciler,
+    observe::{LEAF_LIFE, Looked, request},
+};
+use crate::{
+    provisioner::WorkerSpec,
+    store::{StoreError, settle::Settling},
+};
+
+impl Reconciler {
+    /// True if it was done.
+    pub(super) async fn apply(
+        &self,
+        of: &Settling,
+        looked: &Looked,
+        step: Step,
+    ) -> Result<bool, StoreError> {
+        let name = |ordinal| WorkerName::of(&of.id, ordinal);
+        let now = Utc::now();
+        match step {
+            Step::Expire => self.store.expire(&of.id, now).await.map(|()| true),
+            Step::Notify { mark, minutes } => self.tell(of, looked, mark, minutes).await,
+            Step::CreateWorker(at) => {
+                let spec = spec(of, at);
+                let act = async { Ok(self.provisioner.ensure(&spec).await?) };
+                self.try_act(of, at, "create", act).await
+            }
+            Step::StartWorker(at) => {
+                let spec = spec(of, at);
+                let act = async { Ok(self.provisioner.start(&spec).await?) };
+                self.try_act(of, at, "start", act).await
+            }
+            Step::StopWorker(at) => {
+                self.agents.forget(&name(at));
+                let act = async { Ok(self.provisioner.stop(&name(at)).await?) };
+                self.try_act(of, at, "stop", act).await
+            }
+            Step::DeleteWorker(at) => {
+                self.agents.forget(&name(at));
+                let act = async { Ok(self.provisioner.delete(&name(at)).await?) };
+                self.try_act(of, at, "delete", act).await
+            }
+            Step::Enrol(at) => {
+                let act = self.enrol(of, looked, at);
+                self.try_act(of, at, "enrol", act).await
+            }
+            Step::RenewCertificate(at) => {
+                let act = self.renew(of, looked, at);
+                self.try_act(of, at, "renew", act).await
+            }
+            Step::SetEpochs(at, epochs) => {
+                let epochs: Vec<_> = epochs
+                    .into_iter()
+                    .map(|(seat, epoch, why)| (seat, epoch, Some(why)))
+                    .collect();
+                let name = name(at);
+                let act = async { Ok(self.agents.set_epochs(&name, &epochs).await?) };
+                self.try_act(of, at, "epochs", act).await
+            }
+            Step::CreateSeats(at, seats) => {
+                let act = self.create_seats(of, at, &seats);
+                self.try_act(of, at, "seats.create", act).await
+            }
+            Step::DeleteSeats(at, seats) => {
+                let name = name(at);
+                let act = async { Ok(self.agents.delete(&name, &seats).await?) };
+                self.try_act(of, at, "seats.delete", act).await
+            }
+            Step::FreeSeat(seat) => {
+                if let Some(want) = of.want.seats.iter().find(|want| want.seat == seat) {
+                    self.store.free_seat(&of.id, want, now).await?;
+                }
+                Ok(true)
+            }
+            Step::ForgetSeat(seat) => {
+                self.store.forget_seat(&of.id, seat, now).await?;
+                Ok(true)
+            }
+            Step::ForgetWorker(at) => {
+                self.agents.forget(&name(at));
+                self.store.forget_worker(&of.id, at, now).await?;
+                self.crash.pass("forget-worker", "done");
+                Ok(true)
+            }
+        }
+    }
+
+    /// The row, the effect, the end.
+    async fn try_act(
+        &self,
+        of: &Settling,
+        at: Ordinal,
+        verb: &str,
+        act: impl Future<Output = anyhow::Result<()>>,
+    ) -> Result<bool, StoreError> {
+        let attempt = self.store.begin_attempt(&of.id, at, verb, Utc::now()).await?;
+        self.crash.pass(verb, "row");
+        let ended = act.await;
+        self.crash.pass(verb, "done");
+        let error = match &ended {
+            Ok(()) => {
+                info!(worker = at, verb, "step done");
+                None
+            }
+            Err(cause) => {
+                warn!(worker = at, verb, error = ?cause, "step failed");
+                Some(format!("{cause:#}"))
+            }
+        };
+        // Worker verbs keep their rows until the agent answers: a machine that
+        // is made and dies at once must not be made again without a pause.
+        let kept = error.is_some() || LASTING.contains(&verb);
+        if kept {
+            self.store.end_attempt(attempt, error.as_deref(), Utc::now()).await?;
+        } else {
+            self.store.clear_attempts(&of.id, at, &[verb]).await?;
+        }
+        self.crash.pass(verb, "noted");
+        Ok(ended.is_ok())
+    }
+
+    /// Signs what a local agent asks for: row, then file.
+    async fn enrol(&self, of: &Settling, looked: &Looked, at: Ordinal) -> anyhow::Result<()> {
+        let described = looked.described.get(&at).context("nobody looked at the worker")?;
+        let request = request(described).context("the worker's signing request is gone")?;
+        let chain = self.sign(of, looked, at, &request).await?;
+        self.crash.pass("enrol", "signed");
+        let dir = described.enrol_dir.as_ref().context("the worker enrols another way")?;
+        write_whole(&dir.join("certificate.pem"), &chain)?;
+        self.agents.hurry(&WorkerName::of(&of.id, at));
+        Ok(())
+    }
+
+    /// A new certificate for the agent's present key, over its connection; a
+    /// local agent that restarts finds it in its file too.
+    async fn renew(&self, of: &Settling, looked: &Looked, at: Ordinal) -> anyhow::Result<()> {
+        let row = of.workers.get(&at).context("the worker has no row")?;
+        let described = looked.described.get(&at).context("nobody looked at the worker")?;
+        let chain = self.sign(of, looked, at, &row.csr).await?;
+        if let Some(dir) = &described.enrol_dir {
+            write_whole(&dir.join("certificate.pem"), &chain)?;
+        }
+        self.agents.install(&WorkerName::of(&of.id, at), &chain).await?;
+        Ok(())
+    }
+
+    async fn sign(
+        &self,
+        of: &Settling,
+        looked: &Looked,
+        at: Ordinal,
+        request: &str,
+    ) -> anyhow::Result<String> {
+        let described = looked.described.get(&at).context("nobody looked at the worker")?;
+        let address = described.address.context("the worker's address is not known")?;
+        let mut addresses = vec![address.ip()];
+        addresses.extend(&described.also);
+        let (name, now) = (WorkerName::of(&of.id, at).control_name(&of.id), Utc::now());
+        let chain = of
+            .ca
+            .sign_agent(request, &name, &addresses, now, LEAF_LIFE)
+            .context("could not sign the agent's request")?;
+        let ends = clarateach_certs::tls::expiry(&chain).context("could not read it back")?;
+        self.store
+            .certified(&of.id, at, address, (request, &chain), ends, now)
+            .await
+            .context("could not keep the agent's certificate")?;
+        Ok(chain)
+    }
+
+    async fn create_seats(
+        &self,
+        of: &Settling,
+        at: Ordinal,
+        seats: &[SeatNo],
+    ) -> anyhow::Result<()> {
+        let env = self.store.seat_env(&of.id).await.context("could not read the environment")?;
+        let wanted = of.want.seats.iter().filter(|want| seats.contains(&want.seat));
+        let specs = wanted.map(|want| MicroVmSpec {
+            seat: want.seat,
+            slot: want.slot,
+            incarnation: want.incarnation,
+            epoch: want.epoch,
+            resources: of.resources,
+            template: of.template.clone(),
+            env: env.clone(),
+            workshop_name: of.name.clone(),
+        });
+        let name = WorkerName::of(&of.id, at);
+        Ok(self.agents.create(&name, specs.collect()).await?)
+    }
+
+    /// Tells learners in their terminals, and Watch streams by an event. An
+    /// agent that cannot be told holds nothing up.
+    async fn tell(
+        &self,
+        of: &Settling,
+        looked: &Looked,
+        mark: u32,
+        minutes: u32,
+    ) -> Result<bool, StoreError> {
+        let ends = of.want.expires_at;
+        let unit = if minutes == 1 { "minute" } else { "minutes" };
+        let message = format!("{} ends in {minutes} {unit}; save your work.", of.name);
+        self.store.notified(&of.id, mark, &message, ends, Utc::now()).await?;
+        for &at in looked.versions.keys() {
+            let name = WorkerName::of(&of.id, at);
+            if let Err(cause) = self.agents.notify(&name, "expiring", &message, ends).await {
+                warn!(worker = %name, error = ?cause, "notice could not be sent");
+            }
+        }
+        info!(minutes, "notice sent");
+        Ok(true)
+    }
+}
+
+/// Verbs whose success is known only when the agent answers.
+pub(super) const LASTING: [&str; 4] = ["create", "start", "stop", "enrol"];
+
+fn spec(of: &Settling, at: Ordinal) -> WorkerSpec {
+    WorkerSpec {
+        name: WorkerName::of(&of.id, at),
+        workshop: of.id.clone(),
+        runtime: of.runtime,
+        ca_certificate: of.ca.certificate_pem().to_owned(),
+        seat_key: of.seat_key.clone(),
+    }
+}
+
+/// Writes a file so that whoever watches for it sees all of it or none.
+fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
+    let temporary = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().with_context(|| format!("could not write {}", path.display()))
+}

@@ -1,0 +1,212 @@
+//! Looks at one workshop's workers: what the provisioner says, what their
+//! agents say. Changes nothing but two things that every look must make so: the
+//! link to an agent that can be known, and the epochs on a fresh connection.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clarateach_certs::ca::Ca;
+use clarateach_domain::{
+    ids::WorkerName,
+    plan::{AgentSeen, Ground, Ordinal, Seen, Tries, WorkerSeen},
+    workshop::Desired,
+};
+use tracing::{info, warn};
+
+use super::Reconciler;
+use crate::{
+    agents::{Heard, LinkState, Target},
+    provisioner::Described,
+    store::{
+        StoreError,
+        settle::Settling,
+        workers::WorkerRow,
+    },
+};
+
+/// How long a connection that is being made may take before it counts as none.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// Leaves live this long.
+pub(super) const LEAF_LIFE: Duration = Duration::from_hours(24);
+
+/// One look.
+pub(super) struct Looked {
+    /// For the policy.
+    pub(super) seen: Seen,
+    /// For the hands.
+    pub(super) described: BTreeMap<Ordinal, Described>,
+    /// Versions, of agents that answer.
+    pub(super) versions: BTreeMap<Ordinal, String>,
+}
+
+/// A signing request that waits, as far as one does.
+pub(super) fn request(described: &Described) -> Option<String> {
+    let dir = described.enrol_dir.as_ref()?;
+    fs::read_to_string(dir.join("request.pem")).ok()
+}
+
+impl Reconciler {
+    pub(super) async fn observe(&self, of: &Settling) -> Result<Looked, StoreError> {
+        let wanted = of.want.seats.iter().map(|seat| seat.worker);
+        let present = of.want.desired == Desired::Present;
+        let mut ordinals: BTreeSet<_> = wanted.filter(|_| present).collect();
+        ordinals.extend(of.workers.keys());
+        let mut looked = Looked {
+            seen: Seen::default(),
+            described: BTreeMap::new(),
+            versions: BTreeMap::new(),
+        };
+        for ordinal in ordinals {
+            let name = WorkerName::of(&of.id, ordinal);
+            let row = of.workers.get(&ordinal);
+            let described = match (self.provisioner.describe(&name).await, row) {
+                (Ok(described), _) => described,
+                (Err(cause), row) => {
+                    warn!(worker = %name, error = ?cause, "worker could not be looked at");
+                    Described {
+                        ground: Ground::Unknown,
+                        address: row.and_then(|row| row.address),
+                        ..Described::missing("")
+                    }
+                }
+            };
+            let (agent, version) = self.agent(of, ordinal, row, &described).await?;
+            looked.versions.extend(version.map(|version| (ordinal, version)));
+            let tries = tries(of, ordinal, described.ground, &agent);
+            let worker = WorkerSeen {
+                ground: described.ground,
+                agent,
+                tries,
+            };
+            looked.seen.workers.insert(ordinal, worker);
+            looked.described.insert(ordinal, described);
+        }
+        Ok(looked)
+    }
+
+    async fn agent(
+        &self,
+        of: &Settling,
+        ordinal: Ordinal,
+        row: Option<&WorkerRow>,
+        described: &Described,
+    ) -> Result<(AgentSeen, Option<String>), StoreError> {
+        let name = WorkerName::of(&of.id, ordinal);
+        let reachable = matches!(described.ground, Ground::Up | Ground::Unknown);
+        let (Some(address), Some(row), true) = (described.address, row, reachable) else {
+            self.agents.forget(&name);
+            return Ok((AgentSeen::Silent, None));
+        };
+        if asks(row, described, Utc::now()) {
+            return Ok((AgentSeen::Asking, None));
+        }
+        if row.certificate.is_empty() {
+            return Ok((AgentSeen::Silent, None)); // it has not asked yet
+        }
+        let ca = Ca::from_pem(of.ca.certificate_pem(), &of.ca.key_pem())
+            .map_err(|cause| StoreError::bad("ca_certificate", cause))?;
+        self.agents.keep(Target {
+            name: name.clone(),
+            workshop: of.id.clone(),
+            address,
+            ca: Arc::new(ca),
+        });
+        Ok(match self.agents.heard(&name, PATIENCE).await {
+            LinkState::Answers(heard) => {
+                let version = heard.version.clone();
+                let agent = self.greet(of, ordinal, &name, row, heard).await;
+                let answers = matches!(agent, AgentSeen::Answers { .. });
+                (agent, answers.then_some(version))
+            }
+            LinkState::Dialling | LinkState::Silent(_) => (AgentSeen::Silent, None),
+        })
+    }
+
+    /// Sends all epochs once on every connection, before anything else.
+    async fn greet(
+        &self,
+        of: &Settling,
+        ordinal: Ordinal,
+        name: &WorkerName,
+        row: &WorkerRow,
+        heard: Heard,
+    ) -> AgentSeen {
+        let renew = heard
+            .certificate_expires_at
+            .or(row.certificate_expires_at)
+            .is_none_or(|ends| past_half(ends, Utc::now()));
+        if self.agents.greeted(name, heard.connection) {
+            return AgentSeen::Answers {
+                seats: heard.seats.to_vec(),
+                renew,
+            };
+        }
+        let mine = of.want.seats.iter().filter(|seat| seat.worker == ordinal);
+        // Only those it has: an epoch of a seat that comes later comes with it.
+        let has = |seat| heard.seats.iter().any(|mv| mv.seat == seat);
+        let epochs: Vec<_> = mine
+            .filter(|want| has(want.seat))
+            .map(|want| (want.seat, want.epoch, None))
+            .collect();
+        if !epochs.is_empty() {
+            if let Err(cause) = self.agents.set_epochs(name, &epochs).await {
+                warn!(worker = %name, error = ?cause, "epochs could not be sent");
+                return AgentSeen::Silent;
+            }
+            info!(worker = %name, seats = epochs.len(), "epochs sent");
+        }
+        self.crash.pass("epochs", "sent");
+        self.agents.greet(name, heard.connection);
+        AgentSeen::Answers {
+            seats: heard.seats.to_vec(),
+            renew,
+        }
+    }
+}
+
+/// Whether the agent waits for a certificate through files.
+fn asks(row: &WorkerRow, described: &Described, now: DateTime<Utc>) -> bool {
+    let Some(request) = request(described) else {
+        return false;
+    };
+    let given = described.enrol_dir.as_ref();
+    let given = given.and_then(|dir| fs::read_to_string(dir.join("certificate.pem")).ok());
+    let fits = row.csr == request
+        && row.address == described.address
+        && row.certificate_expires_at.is_some_and(|ends| ends > now)
+        && given.is_some_and(|given| given == row.certificate);
+    !fits
+}
+
+/// Renewed at half life, counted from the end.
+fn past_half(ends: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    let half = TimeDelta::from_std(LEAF_LIFE / 2).unwrap_or_default();
+    ends - half <= now
+}
+
+/// The tries at what is due next with this worker.
+fn tries(of: &Settling, ordinal: Ordinal, ground: Ground, agent: &AgentSeen) -> Tries {
+    let present = of.want.desired == Desired::Present;
+    let needed = present && of.want.seats.iter().any(|seat| seat.worker == ordinal);
+    let verb = match (of.want.desired, ground, agent) {
+        (Desired::Stopped, _, _) => "stop",
+        (Desired::Absent, _, _) => "delete",
+        (Desired::Present, _, _) if !needed => "delete",
+        (Desired::Present, Ground::Stopped, _) => "start",
+        (Desired::Present, Ground::Up | Ground::Making, AgentSeen::Asking) => "enrol",
+        (Desired::Present, Ground::Up | Ground::Unknown, AgentSeen::Answers { .. }) => "renew",
+        (Desired::Present, _, _) => "create",
+    };
+    let mine = of.attempts.iter();
+    let mine = mine.filter(|(at, of, _)| *at == ordinal && of == verb);
+    mine.fold(Tries::default(), |tries, (_, _, row)| Tries {
+        count: tries.count + 1,
+        last: tries.last.max(Some(row.started_at)),
+        error: row.error.clone(),
+    })
+}

@@ -1,0 +1,141 @@
+//! Settles one workshop: observe, plan, apply, save, until nothing is left to
+//! do now. One process at a time, by a lease.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clarateach_domain::{
+    ids::WorkshopId,
+    plan::{Ordinal, plan},
+    workshop::Phase,
+};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info, instrument, warn};
+
+use super::{Reconciler, apply::LASTING, observe::Looked, sight};
+use crate::store::{
+    StoreError,
+    settle::{AttemptRow, Settled, Settling},
+};
+
+/// Rounds without a pause: more than any life needs, few enough to be fair.
+const ROUNDS: usize = 40;
+/// How long the lease holds; extended every third of it.
+const LEASE_SECONDS: u32 = 15;
+/// The wait after a step that failed and has no back-off of its own.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// The wait after the database refused.
+const AFTER_STORE: Duration = Duration::from_secs(3);
+
+impl Reconciler {
+    /// Settles as far as it goes now; when to look again even if nothing wakes.
+    #[instrument(skip_all, fields(workshop = %id))]
+    pub(super) async fn settle(&self, id: &WorkshopId) -> Option<Duration> {
+        let lease = format!("settle/{id}");
+        match self.store.lease(&lease, &self.holder, LEASE_SECONDS).await {
+            Ok(true) => {}
+            Ok(false) => return Some(AFTER_STORE), // another process, or one that died
+            Err(cause) => {
+                warn!(error = ?cause, "lease could not be taken");
+                return Some(AFTER_STORE);
+            }
+        }
+        let rounds = async {
+            self.rounds(id).await.unwrap_or_else(|cause| {
+                warn!(error = ?cause, "workshop could not be settled");
+                Some(AFTER_STORE)
+            })
+        };
+        // Boxed: a round holds the rows of a whole workshop.
+        let again = tokio::select! {
+            again = Box::pin(rounds) => again,
+            // Stopping in the middle of a step is what a crash does too.
+            () = self.until_lost(&lease) => {
+                warn!("lease was lost to another process");
+                Some(AFTER_STORE)
+            }
+        };
+        if let Err(cause) = self.store.release(&lease, &self.holder).await {
+            warn!(error = ?cause, "lease could not be given back");
+        }
+        again
+    }
+
+    /// A worker that answers has reached what its tries were for.
+    async fn clear_tries(&self, of: &Settling, looked: &Looked) -> Result<(), StoreError> {
+        for at in looked.versions.keys() {
+            let lasting = |(of, verb, _): &&(Ordinal, String, AttemptRow)| {
+                of == at && LASTING.contains(&verb.as_str())
+            };
+            if of.attempts.iter().any(|attempt| lasting(&attempt)) {
+                self.store.clear_attempts(&of.id, *at, &LASTING).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Extends the lease; returns when it was not possible for as long as it
+    /// held, by this process's own clock.
+    async fn until_lost(&self, lease: &str) {
+        let life = Duration::from_secs(LEASE_SECONDS.into());
+        let mut held = Instant::now();
+        while held.elapsed() < life {
+            sleep(life / 3).await;
+            let asked = Instant::now();
+            match self.store.lease(lease, &self.holder, LEASE_SECONDS).await {
+                Ok(true) => held = asked,
+                Ok(false) => return,
+                Err(cause) => warn!(error = ?cause, "lease could not be extended"),
+            }
+        }
+    }
+
+    async fn rounds(&self, id: &WorkshopId) -> Result<Option<Duration>, StoreError> {
+        self.crash.pass("settle", "begun");
+        for round in 0..ROUNDS {
+            let Some(before) = self.store.settling(id).await? else {
+                return Ok(None);
+            };
+            if before.want.phase == Phase::Deleted {
+                return Ok(None);
+            }
+            let looked = self.observe(&before).await?;
+            self.clear_tries(&before, &looked).await?;
+            let now = Utc::now();
+            let plan = plan(&before.want, &looked.seen, now);
+            debug!(round, steps = ?plan.steps, phase = %plan.phase, "planned");
+            let settled = Settled {
+                phase: plan.phase,
+                reason: plan.reason.clone(),
+                seats: sight::seats(&before, &looked, &plan),
+                workers: sight::workers(&before, &looked),
+            };
+            let current = self.store.save_settled(&before, &settled, now).await?;
+            self.crash.pass("settle", "saved");
+            if before.want.phase != plan.phase && current {
+                info!(phase = %plan.phase, reason = plan.reason, "phase changed");
+            }
+            if !current {
+                continue; // wanted otherwise meanwhile: look again
+            }
+            if plan.steps.is_empty() {
+                return Ok(plan.again.map(|when| until(when, now)));
+            }
+            for step in plan.steps {
+                if !self.apply(&before, &looked, step).await? {
+                    return Ok(Some(plan.again.map_or(AFTER_FAILURE, |when| {
+                        until(when, now).min(AFTER_FAILURE)
+                    })));
+                }
+            }
+        }
+        warn!("workshop did not come to rest");
+        Ok(Some(AFTER_FAILURE))
+    }
+}
+
+fn until(when: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
+    // Never a busy loop, however the clocks stand.
+    let wait = (when - now).to_std().unwrap_or_default();
+    wait.max(Duration::from_millis(50))
+}
