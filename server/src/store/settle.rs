@@ -25,6 +25,7 @@ use super::{
     record,
     text::Text,
     workers::{WorkerRow, WorkerSight, save_workers},
+    workshops::sealed,
 };
 
 /// Who the loop is in events.
@@ -135,7 +136,7 @@ impl Store {
             .order_by_asc(attempt::Column::Id)
             .all(&self.db)
             .await?;
-        let ca_key = self.key.open_text(CA_KEY, id.as_str(), &row.ca_key_sealed)?;
+        let ca_key = self.key.open_text(sealed::CA_KEY, id.as_str(), &row.ca_key_sealed)?;
         let ca = Ca::from_pem(&row.ca_certificate, &ca_key)
             .map_err(|cause| StoreError::bad("ca_certificate", cause))?;
         let workers = workers.into_iter().map(WorkerRow::read);
@@ -182,12 +183,13 @@ impl Store {
         let Some(row) = row else {
             return Ok(BTreeMap::new());
         };
-        let env = self.key.open_text(ENV, id.as_str(), &row.env_sealed)?;
+        let env = self.key.open_text(sealed::ENV, id.as_str(), &row.env_sealed)?;
         serde_json::from_str(&env).map_err(|cause| StoreError::bad("env_sealed", cause))
     }
 
-    /// Keeps what was seen, and the phase if the wish is still the one it was
-    /// settled for; false if it is not. Every change is an event.
+    /// Keeps what was seen and where that puts the workshop; false, and nothing
+    /// kept, if the wish is no longer the one it was settled for. Every change is
+    /// an event.
     pub async fn save_settled(
         &self,
         before: &Settling,
@@ -200,9 +202,12 @@ impl Store {
             return Ok(false);
         };
         let current = row.generation == before.generation;
+        if !current {
+            return Ok(false);
+        }
         let mut told = save_workers(&txn, id, &before.workers, &settled.workers, now).await?;
         told |= save_seats(&txn, id, &before.seats, &settled.seats, now).await?;
-        if current && (row.phase.0, &row.reason) != (settled.phase, &settled.reason) {
+        if (row.phase.0, &row.reason) != (settled.phase, &settled.reason) {
             told = true;
             save_phase(&txn, id, row, settled, now).await?;
         }
@@ -210,7 +215,7 @@ impl Store {
         if told {
             self.changed(id);
         }
-        Ok(current)
+        Ok(true)
     }
 
     /// The workshop's time is over: from now on it is wanted gone.
@@ -320,10 +325,6 @@ impl Store {
         Ok(())
     }
 }
-
-/// What sealed columns of `workshops` are called when they are opened.
-pub(crate) const CA_KEY: &str = "ca key";
-pub(crate) const ENV: &str = "env";
 
 pub(super) fn event<'a>(verb: &'a str, object: &'a str, reason: &'a str) -> Event<'a> {
     Event {

@@ -138,7 +138,7 @@ impl Store {
             .exec_without_returning(&*txn)
             .await?;
         let numbers: Vec<_> = (1..=new.seats).collect();
-        add_seats(&txn, &new.id, &numbers, limits).await?;
+        add_seats(&txn, &new.id, &numbers, 1, limits).await?;
         if let Err(refused) = limits.check(&txn, &new.owner_id).await? {
             return Ok(Err(refused));
         }
@@ -327,7 +327,7 @@ impl Store {
             said.push(format!("ends {end}"));
         }
         if let Some(seats) = change.seats {
-            let resized = resize(&txn, id, seats, change.evict, limits, now).await?;
+            let resized = resize(&txn, &row, seats, change.evict, limits, now).await?;
             let Ok(changed) = resized else {
                 return Ok(resized.map(|_| ()));
             };
@@ -446,6 +446,7 @@ async fn add_seats(
     txn: &DatabaseTransaction,
     id: &WorkshopId,
     numbers: &[u32],
+    epoch: i64,
     limits: &Limits,
 ) -> Result<(), StoreError> {
     let rows = numbers.iter().map(|&number| {
@@ -457,7 +458,7 @@ async fn add_seats(
             worker: signed(worker.get()),
             slot: signed(slot.into()),
             incarnation: 1,
-            epoch: 1,
+            epoch,
             wish: Text(SeatWish::Kept),
             stay_id: None,
             state: Text(SeatState::Waiting),
@@ -482,12 +483,16 @@ async fn add_seats(
 /// Brings the number of seats to `want`; says whether anything changed.
 async fn resize(
     txn: &WriteTxn,
-    id: &WorkshopId,
+    workshop: &workshop::Model,
     want: u32,
     evict: bool,
     limits: &Limits,
     now: DateTime<Utc>,
 ) -> Answer<bool> {
+    let id = &workshop
+        .id
+        .parse()
+        .map_err(|cause| StoreError::bad("workshop id", cause))?;
     let rows = seats_of(&**txn, id).all(&**txn).await?;
     let kept: Vec<_> = rows
         .iter()
@@ -501,7 +506,9 @@ async fn resize(
             rows.iter().map(|row| view::unsigned(row.seat)).collect();
         let free = (1..).filter(|number| !taken.contains(number));
         let numbers: Vec<_> = free.take((want - have) as usize).collect();
-        add_seats(txn, id, &numbers, limits).await?;
+        // Epochs grow only together with the generation, so no earlier holder of
+        // such a number has a token of this epoch.
+        add_seats(txn, id, &numbers, workshop.generation + 1, limits).await?;
     }
     let surplus = have.saturating_sub(want) as usize;
     let (taken, free): (Vec<_>, Vec<_>) = kept
