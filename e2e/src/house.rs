@@ -98,16 +98,14 @@ pub fn images() -> PathBuf {
         .map_or_else(|_| "/var/cache/clarateach/images".into(), PathBuf::from)
 }
 
-/// A binary of this workspace, beside the tests' own.
+/// A binary of this workspace, beside the one that asks: a test lies one folder
+/// deeper, a benchmark in the same.
 pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let path = own.parent().unwrap().parent().unwrap().join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: run `cargo build --workspace` first",
-        path.display()
-    );
-    path
+    let folders = own.ancestors().skip(1).take(2);
+    let paths: Vec<_> = folders.map(|folder| folder.join(name)).collect();
+    let found = paths.iter().find(|path| path.exists()).cloned();
+    found.unwrap_or_else(|| panic!("{name} is missing: run `cargo build --workspace` first"))
 }
 
 impl House {

@@ -1,0 +1,235 @@
+//! How long until a whole class can work?
+//!
+//! From the moment the control plane says that the worker is ready to the
+//! moment a client has opened every seat's terminal and listed every seat's
+//! files, through TLS; what it took until the worker was ready is printed
+//! apart. The peer is `runc run` of the same root filesystem with the very
+//! configuration that the agent wrote (same namespaces, limits and system-call
+//! filter), as many at once, until the guest inside answers on both ports.
+//!
+//! Fair, in the peer's favour: its overlays and networks are made before its
+//! clock starts (how long that takes is printed), its guests are not
+//! configured, its client speaks no TLS. Peer and project take turns.
+
+#![allow(clippy::print_stdout, reason = "figures for people")]
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use clap::Parser;
+use clarateach_bench::{
+    Report, Route, Row, Spread, Way, bare::Bare, process, report, stand, way::Body,
+};
+use clarateach_e2e::{House, house, learner::Learner};
+use clarateach_proto::workshop::{
+    Resources, WatchWorkshopRequest, WorkerState, Workshop, WorkshopStatus,
+};
+use futures_util::future;
+use http::Method;
+use http_body_util::Empty;
+use serde_json::Value;
+
+/// Worker ready to every seat answering, beside bare `runc run`.
+#[derive(Parser)]
+struct Settings {
+    #[command(flatten)]
+    report: Report,
+    /// Sizes of class.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 5, 20, 50])]
+    seats: Vec<u32>,
+    /// Rounds a size.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Containers the peer runs at once; 0 for as many as the agent boots.
+    #[arg(long, default_value_t = 0)]
+    at_once: usize,
+}
+
+/// As in `agent/src/agent.rs`: boots at once for each processor.
+const BOOTS_PER_CPU: usize = 2;
+const PATIENCE: Duration = Duration::from_mins(2);
+
+fn main() -> anyhow::Result<()> {
+    let settings = Settings::parse();
+    report::run(measure(settings))
+}
+
+async fn measure(settings: Settings) -> anyhow::Result<()> {
+    let Settings {
+        report,
+        seats,
+        rounds,
+        at_once,
+    } = settings;
+    report.title("worker ready to every seat's terminal and files, seconds");
+    if let Some(why) = house::missing() {
+        println!("SKIPPED: boot: {why}");
+        return Ok(());
+    }
+    let cpus = std::thread::available_parallelism()?.get();
+    let at_once = if at_once == 0 {
+        cpus * BOOTS_PER_CPU
+    } else {
+        at_once
+    };
+    let house = House::start_with(&[]).await;
+    let mut each = Vec::new();
+    for count in seats {
+        let (mut peer, mut project) = (Vec::new(), Vec::new());
+        for round in 1..=rounds {
+            let booted = class(&house, count).await?;
+            let (rootfs, template) = (house::images(), booted.template);
+            let prepared = Instant::now();
+            let (bare, preparing) = tokio::task::spawn_blocking(move || {
+                let name = std::fs::read_to_string(rootfs.join("current"))?;
+                let bare = Bare::prepare(&template, &rootfs.join(name.trim()), count)?;
+                let preparing = prepared.elapsed();
+                anyhow::Ok((bare.run(at_once)?, preparing))
+            })
+            .await??;
+            println!(
+                "{count:>2} seats, round {round}: worker {:.2}, running {:.2}, answering {:.2}; \
+                 bare {:.2} (prepared in {:.2}); load {}",
+                booted.worker.as_secs_f64(),
+                booted.running.as_secs_f64(),
+                booted.answering.as_secs_f64(),
+                bare.as_secs_f64(),
+                preparing.as_secs_f64(),
+                process::load()
+            );
+            peer.push(bare.as_secs_f64());
+            project.push(booted.answering.as_secs_f64());
+        }
+        let ratio = Spread::of_ratios(&project, &peer);
+        let project = Spread::of(project);
+        each.push(format!(
+            "{count}: {:.0}",
+            project.median * 1e3 / f64::from(count)
+        ));
+        report.row(&Row {
+            what: &format!("{count} seats answering, s"),
+            peer: format!("{:.2}", Spread::of(peer)),
+            project: format!("{project:.2}"),
+            ratio: format!("{ratio:.2}"),
+            goal: if count >= 20 { "≤ 1.3" } else { "–" },
+        })?;
+    }
+    report.row(&Row {
+        what: "a seat's share, ms",
+        peer: "–".into(),
+        project: each.join(", "),
+        ratio: "–".into(),
+        goal: "flat from 5 to 50",
+    })?;
+    house.close();
+    Ok(())
+}
+
+/// How long a class took, and how its seats are configured.
+struct Booted {
+    /// From the wish to a ready worker.
+    worker: Duration,
+    /// From there to the control plane's word that all run.
+    running: Duration,
+    /// From there to the last answer of the last seat.
+    answering: Duration,
+    template: Value,
+}
+
+async fn class(house: &House, seats: u32) -> anyhow::Result<Booted> {
+    let mut workshops = house.workshops().await;
+    let began = Instant::now();
+    let name = format!("boot {seats}");
+    let workshop = stand::create(&mut workshops, &name, seats, Resources::default()).await?;
+    // While the worker starts, so that tokens are there when the seats are.
+    let joins = (0..seats).map(|number| {
+        let code = &workshop.code;
+        async move { house.join(code, &format!("learner {number}")).await }
+    });
+    let (mut learners, times) = tokio::try_join!(
+        async { Ok(future::try_join_all(joins).await?) },
+        times(house, &workshop)
+    )?;
+    let (ready, running) = times;
+    learners.sort_by_key(Learner::seat);
+    let stand = Learners { house, learners };
+    let template = stand.answer(&workshop.id).await?;
+    let answered = Instant::now();
+    house.delete(&workshop.id).await;
+    Ok(Booted {
+        worker: ready - began,
+        running: running - ready,
+        answering: answered - ready,
+        template,
+    })
+}
+
+/// When the worker was ready, and when the class was running.
+async fn times(house: &House, workshop: &Workshop) -> anyhow::Result<(Instant, Instant)> {
+    let request = WatchWorkshopRequest {
+        id: workshop.id.clone(),
+        ..Default::default()
+    };
+    let mut workshops = house.workshops().await;
+    let mut news = workshops.watch_workshop(request).await?.into_inner();
+    let watch = async {
+        let mut ready = None;
+        while let Some(news) = news.message().await? {
+            let Some(now) = news.workshop else { continue };
+            let up =
+                |worker: &clarateach_proto::workshop::Worker| worker.state() == WorkerState::Ready;
+            if ready.is_none() && !now.workers.is_empty() && now.workers.iter().all(up) {
+                ready = Some(Instant::now());
+            }
+            ensure!(
+                now.status() != WorkshopStatus::Failed,
+                "the class failed: {}",
+                now.reason
+            );
+            if now.status() == WorkshopStatus::Running {
+                return Ok((ready.context("running without a worker")?, Instant::now()));
+            }
+        }
+        anyhow::bail!("the watch ended before the class ran")
+    };
+    tokio::time::timeout(PATIENCE, watch)
+        .await
+        .context("the class did not run in time")?
+}
+
+struct Learners<'a> {
+    house: &'a House,
+    learners: Vec<Learner>,
+}
+
+impl Learners<'_> {
+    /// Opens every terminal and lists every folder at once; gives the
+    /// configuration of the first seat.
+    async fn answer(self, id: &str) -> anyhow::Result<Value> {
+        let workshop = self.house.workshop(id).await;
+        let worker = stand::worker(self.house, &workshop)?;
+        let routes = (0..self.learners.len())
+            .map(|learner| Route::of(&workshop, &worker, &self.learners[learner], Way::Project))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        future::try_join_all(routes.iter().map(|route| async move {
+            let terminal = route.terminal("main");
+            let files = async {
+                let request = route.request(
+                    Method::GET,
+                    &route.file(""),
+                    Body::new(Empty::<Bytes>::new()),
+                )?;
+                let answer = route.files().await?.send_request(request).await?;
+                ensure!(answer.status() == 200, "files answered {}", answer.status());
+                Ok(())
+            };
+            tokio::try_join!(terminal, files)
+        }))
+        .await?;
+        let config = worker.dir.join("run/seats/1/bundle/config.json");
+        let text = std::fs::read_to_string(&config)
+            .with_context(|| format!("could not read {}", config.display()))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+}

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# The figures, each beside its peer, in one run: medians, spread and the ratio.
+# Nothing here passes or fails by speed.
+#
+# Way: release binaries and the guest -> bench/src/bin/*.rs, one after the
+#      other -> what each prints, and one closing table.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# In the order they run, each with the longest it may take, in seconds.
+readonly PROGRAMS=(echo:300 bulk:600 stream200:900 boot:900 crowd:600 memory:300)
+
+usage() {
+  cat << HELP
+Usage: scripts/bench.sh [--no-build] [NAME…] [-- FLAG…]
+
+Without a name all of them run, in this order:
+  echo       64-byte terminal echo, agent beside nginx
+  bulk       1 GiB file down and up, agent beside nginx; the agent's memory
+  stream200  200 terminals at 40 KB/s for a minute, agent's CPU beside nginx's
+  boot       worker ready to every seat answering, beside bare runc run
+  crowd      500 learners join 50 seats at once
+  memory     server, agent and guest, resident
+
+  --no-build   measure what is built already
+  -- FLAG…     go to every named program, such as \`bench.sh echo -- --rounds 21\`
+HELP
+}
+
+names=() flags=() build=1 whole=("$@")
+while (($#)); do
+  case $1 in
+    --no-build) build= ;;
+    -h | --help) usage; exit ;;
+    --) shift; flags=("$@"); break ;;
+    -*) usage >&2; exit 2 ;;
+    *)
+      [[ " ${PROGRAMS[*]} " == *" $1:"* ]] || die "There is no benchmark $1." "See scripts/bench.sh --help."
+      names+=("$1")
+      ;;
+  esac
+  shift
+done
+become_root "${BASH_SOURCE[0]}" "${whole[@]}"
+((${#names[@]})) || names=("${PROGRAMS[@]%%:*}")
+
+ensure_rust
+ensure_runtime
+# The light flavour is enough: a proxy with TLS.
+ensure_commands nginx=nginx-light setpriv=util-linux
+if [[ -n $build ]]; then
+  step "building"
+  (cd "$TOP" && cargo build --locked --release -p clarateach-server -p clarateach-agent -p clarateach-bench)
+  "$TOP/scripts/build-guest.sh"
+fi
+
+table=$(mktemp)
+running=''
+# A program that is told to stop takes its class down before it ends.
+finish() {
+  [[ -z $running ]] || { kill -TERM "$running" && wait "$running"; } 2> /dev/null || true
+  rm -f "$table"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+step "load before: $(cut -d' ' -f1-3 /proc/loadavg), $(nproc) processors, Linux $(uname -r)"
+failed=()
+for program in "${PROGRAMS[@]}"; do
+  name=${program%%:*}
+  [[ " ${names[*]} " == *" $name "* ]] || continue
+  step "$name"
+  CLARATEACH_IMAGES=$IMAGES timeout --kill-after=120 "${program##*:}" \
+    "$CARGO_TARGET_DIR/release/$name" --table "$table" "${flags[@]}" &
+  running=$!
+  wait "$running" || failed+=("$name")
+  running=''
+done
+
+step "load after: $(cut -d' ' -f1-3 /proc/loadavg)"
+if [[ -s $table ]]; then
+  printf '\n'
+  { printf 'what\tpeer\tproject\tratio\tgoal\n'; cat "$table"; } | column -t -s $'\t' -o '  '
+fi
+# Only what could not be measured at all is an error.
+((${#failed[@]} == 0)) || die "Not measured: ${failed[*]}"
