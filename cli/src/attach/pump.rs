@@ -1,0 +1,292 @@
+//! One connection: keys out, output in, and the news between them.
+//!
+//! Way: keyboard -> `Escape` -> socket; socket -> screen -> an ack of what was
+//! shown, so that the shell is held back before the screen drowns.
+
+use std::{
+    io::{self, Write},
+    time::{Duration, Instant},
+};
+
+use futures_util::{SinkExt, StreamExt};
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::{
+    io::{AsyncWriteExt, Stdout},
+    signal::unix::{self, SignalKind},
+    sync::mpsc,
+    time::{interval, sleep, timeout},
+};
+use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
+
+use super::{
+    dial::Dialled,
+    escape::{Asked, Escape},
+    keyboard,
+    modes::Modes,
+    raw::{self, Raw},
+    wire::{self, News, Place},
+};
+use crate::{
+    failure::{Exit, Failure},
+    output::plain,
+};
+
+/// Shown bytes after which an ack is due at once.
+const ACK_BYTES: u64 = 64 * 1024;
+/// Silence after which a connection is dead: three pings of twenty seconds.
+const SILENCE: Duration = Duration::from_mins(1);
+/// A replay's questions are answered by the terminal a little after they are shown.
+const LATE_REPLIES: Duration = Duration::from_millis(150);
+/// Frames of at most so many bytes are taken (`decisions` §4).
+const FRAME: usize = 32 * 1024;
+
+const HELP: &str = "~. leave   ~^Z suspend   ~~ a tilde   ~? this";
+
+/// Why a connection is over.
+pub(super) enum Ended {
+    /// By the learner.
+    Left,
+    /// By a signal of this number.
+    Told(u8),
+    /// With the shell, by its code.
+    Exited(u8),
+    /// For good.
+    Refused(Failure),
+    /// The token is over or void.
+    TokenOver,
+    /// For a reason that may pass.
+    Lost(String),
+}
+
+/// The signals that mean to go, with their numbers.
+struct Told([(unix::Signal, u8); 3]);
+
+impl Told {
+    async fn recv(&mut self) -> u8 {
+        let [term, hup, int] = &mut self.0;
+        tokio::select! {
+            _ = term.0.recv() => term.1,
+            _ = hup.0.recv() => hup.1,
+            _ = int.0.recv() => int.1,
+        }
+    }
+}
+
+/// The learner's side of the terminal.
+pub(super) struct Local {
+    raw: Option<Raw>,
+    keys: mpsc::Receiver<Vec<u8>>,
+    escape: Escape,
+    pub(super) modes: Modes,
+    screen: Stdout,
+    resized: unix::Signal,
+    stopped: unix::Signal,
+    told: Told,
+}
+
+impl Local {
+    pub(super) fn open() -> Result<Self, Failure> {
+        let listen = |signal: Signal| {
+            unix::signal(SignalKind::from_raw(signal.as_raw()))
+                .map_err(|error| Failure::fault("could not listen for signals", error))
+        };
+        Ok(Self {
+            resized: listen(Signal::WINCH)?,
+            stopped: listen(Signal::TSTP)?,
+            told: Told([
+                (listen(Signal::TERM)?, 15),
+                (listen(Signal::HUP)?, 1),
+                (listen(Signal::INT)?, 2),
+            ]),
+            raw: Some(Raw::enter()?),
+            keys: keyboard::keys()?,
+            escape: Escape::new(),
+            modes: Modes::new(),
+            screen: tokio::io::stdout(),
+        })
+    }
+
+    /// A line of ours, on a line of its own.
+    #[allow(
+        clippy::unused_self,
+        reason = "only while the terminal is raw does it need \\r"
+    )]
+    pub(super) fn say(&self, text: &str) {
+        let mut screen = io::stderr();
+        let _ = write!(screen, "\r\n[clarateach: {}]\r\n", plain(text));
+        let _ = screen.flush();
+    }
+
+    /// Waits between two connections. Keys typed meanwhile are lost, as the shell
+    /// could not have shown them. Whether the learner wants to leave.
+    pub(super) async fn pause(&mut self, time: Duration) -> bool {
+        let over = sleep(time);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return false,
+                _ = self.told.recv() => return true,
+                keys = self.keys.recv() => match keys {
+                    None => return true,
+                    Some(keys) => if self.escape.read(&keys).contains(&Asked::Leave) {
+                        return true;
+                    },
+                },
+            }
+        }
+    }
+
+    async fn show(&mut self, output: &[u8]) -> io::Result<()> {
+        self.modes.see(output);
+        self.screen.write_all(output).await?;
+        self.screen.flush().await
+    }
+
+    /// Gives the terminal back to whoever had it, until they bring us back.
+    fn suspend(&mut self) -> Result<(), Failure> {
+        self.give_back();
+        // The one stop that nothing can catch: it returns when we are continued.
+        let _ = kill_process(getpid(), Signal::STOP);
+        self.raw = Some(Raw::enter()?);
+        Ok(())
+    }
+
+    fn give_back(&mut self) {
+        if self.raw.is_some() {
+            let mut screen = io::stdout();
+            let _ = screen.write_all(self.modes.restore().as_bytes());
+            let _ = screen.write_all(b"\r\n");
+            let _ = screen.flush();
+        }
+        self.raw = None;
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// Until the connection is over, one way or another.
+pub(super) async fn run(
+    socket: Dialled,
+    place: &mut Place,
+    local: &mut Local,
+) -> Result<Ended, Failure> {
+    let (mut sink, mut stream) = socket.split();
+    let mut acked = place.offset;
+    let mut acks = interval(Duration::from_millis(50));
+    let mut pings = interval(SILENCE / 3);
+    let mut heard = Instant::now();
+    let mut live_since: Option<Instant> = None;
+    let screen_gone = |error| Failure::fault("could not write to the terminal", error);
+    loop {
+        let mut frames = Vec::new();
+        tokio::select! {
+            message = stream.next() => {
+                heard = Instant::now();
+                match message {
+                    Some(Ok(Message::Binary(output))) => {
+                        local.show(&output).await.map_err(screen_gone)?;
+                        place.shown(output.len());
+                        if place.offset.abs_diff(acked) >= ACK_BYTES {
+                            acked = place.offset;
+                            frames.push(Message::text(wire::ack(acked)));
+                        }
+                    }
+                    Some(Ok(Message::Text(control))) => match place.control(&control) {
+                        Some(News::Exited(code)) => return Ok(Ended::Exited(code)),
+                        Some(News::Say(text)) => local.say(&text),
+                        None => if place.live {
+                            live_since.get_or_insert_with(Instant::now);
+                        } else {
+                            live_since = None;
+                        },
+                    },
+                    Some(Ok(Message::Close(frame))) => return Ok(closed(frame)),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Ok(Ended::Lost(error.to_string())),
+                    None => return Ok(Ended::Lost("it was cut".into())),
+                }
+            }
+            keys = local.keys.recv() => {
+                let Some(keys) = keys else { return Ok(Ended::Left) };
+                let replaying = live_since.is_none_or(|since| since.elapsed() < LATE_REPLIES);
+                if replaying && wire::is_reply(&keys) {
+                    continue;
+                }
+                for asked in local.escape.read(&keys) {
+                    match asked {
+                        Asked::Send(keys) => frames.extend(
+                            keys.chunks(FRAME).map(|chunk| Message::binary(chunk.to_vec())),
+                        ),
+                        Asked::Leave => return Ok(Ended::Left),
+                        Asked::Help => local.say(HELP),
+                        Asked::Suspend => return suspended(place, local),
+                    }
+                }
+            }
+            _ = local.resized.recv() => {
+                frames.extend(raw::size().map(|size| Message::text(wire::resize(size))));
+            }
+            _ = local.stopped.recv() => return suspended(place, local),
+            signal = local.told.recv() => return Ok(Ended::Told(signal)),
+            _ = acks.tick() => {
+                if place.offset != acked {
+                    acked = place.offset;
+                    frames.push(Message::text(wire::ack(acked)));
+                }
+            }
+            _ = pings.tick() => {
+                if heard.elapsed() > SILENCE {
+                    return Ok(Ended::Lost("it fell silent".into()));
+                }
+                frames.push(Message::text(wire::ping()));
+            }
+        }
+        for frame in frames {
+            match timeout(SILENCE, sink.send(frame)).await {
+                Ok(Ok(())) => {}
+                // Its last words, why it is over, may still be unread.
+                Ok(Err(_)) => {
+                    if let Ok(Some(Ok(Message::Close(frame)))) =
+                        timeout(Duration::from_millis(500), stream.next()).await
+                    {
+                        return Ok(closed(frame));
+                    }
+                    return Ok(Ended::Lost("it was cut".into()));
+                }
+                Err(_) => return Ok(Ended::Lost("it takes nothing any more".into())),
+            }
+        }
+    }
+}
+
+/// After a stop the connection may be long dead, and the screen is not ours.
+fn suspended(place: &mut Place, local: &mut Local) -> Result<Ended, Failure> {
+    local.suspend()?;
+    place.want_repaint = true;
+    Ok(Ended::Lost("suspended".into()))
+}
+
+/// Close codes of `decisions` §4.
+fn closed(frame: Option<CloseFrame>) -> Ended {
+    let (code, reason) = frame.map_or((1005, String::new()), |frame| {
+        (u16::from(frame.code), plain(&frame.reason))
+    });
+    let refused = |exit, act: &str| {
+        let failure = Failure::new(exit, act);
+        Ended::Refused(if reason.is_empty() {
+            failure
+        } else {
+            failure.because(reason.clone())
+        })
+    };
+    match code {
+        4401 | 4403 | 4409 => Ended::TokenOver,
+        4404 => refused(Exit::NotFound, "there is no such seat any more"),
+        4410 => refused(Exit::NotFound, "the workshop is over"),
+        _ => Ended::Lost(format!("closed with {code} {reason}")),
+    }
+}

@@ -1,0 +1,214 @@
+//! Keeps one seat's token fresh for as long as somebody uses the seat.
+//!
+//! Way: a remembered seat -> one task that renews at two thirds of a token's
+//! life, by this machine's steady clock, writes it back, and tells the worker, so
+//! that open sockets live on -> users read the present session from a watch.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use clarateach_proto::workshop::{RefreshTokenRequest, SeatState, WatchSeatRequest};
+use serde::Deserialize;
+use tokio::{sync::watch, time::sleep};
+use tonic::Code;
+
+use crate::{
+    config::WayArgs,
+    failure::{Exit, Failure},
+    files::Upstream,
+    join,
+    output::{plain, tell},
+    seat_session::{SeatSession, Ways},
+};
+
+/// A seat somebody uses.
+#[derive(Clone)]
+pub(crate) struct Keeper {
+    seat: String,
+    gateway: bool,
+    session: watch::Sender<SeatSession>,
+}
+
+impl Keeper {
+    /// Renews the remembered seat's token, waits for its machine, and goes on
+    /// renewing until the process ends.
+    pub(crate) async fn start(way: WayArgs) -> Result<Self, Failure> {
+        let session = SeatSession::need(&way.seat.seat)?;
+        let keeper = Self {
+            seat: way.seat.seat,
+            gateway: way.gateway,
+            session: watch::Sender::new(session),
+        };
+        keeper.renew().await?;
+        keeper.until_there().await?;
+        tokio::spawn(keeper.clone().keep());
+        Ok(keeper)
+    }
+
+    /// The seat as it is now.
+    pub(crate) fn now(&self) -> SeatSession {
+        self.session.borrow().clone()
+    }
+
+    /// The way there, as the user chose it.
+    pub(crate) fn ways(&self) -> Ways {
+        let session = self.session.borrow();
+        if self.gateway {
+            session.gateway.clone()
+        } else {
+            session.direct.clone()
+        }
+    }
+
+    /// Whom to trust on that way.
+    pub(crate) fn tls(&self) -> Result<std::sync::Arc<rustls::ClientConfig>, Failure> {
+        let session = self.session.borrow();
+        if self.gateway {
+            crate::trust::control_plane(session.server.ca.as_deref())
+        } else {
+            crate::trust::pinned(&session.ca_certificate)
+        }
+    }
+
+    /// A fresh token. When the old one is over or void, takes the seat again
+    /// with its reconnect code.
+    pub(crate) async fn renew(&self) -> Result<(), Failure> {
+        let mut session = self.now();
+        let mut seats = session.server.seats(Some(&session.token))?;
+        match seats.refresh_token(RefreshTokenRequest {}).await {
+            Ok(answer) => session.renewed(answer.into_inner()),
+            Err(status)
+                if matches!(
+                    status.code(),
+                    Code::Unauthenticated | Code::PermissionDenied | Code::NotFound
+                ) =>
+            {
+                session = join::join(
+                    &session.server,
+                    &session.code,
+                    &session.name,
+                    Some(&session),
+                )
+                .await?;
+            }
+            Err(status) => {
+                return Err(Failure::status("could not renew the seat's token", &status));
+            }
+        }
+        session.save(&self.seat)?;
+        self.session.send_replace(session);
+        Ok(())
+    }
+
+    /// Waits for the seat's machine, saying what it waits for.
+    async fn until_there(&self) -> Result<(), Failure> {
+        if !self.ways().terminal.is_empty() {
+            return Ok(());
+        }
+        let session = self.now();
+        let failed = |status| Failure::status("could not watch the seat", &status);
+        let mut changes = session
+            .server
+            .seats(Some(&session.token))?
+            .watch_seat(WatchSeatRequest::default())
+            .await
+            .map_err(failed)?
+            .into_inner();
+        let mut told = String::new();
+        while let Some(change) = changes.message().await.map_err(failed)? {
+            let state = change.state();
+            if state == SeatState::Failed {
+                return Err(Failure::new(
+                    Exit::WorkshopFailed,
+                    "the seat's machine could not be started",
+                )
+                .because(plain(&change.reason)));
+            }
+            self.session.send_modify(|session| {
+                session.direct = change.endpoints.clone().into();
+                session.gateway = change.gateway.clone().into();
+            });
+            if state == SeatState::Ready && !self.ways().terminal.is_empty() {
+                return Ok(());
+            }
+            let line = match change.queue_position {
+                0 => format!("waiting for the seat's machine: {}", plain(&change.reason)),
+                before => format!("waiting: {before} seats start before yours"),
+            };
+            if line != told {
+                tell(&line);
+                told = line;
+            }
+        }
+        Err(Failure::new(
+            Exit::Unreachable,
+            "the server ended the wait for the seat's machine",
+        ))
+    }
+
+    /// Renews for ever. A failure is tried again soon: a socket closes by itself
+    /// when no renewal came, and says why.
+    async fn keep(self) {
+        let mut pause = self.renew_after();
+        loop {
+            sleep(pause).await;
+            pause = match self.renew().await {
+                Ok(()) => {
+                    self.tell_worker().await;
+                    self.renew_after()
+                }
+                Err(_) => Duration::from_secs(10),
+            };
+        }
+    }
+
+    fn renew_after(&self) -> Duration {
+        life(&self.session.borrow().token).map_or(Duration::from_mins(1), |life| life * 2 / 3)
+    }
+
+    /// Any request with the new token moves the deadline of open sockets. If it
+    /// fails, the next request of anyone on this seat does the same.
+    async fn tell_worker(&self) {
+        if let Ok(upstream) = Upstream::of(self, None) {
+            let _ = upstream.post_renew().await;
+        }
+    }
+}
+
+/// How long a token lives from its issue. Read without checking it: that is the
+/// worker's work, and only this machine's timer hangs on it.
+fn life(token: &str) -> Option<Duration> {
+    #[derive(Deserialize)]
+    struct Times {
+        iat: u64,
+        exp: u64,
+    }
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let times: Times = serde_json::from_slice(&claims).ok()?;
+    times
+        .exp
+        .checked_sub(times.iat)
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tokens_life_is_read_from_its_claims() {
+        let token = |claims: &str| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+        let fifteen = Some(Duration::from_mins(15));
+        assert_eq!(life(&token(r#"{"iat":1000,"exp":1900,"seat":3}"#)), fifteen);
+        for bad in [
+            r#"{"iat":1900,"exp":1000}"#,
+            r#"{"iat":1,"exp":1}"#,
+            r#"{"exp":9}"#,
+            "x",
+        ] {
+            assert_eq!(life(&token(bad)), None, "{bad}");
+        }
+        assert_eq!(life("no token"), None);
+    }
+}
