@@ -1,0 +1,105 @@
+//! The server is killed between any two steps of creating and deleting, and
+//! what was asked for comes true all the same.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on should stop"
+)]
+
+use std::time::Instant;
+
+use clarateach_e2e::{
+    House,
+    house::PATIENCE,
+    house_or_skip,
+    wait::{tick, until},
+};
+use clarateach_server::reconciler::CRASH_POINTS;
+use http::Method;
+use serde_json::Value;
+
+/// Asks the JSON face; `None` if the server died over it.
+async fn ask(house: &House, method: Method, path: &str, body: &str) -> Option<Value> {
+    let token = house.admin_token();
+    let answer = house.json(method, path, Some(&token), body).await.ok()?;
+    serde_json::from_slice(answer.body()).ok()
+}
+
+/// Waits until the workshop has this status (true) or the server has died.
+async fn status_or_death(house: &mut House, path: &str, status: &str) -> bool {
+    let began = Instant::now();
+    loop {
+        if house.server_ended() {
+            return false;
+        }
+        let seen = ask(house, Method::GET, path, "").await;
+        if seen.as_ref().is_some_and(|w| w["status"] == status) {
+            return true;
+        }
+        assert!(began.elapsed() < PATIENCE, "not {status}: {seen:?}");
+        tick().await;
+    }
+}
+
+#[tokio::test]
+async fn the_server_may_die_between_any_two_steps() {
+    let mut house = house_or_skip!();
+    house.stop_server().await;
+    for point in CRASH_POINTS {
+        println!("dying at {point}");
+        house.spawn_server(&["--crash-at", point]);
+        until("the server to answer", PATIENCE, async || {
+            ask(&house, Method::GET, "/api/health", "").await.ok_or(())
+        })
+        .await;
+        let wish = format!(r#"{{"name":"{point}","seats":1,"runtime":"container"}}"#);
+        let made = ask(&house, Method::POST, "/api/workshops", &wish).await;
+        // The answer comes after the row: a client that got none asks again.
+        let mut died = false;
+        let id = match made {
+            Some(made) => made["id"].as_str().unwrap().to_owned(),
+            None => {
+                house.until_server_ended().await;
+                died = true;
+                house.start_server().await;
+                let list = ask(&house, Method::GET, "/api/workshops", "")
+                    .await
+                    .unwrap();
+                let found = list["workshops"].as_array().unwrap().iter();
+                let mut found = found.filter(|w| w["name"] == *point);
+                found.next().unwrap()["id"].as_str().unwrap().to_owned()
+            }
+        };
+        let path = format!("/api/workshops/{id}");
+        if !status_or_death(&mut house, &path, "running").await {
+            died = true;
+            house.start_server().await;
+            assert!(status_or_death(&mut house, &path, "running").await);
+        }
+        let seen = ask(&house, Method::GET, &path, "").await.unwrap();
+        assert_eq!(
+            seen["workers"].as_array().unwrap().len(),
+            1,
+            "{point}: {seen}"
+        );
+        assert_eq!(house.agents().len(), 1, "{point}");
+        let learner = house
+            .join(seen["code"].as_str().unwrap(), "a")
+            .await
+            .unwrap();
+        assert_eq!(learner.run("echo hi").await.stdout, "hi\n", "{point}");
+
+        let _ = ask(&house, Method::DELETE, &path, "").await;
+        if !status_or_death(&mut house, &path, "deleted").await {
+            died = true;
+            house.start_server().await;
+            assert!(status_or_death(&mut house, &path, "deleted").await);
+        }
+        assert!(died, "{point} was never passed");
+        house.stop_server().await;
+        let left = house.traces();
+        assert!(left.is_empty(), "{point} left behind: {left:#?}");
+    }
+    house.close();
+}
