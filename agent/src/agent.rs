@@ -194,7 +194,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// AgentService with health and reflection, and a 404 for everything else.
+/// `AgentService` with health and reflection, and a 404 for everything else.
 pub(crate) async fn control_routes(worker: Worker) -> anyhow::Result<Routes> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentServiceServer<Worker>>().await;

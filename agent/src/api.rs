@@ -1,4 +1,4 @@
-//! AgentService: what the control plane asks of this worker.
+//! `AgentService`: what the control plane asks of this worker.
 //!
 //! Way: request -> words of the domain -> one act of the fleet or identity ->
 //! answer. Only connections with the control plane's certificate get here.
@@ -26,7 +26,7 @@ use crate::{
 /// How long a guest may take to stop when the request does not say.
 const GRACE: Duration = Duration::from_secs(5);
 /// As long as a guest may ever take.
-const GRACE_MAX: Duration = Duration::from_secs(60);
+const GRACE_MAX: Duration = Duration::from_mins(1);
 /// The schema level this agent speaks, oldest and newest.
 const SCHEMA: u32 = 1;
 

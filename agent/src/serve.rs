@@ -41,7 +41,7 @@ const HANDSHAKES: usize = 512;
 /// A request's head must be here within this.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head.
-const HEAD_BYTES: usize = 16 * 1024;
+const HEAD_BYTES: u16 = 16 * 1024;
 /// Fields of a request's head.
 const HEAD_FIELDS: usize = 100;
 /// Bytes taken from a connection at once.
@@ -49,7 +49,7 @@ const READ_BUFFER: usize = 128 * 1024;
 /// A peer whose machine has vanished is noticed after about a minute.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
-const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+const UNACKNOWLEDGED: Duration = Duration::from_mins(1);
 /// Rest after an error of accept, such as too many open files.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
@@ -223,7 +223,7 @@ fn h1_settings() -> http1::Builder {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEAD_FIELDS)
-        .max_header_size(HEAD_BYTES)
+        .max_header_size(HEAD_BYTES.into())
         .max_buf_size(READ_BUFFER);
     settings
 }
@@ -235,7 +235,7 @@ fn h2_settings() -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(KEEPALIVE_IDLE)
         .keep_alive_timeout(KEEPALIVE_EVERY)
         .max_concurrent_streams(100)
-        .max_header_list_size(HEAD_BYTES as u32)
+        .max_header_list_size(HEAD_BYTES.into())
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(2 * 1024 * 1024);
     settings

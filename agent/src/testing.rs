@@ -63,6 +63,8 @@ MCowBQYDK2VwAyEA+dtBS1Vqx1kSjOdcD5BcHgjU7R+AP6/498W11Jg5V/c=
 -----END PUBLIC KEY-----
 ";
 
+/// Viewers a guest was asked to close, with their codes.
+pub(crate) type Closings = Arc<Mutex<Vec<(Vec<String>, u16)>>>;
 /// One connection of a learner or dialler.
 pub(crate) type Client = TlsStream<TcpStream>;
 
@@ -74,8 +76,7 @@ pub(crate) struct Stage {
     pub(crate) life: watch::Sender<SeatLife>,
     pub(crate) guest: Guest,
     pub(crate) stop: CancellationToken,
-    /// Viewers the guest was asked to close, with their codes.
-    pub(crate) closed: Arc<Mutex<Vec<(Vec<String>, u16)>>>,
+    pub(crate) closed: Closings,
     /// The run directory, removed with the stage.
     _folder: TempDir,
 }
@@ -247,7 +248,7 @@ pub(crate) fn claims() -> Claims {
         sid: "stay1".parse().unwrap(),
         mode: Mode::Drive,
         issued_at: now,
-        expires_at: now + Duration::from_secs(60),
+        expires_at: now + Duration::from_mins(1),
         jti: "j1".into(),
     }
 }
@@ -280,7 +281,7 @@ pub(crate) fn verifier() -> Verifier {
 pub(crate) fn fleet_of(
     address: Ipv4Addr,
     life: &watch::Sender<SeatLife>,
-    closed: Arc<Mutex<Vec<(Vec<String>, u16)>>>,
+    closed: Closings,
 ) -> Fleet {
     let door = Door {
         address,
@@ -296,7 +297,7 @@ pub(crate) fn fleet_of(
 impl Stage {
     /// A worker with one seat, epoch 2, its guest answering.
     pub(crate) async fn start() -> Self {
-        let ca = Ca::generate(WORKSHOP, Utc::now(), Duration::from_secs(3600)).unwrap();
+        let ca = Ca::generate(WORKSHOP, Utc::now(), Duration::from_hours(1)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let identity = Identity::open(folder.path(), CONTROL_NAME.into(), ca.certificate_pem());
         let identity = Arc::new(identity.unwrap());
@@ -359,7 +360,7 @@ impl Stage {
         workshop: &str,
     ) -> rustls::ClientConfig {
         let key = Key::generate().unwrap();
-        let life = Duration::from_secs(600);
+        let life = Duration::from_mins(10);
         let leaf = ca
             .sign_dialler(&key, who, workshop, Utc::now(), life)
             .unwrap();
@@ -429,7 +430,7 @@ pub(crate) fn upgrade(token: &str) -> String {
 pub(crate) fn leaf(ca: &Ca, identity: &Identity) -> String {
     let request = identity.request().unwrap();
     let here = [[127, 0, 0, 1].into()];
-    let life = Duration::from_secs(600);
+    let life = Duration::from_mins(10);
     ca.sign_agent(&request, CONTROL_NAME, &here, Utc::now(), life)
         .unwrap()
 }

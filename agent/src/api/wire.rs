@@ -23,7 +23,7 @@ const MESSAGE_MAX: usize = 512;
 const ENV_NAMES: usize = 256;
 const ENV_BYTES: usize = 128 * 1024;
 
-fn bad(field: &'static str, what: impl ToString) -> Status {
+fn bad(field: &'static str, what: impl std::fmt::Display) -> Status {
     let what = what.to_string();
     let message = format!("{field}: {what}");
     let details = ErrorDetails::with_bad_request_violation(field, what);
@@ -171,6 +171,7 @@ pub(super) fn micro_vm(vm: &MicroVm) -> pb::MicroVm {
 }
 
 /// What the fleet would not do.
+#[allow(clippy::needless_pass_by_value)] // as map_err calls it
 pub(super) fn fleet_status(error: FleetError) -> Status {
     let text = chain(&error);
     match error {
@@ -190,6 +191,7 @@ pub(super) fn fleet_status(error: FleetError) -> Status {
 }
 
 /// What the identity would not take.
+#[allow(clippy::needless_pass_by_value)] // as map_err calls it
 pub(super) fn identity_status(error: IdentityError) -> Status {
     let text = chain(&error);
     match error {

@@ -199,7 +199,10 @@ async fn refused(answer: Response<Incoming>) -> Response<Body> {
     }
     let body = Limited::new(answer.into_body(), REFUSAL_LIMIT).collect();
     let text = timeout(ANSWER_TIMEOUT, body).await;
-    let text = text.ok().and_then(Result::ok).map(|b| b.to_bytes());
+    let text = text
+        .ok()
+        .and_then(Result::ok)
+        .map(http_body_util::Collected::to_bytes);
     let mut out =
         Refusal::new(status, "TERMINAL_REFUSED", "the seat refused the terminal").answer();
     // The guest speaks the same JSON; anything else is not passed on.

@@ -254,7 +254,7 @@ async fn bytes_out_are_exactly_one_request() {
         (
             "hop named",
             format!(
-                "Connection: close, content-length\r\nContent-Length: 44\r\n\r\n{smuggled}...."
+                "Connection: close, content-length\r\nContent-Length: 44\r\n\r\n{smuggled}........."
             ),
         ),
     ] {

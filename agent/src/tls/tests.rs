@@ -20,7 +20,7 @@ use crate::{
     testing::{CONTROL_NAME, Client, Stage, WORKSHOP, claims, leaf, read_to_end, sign},
 };
 
-/// GetWorker over HTTP/2 by hand: the status of the answer, gRPC's or HTTP's.
+/// `GetWorker` over HTTP/2 by hand: the status of the answer, gRPC's or HTTP's.
 async fn get_worker(client: Client) -> Result<Worker, String> {
     let io = TokioIo::new(client);
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await;
@@ -65,7 +65,7 @@ fn h2(mut settings: rustls::ClientConfig) -> rustls::ClientConfig {
 #[tokio::test]
 async fn only_the_control_planes_certificate_reaches_the_service() {
     let stage = Stage::start().await;
-    let foreign = Ca::generate(WORKSHOP, Utc::now(), Duration::from_secs(600)).unwrap();
+    let foreign = Ca::generate(WORKSHOP, Utc::now(), Duration::from_mins(10)).unwrap();
     let server_key = Key::generate().unwrap();
     let as_server = stage
         .ca
@@ -74,7 +74,7 @@ async fn only_the_control_planes_certificate_reaches_the_service() {
             CONTROL_NAME,
             &[],
             Utc::now(),
-            Duration::from_secs(60),
+            Duration::from_mins(1),
         )
         .unwrap();
     let server_leaf =
@@ -87,8 +87,8 @@ async fn only_the_control_planes_certificate_reaches_the_service() {
             &over,
             Dialler::ControlPlane,
             WORKSHOP,
-            Utc::now() - Duration::from_secs(3000),
-            Duration::from_secs(60),
+            Utc::now() - Duration::from_mins(50),
+            Duration::from_mins(1),
         )
         .unwrap();
     let expired =
@@ -211,13 +211,13 @@ async fn a_certificate_that_does_not_fit_is_refused_and_the_old_one_stays() {
     let stage = Stage::start().await;
     let identity = &stage.identity;
     let ends = identity.ends();
-    let foreign = Ca::generate(WORKSHOP, Utc::now(), Duration::from_secs(600)).unwrap();
+    let foreign = Ca::generate(WORKSHOP, Utc::now(), Duration::from_mins(10)).unwrap();
     let request = identity.request().unwrap();
-    let life = Duration::from_secs(60);
+    let life = Duration::from_mins(1);
     let other_key = Key::generate().unwrap().request("x").unwrap();
     let sign =
         |request: &str, name: &str, at| stage.ca.sign_agent(request, name, &[], at, life).unwrap();
-    let past = Utc::now() - Duration::from_secs(3000);
+    let past = Utc::now() - Duration::from_mins(50);
     for (what, chain) in [
         ("not PEM", "certificate".to_owned()),
         ("another key", sign(&other_key, CONTROL_NAME, Utc::now())),
@@ -239,7 +239,7 @@ async fn a_certificate_that_does_not_fit_is_refused_and_the_old_one_stays() {
 
 #[tokio::test]
 async fn an_agent_enrols_through_files_and_not_again_after_a_restart() {
-    let ca = Ca::generate(WORKSHOP, Utc::now(), Duration::from_secs(3600)).unwrap();
+    let ca = Ca::generate(WORKSHOP, Utc::now(), Duration::from_hours(1)).unwrap();
     let (run, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let open = || Identity::open(run.path(), CONTROL_NAME.into(), ca.certificate_pem()).unwrap();
     let identity = open();
@@ -259,7 +259,7 @@ async fn an_agent_enrols_through_files_and_not_again_after_a_restart() {
                 CONTROL_NAME,
                 &[],
                 Utc::now(),
-                Duration::from_secs(600),
+                Duration::from_mins(10),
             )
             .unwrap();
         fs::write(folder.path().join("certificate.pem"), chain).unwrap();
