@@ -6,10 +6,11 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use chrono::{DateTime, Utc};
+use clarateach_certs::ca::Ca;
 use clarateach_domain::{
-    ids::{WorkerName, WorkshopId},
+    ids::{SeatNo, WorkerName, WorkshopId},
     plan::Ordinal,
-    workshop::WorkerState,
+    workshop::{Phase, WorkerState},
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend,
@@ -18,10 +19,11 @@ use sea_orm::{
 
 use super::{
     Store, StoreError,
-    entity::{attempt, worker, worker_run},
+    entity::{attempt, seat, worker, worker_run, workshop},
     record,
     settle::{event, ordinal},
     text::Text,
+    workshops::sealed,
 };
 
 /// A living worker's row.
@@ -84,6 +86,15 @@ impl WorkerRow {
             agent_version: row.agent_version,
         })
     }
+}
+
+/// Where a seat is.
+#[derive(Debug, Clone)]
+pub struct SeatPlace {
+    /// From which epoch tokens count.
+    pub epoch: u64,
+    /// Its worker and where that worker's agent answers, once known.
+    pub worker: Option<(WorkerName, SocketAddr)>,
 }
 
 /// A try that has a row.
@@ -210,6 +221,49 @@ impl Store {
         txn.commit().await?;
         self.changed(id);
         Ok(())
+    }
+
+    /// What the gateway checks a workshop's tokens and workers with: its CA and
+    /// the public half of its seat-token key. `None` if it is gone.
+    pub async fn gateway_keys(&self, id: &WorkshopId) -> Result<Option<(Ca, String)>, StoreError> {
+        let row = workshop::Entity::find_by_id(id.as_str())
+            .filter(workshop::Column::Phase.ne(Text(Phase::Deleted)))
+            .one(&self.db)
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let key = self.key.open_text(sealed::CA_KEY, id.as_str(), &row.ca_key_sealed)?;
+        let ca = Ca::from_pem(&row.ca_certificate, &key)
+            .map_err(|cause| StoreError::bad("ca_certificate", cause))?;
+        Ok(Some((ca, row.seat_key_public)))
+    }
+
+    /// Where a seat is now; `None` if there is no such seat.
+    pub async fn seat_place(
+        &self,
+        id: &WorkshopId,
+        number: SeatNo,
+    ) -> Result<Option<SeatPlace>, StoreError> {
+        let Ok(number) = i32::try_from(number.get()) else {
+            return Ok(None);
+        };
+        let Some(seat) = seat::Entity::find_by_id((id.to_string(), number))
+            .one(&self.db)
+            .await?
+        else {
+            return Ok(None);
+        };
+        let row = worker::Entity::find()
+            .filter(living(id, ordinal(seat.worker)?))
+            .one(&self.db)
+            .await?
+            .map(WorkerRow::read)
+            .transpose()?;
+        Ok(Some(SeatPlace {
+            epoch: u64::try_from(seat.epoch).map_err(|cause| StoreError::bad("epoch", cause))?,
+            worker: row.and_then(|row| Some((row.name, row.address?))),
+        }))
     }
 
     /// Names of all workers that have a living row, of any workshop.
