@@ -4,7 +4,9 @@
 //! that makes the world what the rows say.
 
 pub mod agents;
+pub mod api;
 pub mod config;
+pub mod gateway;
 pub mod provisioner;
 pub mod reconciler;
 pub mod store;

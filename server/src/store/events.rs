@@ -90,7 +90,8 @@ async fn insert(
 pub struct Notice {
     /// What it is about.
     pub kind: NoticeKind,
-    /// For people.
+    /// For people; it is the event's reason, so not in its data.
+    #[serde(skip)]
     pub message: String,
     /// When it happens.
     pub at: Option<DateTime<Utc>>,
@@ -111,7 +112,7 @@ pub enum NoticeKind {
 }
 
 /// The verb of events that carry a [`Notice`] in `data`.
-const NOTICE: &str = "notice";
+const NOTICE: &str = "workshop.notice";
 
 /// Puts a notice on the workshop's Watch streams.
 pub async fn record_notice(
@@ -150,8 +151,9 @@ impl Store {
             .await?;
         rows.into_iter()
             .map(|row| {
-                let notice = serde_json::from_str(&row.data)
+                let mut notice: Notice = serde_json::from_str(&row.data)
                     .map_err(|cause| StoreError::bad("notice", cause))?;
+                notice.message = row.reason;
                 Ok((u64::try_from(row.revision).unwrap_or_default(), notice))
             })
             .collect()
