@@ -192,7 +192,8 @@ pub(crate) fn hand_over(command: &mut Command, file: OwnedFd) {
 pub(crate) fn watch(file: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` names the same open file from here until it is
     // dropped, which is after tokio has let go of it.
-    unsafe { AsyncFd::register_with_interest(file, Interest::READABLE) }
+    let watched = unsafe { AsyncFd::register_with_interest(file, Interest::READABLE) };
+    Ok(watched?)
 }
 
 /// Makes `to` a copy of `from` that survives exec.

@@ -104,7 +104,7 @@ table bridge clarateach {{
   }}
   chain prerouting {{
     type filter hook prerouting priority -300; policy accept;
-    meta ibrname != {bridge} accept
+    iifname != "ctp*" accept
     ether type ip iifname . ether saddr . ip saddr @seats accept
     ether type arp iifname . ether saddr . arp saddr ip @seats jump sender
     drop
@@ -114,7 +114,8 @@ table bridge clarateach {{
   }}
   chain forward {{
     type filter hook forward priority -200; policy accept;
-    meta ibrname {bridge} drop
+    iifname "ctp*" drop
+    oifname "ctp*" drop
   }}
 }}
 table inet clarateach

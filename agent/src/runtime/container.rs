@@ -58,6 +58,7 @@ struct Inner {
     network: Network,
     stage: stage::Stage,
     counts_swap: bool,
+    open_files: u64,
     /// One maker of template disks at a time.
     templates: Mutex<()>,
 }
@@ -95,6 +96,7 @@ impl ContainerRuntime {
             network,
             stage,
             counts_swap: cgroups::counts_swap(),
+            open_files: open_files(),
             templates: Mutex::new(()),
         };
         inner.template(Resources::DEFAULT.disk_mib)?;
@@ -261,6 +263,7 @@ impl Inner {
             cgroup: &self.cgroup(spec.slot),
             first_id,
             counts_swap: self.counts_swap,
+            open_files: self.open_files,
         });
         fs::write(bundle.join("config.json"), config.to_string())
             .context("could not write the bundle")?;
@@ -369,6 +372,12 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
 fn text(path: &Path) -> anyhow::Result<&str> {
     path.to_str()
         .with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+/// How many files this process may have open at most, and so a seat's.
+fn open_files() -> u64 {
+    let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    own.map_or(config::OPEN_FILES, |own| own.min(config::OPEN_FILES))
 }
 
 /// The last message in runc's own log.

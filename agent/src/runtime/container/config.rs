@@ -45,7 +45,13 @@ pub(super) struct Parts<'a> {
     pub(super) first_id: u32,
     /// Whether swap can be limited here.
     pub(super) counts_swap: bool,
+    /// Files a process may have open at most: no more than the agent itself,
+    /// because a user namespace cannot raise a limit.
+    pub(super) open_files: u64,
 }
+
+/// What a process of a seat may have open, where the agent may have as much.
+pub(super) const OPEN_FILES: u64 = 65_536;
 
 /// The whole configuration.
 pub(super) fn render(parts: &Parts<'_>) -> Value {
@@ -54,7 +60,7 @@ pub(super) fn render(parts: &Parts<'_>) -> Value {
         "ociVersion": "1.0.2",
         "hostname": format!("seat-{}", parts.spec.seat),
         "root": { "path": parts.root, "readonly": false },
-        "process": process(),
+        "process": process(parts.open_files),
         "mounts": mounts(parts.guest),
         "linux": {
             "namespaces": [
@@ -84,7 +90,7 @@ pub(super) fn render(parts: &Parts<'_>) -> Value {
     })
 }
 
-fn process() -> Value {
+fn process(open_files: u64) -> Value {
     json!({
         "terminal": false,
         "user": { "uid": 0, "gid": 0 },
@@ -106,10 +112,9 @@ fn process() -> Value {
         // When memory runs out, a learner's process goes before the worker's own.
         "oomScoreAdj": 500,
         "rlimits": [
-            { "type": "RLIMIT_NOFILE", "soft": 4096, "hard": 65_536 },
+            { "type": "RLIMIT_NOFILE", "soft": open_files.min(4096), "hard": open_files },
             { "type": "RLIMIT_CORE", "soft": 0, "hard": 0 },
-            { "type": "RLIMIT_MEMLOCK", "soft": 65_536, "hard": 65_536 },
-        ],
+                    ],
     })
 }
 
@@ -174,6 +179,7 @@ mod tests {
             cgroup: "clarateach/w7/s3",
             first_id: 300_000,
             counts_swap,
+            open_files: 1024,
         })
     }
 
@@ -188,6 +194,7 @@ mod tests {
             ("/linux/resources/pids/limit", json!(1024)),
             ("/linux/uidMappings/0/hostID", json!(300_000)),
             ("/linux/gidMappings/0/size", json!(65_536)),
+            ("/process/rlimits/0/soft", json!(1024)),
             ("/linux/cgroupsPath", json!("/clarateach/w7/s3")),
         ] {
             assert_eq!(config.pointer(pointer), Some(&want), "{pointer}");

@@ -1,0 +1,430 @@
+//! A worker for tests: a network namespace with an uplink that leads nowhere,
+//! and a fleet in it that can be killed.
+
+#![allow(clippy::disallowed_methods)] // the other process is told where it is by the environment
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use clarateach_agent::fleet::{EpochReason, Fleet, FleetSettings};
+use clarateach_domain::{
+    ids::SeatNo,
+    microvm::{MicroVmSpec, Resources, Runtime},
+};
+
+const IMAGES: &str = "/var/cache/clarateach/images";
+const PLACE: &str = "CLARATEACH_TEST_FLEET";
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// One worker: a namespace and a run directory.
+pub(crate) struct Worker {
+    name: String,
+    dir: tempfile::TempDir,
+    uid_base: u32,
+}
+
+impl Worker {
+    /// A worker, unless this machine cannot have one: then it says why.
+    pub(crate) fn new() -> Option<Self> {
+        let missing = if !rustix::process::geteuid().is_root() {
+            Some("needs root".to_owned())
+        } else if !Path::new(IMAGES).join("guest-current").exists()
+            || !Path::new(IMAGES).join("current").exists()
+        {
+            Some(format!("no images in {IMAGES}"))
+        } else {
+            ["runc", "nft", "ip", "mkfs.ext4", "unshare", "nsenter"]
+                .iter()
+                .find(|tool| !run("sh", &["-c", &format!("command -v {tool}")]))
+                .map(|tool| format!("no {tool}"))
+        };
+        if let Some(why) = missing {
+            println!("SKIPPED: {why}");
+            return None;
+        }
+        let number = std::process::id() % 10_000 * 10 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("cta{number}");
+        assert!(run("ip", &["netns", "add", &name]), "ip netns add");
+        assert!(run("ip", &["-n", &name, "link", "set", "lo", "up"]));
+        let uplink = ["-n", &name, "link", "add", "up0", "type", "bridge"];
+        assert!(run("ip", &uplink), "ip link add");
+        let dir = tempfile::tempdir().unwrap();
+        // Far from other allocations, and not the same for two stories at once.
+        let uid_base = 1_000_000_000 + number % 200 * 13_200_000 % 1_000_000_000;
+        Some(Self {
+            name,
+            dir,
+            uid_base,
+        })
+    }
+
+    /// A fleet process in this worker.
+    pub(crate) fn start(&self) -> FleetProcess {
+        let place = format!(
+            "{} {} {}",
+            self.dir.path().display(),
+            self.uid_base,
+            self.cgroup()
+        );
+        // Not `ip netns exec`: it mounts a /sys of its own, without cgroups.
+        let mut child = Command::new("nsenter")
+            .arg(format!("--net=/run/netns/{}", self.name))
+            .args(["unshare", "-m", "--propagation", "private"])
+            .arg(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "fleet_process",
+                "--nocapture",
+                "--test-threads=1",
+            ])
+            .env(PLACE, place)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut fleet = FleetProcess {
+            child,
+            stdin,
+            stdout,
+        };
+        fleet.read(); // it says when it is there
+        fleet
+    }
+
+    /// The seats' cgroup.
+    pub(crate) fn cgroup(&self) -> String {
+        format!("clarateach-test/{}", self.name)
+    }
+
+    /// The run directory.
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    /// Runs a command in the worker's network namespace and gives its output.
+    pub(crate) fn inside(&self, command: &str) -> String {
+        let output = Command::new("ip")
+            .args(["netns", "exec", &self.name, "sh", "-c", command])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Nothing of any seat is left: ports, cgroups, processes, disks, files.
+    pub(crate) fn assert_empty(&self) {
+        let within = Instant::now() + Duration::from_secs(10);
+        let mut left = self.left();
+        while !left.is_empty() && Instant::now() < within {
+            std::thread::sleep(Duration::from_millis(20));
+            left = self.left();
+        }
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+
+    fn left(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        let links = self.inside("ip -o link");
+        left.extend(
+            links
+                .lines()
+                .filter(|line| line.contains("ctp"))
+                .map(String::from),
+        );
+        let seats = fs::read_dir(self.dir.path().join("seats")).unwrap();
+        left.extend(seats.map(|entry| entry.unwrap().path().display().to_string()));
+        let records = fs::read_dir(self.dir.path().join("runc")).unwrap();
+        left.extend(records.map(|entry| entry.unwrap().path().display().to_string()));
+        for entry in fs::read_dir("/sys/fs/cgroup").unwrap() {
+            let folder = entry.unwrap().path().join(self.cgroup());
+            if let Ok(inside) = fs::read_dir(&folder) {
+                let folders = inside
+                    .filter_map(Result::ok)
+                    .filter(|entry| entry.path().is_dir());
+                left.extend(folders.map(|entry| entry.path().display().to_string()));
+            }
+        }
+        for entry in fs::read_dir("/proc").unwrap() {
+            let Ok(status) = fs::read_to_string(entry.unwrap().path().join("status")) else {
+                continue;
+            };
+            let uid: Option<u32> = status
+                .lines()
+                .find_map(|line| line.strip_prefix("Uid:"))
+                .and_then(|uids| uids.split_whitespace().next()?.parse().ok());
+            let ours = self.uid_base..self.uid_base + 201 * 65_536;
+            if uid.is_some_and(|uid| ours.contains(&uid)) && !status.contains("State:\tZ") {
+                left.push(status.lines().next().unwrap_or_default().to_owned());
+            }
+        }
+        for entry in fs::read_dir("/sys/block").unwrap() {
+            let backing = entry.unwrap().path().join("loop/backing_file");
+            let backing = fs::read_to_string(backing).unwrap_or_default();
+            if backing.starts_with(self.dir.path().to_str().unwrap()) {
+                left.push(backing);
+            }
+        }
+        left
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // A story that failed half way leaves seats: end them by a last fleet.
+        if !self.left().is_empty() {
+            let mut fleet = self.start();
+            let list = fleet.ask("list");
+            for seat in list.split(';').filter_map(|vm| vm.split(' ').next()) {
+                if !seat.is_empty() {
+                    fleet.ask(&format!("remove {seat}"));
+                }
+            }
+        }
+        run("ip", &["netns", "del", &self.name]);
+        for entry in fs::read_dir("/sys/fs/cgroup")
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let _gone = fs::remove_dir(entry.path().join(self.cgroup()));
+            let _gone = fs::remove_dir(entry.path().join("clarateach-test"));
+        }
+    }
+}
+
+fn run(program: &str, args: &[&str]) -> bool {
+    Command::new(program)
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// A fleet in a process of its own.
+pub(crate) struct FleetProcess {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl FleetProcess {
+    /// Sends one line and reads the answer's one.
+    pub(crate) fn ask(&mut self, line: &str) -> String {
+        writeln!(self.stdin, "{line}").unwrap();
+        self.read()
+    }
+
+    /// Waits until the list of machines holds `text`, and gives that list.
+    pub(crate) fn wait_for(&mut self, text: &str, within: Duration) -> String {
+        let until = Instant::now() + within;
+        loop {
+            let list = self.ask("list");
+            if list.contains(text) {
+                return list;
+            }
+            assert!(
+                Instant::now() < until && (text.contains("Failed") || !list.contains("Failed")),
+                "no {text:?} within {within:?}: {list}"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Kills it as nobody can catch.
+    pub(crate) fn kill(mut self) {
+        // `nsenter` and `unshare` become the fleet by exec: it is this child.
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn read(&mut self) -> String {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            let read = self.stdout.read_line(&mut line).unwrap();
+            assert!(read > 0, "the fleet's process ended");
+            // The test harness prints too.
+            if let Some((_, answer)) = line.split_once("> ") {
+                return answer.trim_end().to_owned();
+            }
+        }
+    }
+}
+
+impl Drop for FleetProcess {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+
+/// The fleet's side, when this process was started as one.
+pub(crate) fn fleet_here() {
+    let Ok(place) = std::env::var(PLACE) else {
+        return; // among the other tests it has nothing to do
+    };
+    let parts: Vec<&str> = place.split(' ').collect();
+    let [dir, uid_base, cgroup] = parts[..] else {
+        panic!("{place}")
+    };
+    let settings = FleetSettings {
+        run_dir: dir.into(),
+        workshop: "ws-0123456789".parse().unwrap(),
+        runtime: Runtime::Container,
+        images: IMAGES.into(),
+        uid_base: uid_base.parse().unwrap(),
+        cgroup: cgroup.to_owned(),
+        uplink: "up0".to_owned(),
+        nameservers: vec!["9.9.9.9".parse().unwrap()],
+        boots_at_once: 4,
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter("clarateach_agent=debug")
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let fleet = Fleet::start(settings).await.unwrap();
+        println!("> started");
+        for line in std::io::stdin().lines() {
+            let line = line.unwrap();
+            println!("> {}", obey(&fleet, &line).await);
+        }
+    });
+}
+
+async fn obey(fleet: &Fleet, line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let number = |at: usize| words[at].parse::<u64>().unwrap();
+    let seat = |at: usize| -> SeatNo { words[at].parse().unwrap() };
+    match words[0] {
+        "ensure" => {
+            let spec = MicroVmSpec {
+                seat: seat(1),
+                slot: u32::try_from(number(2)).unwrap().try_into().unwrap(),
+                incarnation: number(3),
+                epoch: number(3),
+                resources: Resources {
+                    vcpus: 1,
+                    memory_mib: 256,
+                    disk_mib: 256,
+                },
+                template: "base".to_owned(),
+                env: [("GREETING".to_owned(), "hello".to_owned())].into(),
+                workshop_name: "Test".to_owned(),
+            };
+            match fleet.ensure(spec).await {
+                Ok(vm) => format!("{:?}", vm.state),
+                Err(error) => error.to_string(),
+            }
+        }
+        "remove" => match fleet.remove(seat(1), Duration::from_secs(1)).await {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => format!("{:#}", anyhow::Error::from(error)),
+        },
+        "list" => {
+            let list = fleet.watch().borrow().clone();
+            let list: Vec<_> = list
+                .iter()
+                .map(|vm| {
+                    format!(
+                        "{} {:?} i{} e{} r{} q{} {}",
+                        vm.seat,
+                        vm.state,
+                        vm.incarnation,
+                        vm.epoch,
+                        vm.restarts,
+                        vm.queue_position,
+                        vm.reason
+                    )
+                })
+                .collect();
+            list.join(";")
+        }
+        "epoch" => {
+            let epochs = vec![(seat(1), number(2), EpochReason::Revoked)];
+            match fleet.set_epochs(epochs).await {
+                Ok(()) => "ok".to_owned(),
+                Err(error) => error.to_string(),
+            }
+        }
+        "life" => match fleet.door(seat(1)) {
+            Some(door) => format!("{:?}", *door.life.borrow()),
+            None => "none".to_owned(),
+        },
+        "http" => {
+            let door = fleet.door(seat(1)).unwrap();
+            let url = format!("http://{}:{}/health", door.address, number(2));
+            let secret = format!("clarateach-secret: {}", door.secret);
+            let format = ["-s", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}"];
+            let curl = Command::new("curl")
+                .args(format)
+                .args(["-H", &secret, &url])
+                .output();
+            String::from_utf8(curl.unwrap().stdout).unwrap()
+        }
+        "exec" => {
+            let door = fleet.door(seat(1)).unwrap();
+            let url = format!("http://{}:3001/exec", door.address);
+            let secret = format!("clarateach-secret: {}", door.secret);
+            let body = serde_json::json!({ "command": words[2..].join(" ") }).to_string();
+            let curl = Command::new("curl")
+                .args([
+                    "-s",
+                    "-m",
+                    "60",
+                    "-H",
+                    &secret,
+                    "-H",
+                    "clarateach-viewer: t;drive",
+                ])
+                .args(["-H", "content-type: application/json", "-d", &body, &url])
+                .output();
+            said(&curl.unwrap().stdout)
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// What a command printed and how it ended, in one line.
+fn said(answer: &[u8]) -> String {
+    use base64::Engine as _;
+    let mut said = String::new();
+    for line in String::from_utf8_lossy(answer).lines() {
+        let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else {
+            return format!("not JSON: {line}");
+        };
+        for stream in ["stdout", "stderr"] {
+            if let Some(text) = line[stream].as_str() {
+                let bytes = base64::engine::general_purpose::STANDARD
+                    .decode(text)
+                    .unwrap();
+                said.push_str(&String::from_utf8_lossy(&bytes));
+            }
+        }
+        if let Some(code) = line.get("exit_code") {
+            said.push_str(&format!("[{code}]"));
+        }
+        if let Some(error) = line.get("error") {
+            said.push_str(&error.to_string());
+        }
+    }
+    said.replace('\n', "|")
+}
