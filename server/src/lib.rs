@@ -10,3 +10,4 @@ pub mod gateway;
 pub mod provisioner;
 pub mod reconciler;
 pub mod store;
+pub mod serve;

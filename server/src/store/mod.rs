@@ -6,6 +6,7 @@
 //! wakes the Watch streams. SQLite today; where PostgreSQL must differ the code
 //! asks `get_database_backend` and nowhere else.
 
+pub mod census;
 pub mod entity;
 pub mod events;
 pub mod limits;

@@ -14,7 +14,7 @@ use clarateach_domain::{
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend,
-    EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
 use super::{
@@ -560,15 +560,4 @@ pub(super) async fn end_stay(
         stay::Entity::update(next).exec(txn).await?;
     }
     Ok(())
-}
-
-/// Workshops in `phases`: what still runs, for people.
-impl Store {
-    /// How many workshops are not deleted.
-    pub async fn living_workshops(&self) -> Result<u64, StoreError> {
-        Ok(workshop::Entity::find()
-            .filter(workshop::Column::Phase.ne(Text(Phase::Deleted)))
-            .count(&self.db)
-            .await?)
-    }
 }
