@@ -59,7 +59,9 @@ parse() {
   data=$(realpath -m -- "$data")
   [[ $data != / ]] || die "--data-dir must be a directory of its own."
   [[ -z $down ]] || return 0
+  listen=${listen/#localhost:/127.0.0.1:}
   host=${listen%:*} port=${listen##*:}
+  [[ $host == \[* || $host =~ ^[0-9.]+$ ]] || die "--listen wants an address of this machine, such as 0.0.0.0:8080, not the name '$host'."
   check_certificate
 }
 
@@ -75,11 +77,12 @@ check_certificate() {
     [[ -r $cert ]] || die "Cannot read the certificate $cert."
     [[ -r $key ]] || die "Cannot read the key $key."
     cert=$(realpath -- "$cert") key=$(realpath -- "$key")
-  elif [[ ! $host =~ ^(127\.[0-9.]+|localhost|\[::1\])$ ]]; then
+  elif [[ ! $host =~ ^(127\.[0-9.]+|\[::1\])$ ]]; then
     local address
     address=$(hostname -I 2> /dev/null | cut -d' ' -f1) || true
     die "--listen $listen leaves this machine, so it needs a certificate. To make one:" \
-      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 90 -subj /CN=clarateach \\" \
+      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 90 \\" \
+      "  -subj /CN=clarateach -addext basicConstraints=critical,CA:FALSE \\" \
       "  -addext subjectAltName=IP:${address:-YOUR.ADDRESS} -keyout key.pem -out cert.pem" \
       "scripts/run.sh --listen $listen --tls-cert cert.pem --tls-key key.pem"
   fi
@@ -122,7 +125,7 @@ api() {
 
 start_server() {
   local tls=()
-  [[ -z $cert ]] || tls=(--tls-cert "$cert" --tls-key "$key")
+  [[ -z $cert ]] || tls=(--tls-cert "$cert" --tls-key "$key" --public-url "$url")
   mkdir -p "$(dirname "$data")"
   [[ -d $data ]] || mkdir -m 0700 "$data"
   log=$data/server.log
@@ -130,7 +133,7 @@ start_server() {
   # drain should this script be killed.
   setsid setpriv --pdeathsig TERM "$CARGO_TARGET_DIR/release/clarateach-server" serve \
     --data-dir "$data" --listen "$listen" "${tls[@]}" --provisioner local \
-    --agent-bin "$CARGO_TARGET_DIR/release/clarateach-agent" --images "$IMAGES" \
+    --runtime "$runtime" --agent-bin "$CARGO_TARGET_DIR/release/clarateach-agent" --images "$IMAGES" \
     >> "$log" 2>&1 < /dev/null &
   server=$!
   local tries

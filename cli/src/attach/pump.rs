@@ -183,6 +183,8 @@ pub(super) async fn run(
     let screen_gone = |error| Failure::fault("could not write to the terminal", error);
     loop {
         let mut frames = Vec::new();
+        // What was typed before `~.` still goes to the shell.
+        let mut then = None;
         tokio::select! {
             message = stream.next() => {
                 heard = Instant::now();
@@ -221,9 +223,11 @@ pub(super) async fn run(
                         Asked::Send(keys) => frames.extend(
                             keys.chunks(FRAME).map(|chunk| Message::binary(chunk.to_vec())),
                         ),
-                        Asked::Leave => return Ok(Ended::Left),
+                        Asked::Leave | Asked::Suspend => {
+                            then = Some(asked);
+                            break;
+                        }
                         Asked::Help => local.say(HELP),
-                        Asked::Suspend => return suspended(place, local),
                     }
                 }
             }
@@ -258,6 +262,14 @@ pub(super) async fn run(
                     return Ok(Ended::Lost("it was cut".into()));
                 }
                 Err(_) => return Ok(Ended::Lost("it takes nothing any more".into())),
+            }
+            match then {
+                Some(Asked::Leave) => {
+                    let _ = timeout(Duration::from_millis(500), sink.close()).await;
+                    return Ok(Ended::Left);
+                }
+                Some(_) => return suspended(place, local),
+                None => {}
             }
         }
     }

@@ -52,8 +52,9 @@ fn restore() {
     }
 }
 
-/// Columns and rows, if the terminal says and they make sense.
+/// Columns and rows, if the terminal says and they make sense: no more than the
+/// guest keeps a screen for (2 to 500, 1 to 300).
 pub(super) fn size() -> Option<(u16, u16)> {
     let size = tcgetwinsize(io::stdout()).ok()?;
-    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
+    (size.ws_col >= 2 && size.ws_row >= 1).then(|| (size.ws_col.min(500), size.ws_row.min(300)))
 }
