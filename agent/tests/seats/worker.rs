@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
@@ -18,6 +18,7 @@ use clarateach_domain::{
     microvm::{MicroVmSpec, Resources, Runtime},
 };
 
+/// Where the images are, unless `CLARATEACH_TEST_IMAGES` says otherwise.
 const IMAGES: &str = "/var/cache/clarateach/images";
 const PLACE: &str = "CLARATEACH_TEST_FLEET";
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -34,10 +35,8 @@ impl Worker {
     pub(crate) fn new() -> Option<Self> {
         let missing = if !rustix::process::geteuid().is_root() {
             Some("needs root".to_owned())
-        } else if !Path::new(IMAGES).join("guest-current").exists()
-            || !Path::new(IMAGES).join("current").exists()
-        {
-            Some(format!("no images in {IMAGES}"))
+        } else if !images().join("guest-current").exists() || !images().join("current").exists() {
+            Some(format!("no images in {}", images().display()))
         } else {
             ["runc", "nft", "ip", "mkfs.ext4", "unshare", "nsenter"]
                 .iter()
@@ -199,6 +198,10 @@ impl Drop for Worker {
     }
 }
 
+fn images() -> PathBuf {
+    std::env::var_os("CLARATEACH_TEST_IMAGES").map_or_else(|| IMAGES.into(), PathBuf::from)
+}
+
 fn run(program: &str, args: &[&str]) -> bool {
     Command::new(program)
         .args(args)
@@ -284,7 +287,7 @@ pub(crate) fn fleet_here() {
         run_dir: dir.into(),
         workshop: "ws-0123456789".parse().unwrap(),
         runtime: Runtime::Container,
-        images: IMAGES.into(),
+        images: images(),
         uid_base: uid_base.parse().unwrap(),
         cgroup: cgroup.to_owned(),
         uplink: "up0".to_owned(),
