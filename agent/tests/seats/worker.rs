@@ -117,6 +117,13 @@ impl Worker {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Kills the first process of the slot's machine.
+    pub(crate) fn kill_guest(&self, slot: u32) {
+        let pid = self.run_dir().join(format!("seats/{slot}/pid"));
+        let pid = fs::read_to_string(pid).unwrap();
+        assert!(run("kill", &["-9", pid.trim()]), "kill");
+    }
+
     /// Nothing of any seat is left: ports, cgroups, processes, disks, files.
     pub(crate) fn assert_empty(&self) {
         let within = Instant::now() + Duration::from_secs(10);
