@@ -1,0 +1,57 @@
+//! The few calls that need `unsafe`, each argued.
+#![allow(unsafe_code)]
+
+use std::os::{
+    fd::{FromRawFd as _, OwnedFd},
+    unix::net::UnixListener,
+};
+
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// Tells the C heap to stay small and to keep transfer buffers out of mmap.
+///
+/// One arena, so that the files thread shares free memory with the other; and
+/// buffers up to 512 KiB from the heap, because mapping and unmapping a fresh
+/// 128 KiB for each chunk of a download costs more than reading it.
+pub(crate) fn keep_the_heap_small() {
+    // SAFETY: mallopt only changes allocator settings, and runs here before
+    // there is a second thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 512 * 1024);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 * 1024);
+    }
+}
+
+/// Gives free heap pages back to the kernel, after a burst.
+pub(crate) fn give_memory_back() {
+    // SAFETY: malloc_trim takes the allocator's own locks and touches only
+    // memory that is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Takes the listening socket that the agent left at descriptor 3.
+///
+/// Call once, before anything else opens descriptors.
+pub(crate) fn inherited_listener() -> std::io::Result<UnixListener> {
+    const FIRST: i32 = 3;
+    // SAFETY: fcntl on a number that may be no descriptor at all answers EBADF.
+    if unsafe { libc::fcntl(FIRST, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: descriptor 3 exists (checked above) and, by the LISTEN_FDS
+    // convention, was opened for us alone: nobody else owns or closes it.
+    let listener = UnixListener::from(unsafe { OwnedFd::from_raw_fd(FIRST) });
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Watches a descriptor for reading and writing.
+pub(crate) fn watched(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the wrapper owns the descriptor from here on, an `OwnedFd` that
+    // nothing else closes, and it is deregistered before it is dropped.
+    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) }
+        .map_err(Into::into)
+}

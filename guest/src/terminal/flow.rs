@@ -1,0 +1,159 @@
+//! How far a shell may run ahead of the one who drives it.
+//!
+//! Pure. A driver who says what it has drawn gets a shell that waits for it,
+//! so that Ctrl-C under `yes` is felt at once; a driver who says nothing, or
+//! no longer, never stalls a shell.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use super::history;
+
+/// Acks older than this say nothing any more.
+pub(crate) const FRESH: Duration = Duration::from_secs(5);
+/// The window is what was acked in this time.
+const MEASURED: Duration = Duration::from_millis(250);
+/// Never less, or a slow start would never speed up.
+pub(crate) const LEAST: u64 = 256 * 1024;
+/// Never more, or Ctrl-C would be felt late.
+pub(crate) const MOST: u64 = 4 * 1024 * 1024;
+/// Output not yet handed to the driver's socket must still be kept.
+const UNSENT: u64 = (history::LIMIT - 64 * 1024) as u64;
+/// Measurements kept; closer acks are folded into one.
+const STEPS: usize = 16;
+
+/// What one viewer has acknowledged.
+#[derive(Default)]
+pub(crate) struct Acks {
+    highest: u64,
+    last: Option<Instant>,
+    recent: VecDeque<(Instant, u64)>,
+}
+
+/// Whether the shell's output may be read now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Read on.
+    Open,
+    /// Not before this time, unless an ack comes.
+    ClosedUntil(Instant),
+}
+
+impl Acks {
+    /// The viewer drew up to `offset`. One beyond `sent` is a lie or a fault
+    /// and counts as `sent`; going back changes nothing but the time.
+    pub(crate) fn ack(&mut self, offset: u64, sent: u64, now: Instant) {
+        let offset = offset.min(sent);
+        self.last = Some(now);
+        if offset <= self.highest {
+            return;
+        }
+        let step = MEASURED / u32::try_from(STEPS).unwrap_or(1);
+        let more = offset - self.highest;
+        self.highest = offset;
+        match self.recent.back_mut() {
+            Some((at, amount)) if now.duration_since(*at) < step => *amount += more,
+            _ => self.recent.push_back((now, more)),
+        }
+        self.forget(now);
+    }
+
+    /// The viewer was given a painting of the screen at `offset`.
+    pub(crate) fn skip_to(&mut self, offset: u64) {
+        self.highest = self.highest.max(offset);
+    }
+
+    /// Whether it acks at all, and lately.
+    pub(crate) fn is_fresh(&self, now: Instant) -> bool {
+        self.last
+            .is_some_and(|last| now.duration_since(last) < FRESH)
+    }
+
+    /// May the shell, `head` bytes far, go on, when `sent` of them went to
+    /// this viewer's socket?
+    pub(crate) fn gate(&mut self, head: u64, sent: u64, now: Instant) -> Gate {
+        let Some(last) = self.last.filter(|_| self.is_fresh(now)) else {
+            return Gate::Open;
+        };
+        let undrawn = head.saturating_sub(self.highest);
+        let unsent = head.saturating_sub(sent);
+        if undrawn <= self.window(now) && unsent <= UNSENT {
+            return Gate::Open;
+        }
+        Gate::ClosedUntil(last + FRESH)
+    }
+
+    fn window(&mut self, now: Instant) -> u64 {
+        self.forget(now);
+        let acked: u64 = self.recent.iter().map(|(_, amount)| amount).sum();
+        acked.clamp(LEAST, MOST)
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while let Some((at, _)) = self.recent.front() {
+            if now.duration_since(*at) <= MEASURED && self.recent.len() <= STEPS + 1 {
+                break;
+            }
+            self.recent.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const K: u64 = 1024;
+
+    #[test]
+    fn a_shell_waits_only_for_a_driver_who_acks_and_is_behind() {
+        // acks: (milliseconds, offset); asked at: milliseconds, head, sent
+        type Case = (&'static str, &'static [(u64, u64)], u64, u64, u64, bool);
+        let cases: [Case; 10] = [
+            ("who never acks never stalls", &[], 0, 100 * MOST, 0, true),
+            ("within the least window", &[(0, 0)], 1, LEAST, LEAST, true),
+            ("beyond the least window", &[(0, 0)], 1, LEAST + 1, LEAST + 1, false),
+            ("a fast one earns more", &[(0, 0), (100, 900 * K)], 101, 1800 * K, 1800 * K, true),
+            ("but not more than it earned", &[(0, 0), (100, 900 * K)], 101, 1801 * K, 1801 * K, false),
+            ("and loses it in time", &[(0, 0), (100, 900 * K)], 400, 1800 * K, 1800 * K, false),
+            ("never more than the most", &[(0, 0), (100, 8 * MOST)], 101, 9 * MOST + 1, 9 * MOST + 1, false),
+            ("what is kept but not sent waits too", &[(0, 0), (100, 2000 * K)], 101, 3500 * K, 2000 * K, false),
+            ("an old ack holds nothing", &[(0, 0)], 5000, 100 * MOST, 0, true),
+            ("going back is no progress", &[(0, 500 * K), (10, 0)], 11, 700 * K, 700 * K, true),
+        ];
+        for (what, acks, at, head, sent, open) in cases {
+            let start = Instant::now();
+            let time = |millis| start + Duration::from_millis(millis);
+            let mut state = Acks::default();
+            for (millis, offset) in acks {
+                state.ack(*offset, u64::MAX, time(*millis));
+            }
+            let gate = state.gate(head, sent, time(at));
+            assert_eq!(gate == Gate::Open, open, "{what}: {gate:?}");
+            if !open {
+                let last = acks.last().unwrap().0;
+                assert_eq!(gate, Gate::ClosedUntil(time(last) + FRESH), "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_ack_of_what_was_never_sent_buys_nothing() {
+        let now = Instant::now();
+        let mut acks = Acks::default();
+        acks.ack(u64::MAX, 1000, now);
+        assert_ne!(acks.gate(1000 + LEAST + 1, 1000 + LEAST + 1, now), Gate::Open);
+    }
+
+    #[test]
+    fn a_storm_of_acks_holds_little() {
+        let start = Instant::now();
+        let mut acks = Acks::default();
+        for n in 0..100_000_u64 {
+            acks.ack(n, u64::MAX, start + Duration::from_micros(n));
+        }
+        assert!(acks.recent.len() <= STEPS + 2);
+    }
+}

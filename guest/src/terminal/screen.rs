@@ -1,0 +1,148 @@
+//! What a viewer's screen shows now, kept beside the history, so that one who
+//! missed output can be brought up to date by drawing it.
+//!
+//! Pure. Shell output -> `feed` -> a model -> `paint` -> bytes for a viewer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tracing::warn;
+use vt100::Parser;
+
+use super::{partial::Partial, wire::Size};
+
+/// Out of the alternate screen, modes and margins as after a reset, and no
+/// mouse: what a viewer had before must not shine through.
+const FRESH: &[u8] =
+    b"\x1b[?1049l\x1b[!p\x1b[?9l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l";
+const ENTER_ALTERNATE: &[u8] = b"\x1b[?1049h";
+const LEAVE_ALTERNATE: &[u8] = b"\x1b[?1049l";
+
+/// The model of one terminal.
+pub(crate) struct Screen {
+    parser: Parser,
+    partial: Partial,
+}
+
+impl Screen {
+    /// Blank.
+    pub(crate) fn new(size: Size) -> Self {
+        Self {
+            parser: Parser::new(size.rows, size.cols, 0),
+            partial: Partial::default(),
+        }
+    }
+
+    /// More output. A parser that fails on it costs the picture, never the
+    /// shell: the next full-screen drawing brings it back.
+    pub(crate) fn feed(&mut self, output: &[u8]) {
+        self.partial.follow(output);
+        let parser = &mut self.parser;
+        if catch_unwind(AssertUnwindSafe(|| parser.process(output))).is_err() {
+            warn!("screen model failed and starts blank");
+            let (rows, cols) = self.parser.screen().size();
+            self.parser = Parser::new(rows, cols, 0);
+        }
+    }
+
+    /// The terminal has a new size.
+    pub(crate) fn resize(&mut self, size: Size) {
+        let parser = &mut self.parser;
+        let resized = catch_unwind(AssertUnwindSafe(|| {
+            parser.screen_mut().set_size(size.rows, size.cols);
+        }));
+        if resized.is_err() {
+            warn!("screen model failed and starts blank");
+            self.parser = Parser::new(size.rows, size.cols, 0);
+        }
+    }
+
+    /// Draws the present screen on a viewer's, whatever was there before.
+    pub(crate) fn paint(&self) -> Vec<u8> {
+        let screen = self.parser.screen();
+        let mut paint = FRESH.to_vec();
+        if screen.alternate_screen() {
+            // What lies beneath must be there when the program ends.
+            let (rows, cols) = screen.size();
+            let mut beneath = Parser::new(rows, cols, 0);
+            *beneath.screen_mut() = screen.clone();
+            beneath.process(LEAVE_ALTERNATE);
+            paint.extend(beneath.screen().contents_formatted());
+            paint.extend_from_slice(ENTER_ALTERNATE);
+        }
+        paint.extend(screen.state_formatted());
+        paint.extend_from_slice(self.partial.begun());
+        paint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: Size = Size { cols: 20, rows: 5 };
+
+    /// What somebody sees who had `before` on the screen, gets the painting
+    /// and then what comes next.
+    fn seen(before: &[u8], screen: &Screen, after: &[u8]) -> vt100::Screen {
+        let mut viewer = Parser::new(SIZE.rows, SIZE.cols, 0);
+        viewer.process(before);
+        viewer.process(&screen.paint());
+        viewer.process(after);
+        viewer.screen().clone()
+    }
+
+    #[test]
+    fn a_painted_screen_is_the_screen_whatever_was_there_before() {
+        let outputs: [(&str, &[u8], &[u8]); 7] = [
+            ("nothing", b"", b"x"),
+            ("text and colour", b"one\r\n\x1b[31mtwo\x1b[0m\r\nthree", b"\r\nfour"),
+            ("a scrolled screen", b"1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7", b"\r\n8"),
+            ("cursor in the middle", b"abc\x1b[2;3H", b"Z"),
+            ("in the middle of a colour", b"abc\x1b[3", b"1mred"),
+            ("in the middle of a character", b"\xe2\x82", b"\xac!"),
+            ("an editor's screen, then its end", b"shell$ vi\r\n\x1b[?1049h\x1b[H\x1b[2Jfile", b"\x1b[?1049lback"),
+        ];
+        for (what, output, after) in outputs {
+            let mut screen = Screen::new(SIZE);
+            screen.feed(output);
+            let mut wanted = Parser::new(SIZE.rows, SIZE.cols, 0);
+            wanted.process(output);
+            wanted.process(after);
+            for before in [&b""[..], b"old\r\nstuff\x1b[7m", b"\x1b[?1049hold\x1b[?1h"] {
+                let got = seen(before, &screen, after);
+                let wanted = wanted.screen();
+                assert_eq!(got.contents_formatted(), wanted.contents_formatted(), "{what}");
+                assert_eq!(got.cursor_position(), wanted.cursor_position(), "{what}");
+                assert_eq!(got.alternate_screen(), wanted.alternate_screen(), "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_output_and_no_size_harms_the_model() {
+        // a small generator: the same bytes in every run
+        let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+        let mut draw = |bound: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            usize::try_from(seed % bound as u64).unwrap()
+        };
+        let pieces: [&[u8]; 20] = [
+            b"\x1b[", b"999", b";", b"H", b"\x1b[2J", b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[r",
+            b"\x1b[5;2r", b"\x1b[65535L", b"\x1b[65535@", b"\x1b[M", b"\x1bM", b"\xe4\xb8\xad",
+            b"\xcc\x81", b"\r\n", b"\t", b"\x08", b"\xff\xfe", b"text",
+        ];
+        let mut screen = Screen::new(SIZE);
+        for _ in 0..20_000 {
+            match draw(40) {
+                0 => screen.resize(Size {
+                    cols: u16::try_from(Size::COLS.start() + u16::try_from(draw(30)).unwrap()).unwrap(),
+                    rows: u16::try_from(Size::ROWS.start() + u16::try_from(draw(10)).unwrap()).unwrap(),
+                }),
+                1 => assert!(!screen.paint().is_empty()),
+                _ => screen.feed(pieces[draw(pieces.len())]),
+            }
+        }
+    }
+}
