@@ -72,6 +72,8 @@ impl Fleet {
         for begun in begins {
             let _ended = begun.await;
         }
+        // Reports come before requests: once this is answered, they are listed.
+        fleet.set_epochs(Vec::new()).await?;
         info!(adopted, took = ?began.elapsed(), "fleet started");
         Ok(fleet)
     }

@@ -57,7 +57,7 @@ fn a_killed_agent_leaves_its_seats_and_the_next_adopts_them() {
 
     let mut fleet = worker.start();
     let list = fleet.ask("list");
-    assert_eq!(list, "1 Ready i1 e1 r0 q0 ;2 Ready i1 e9 r0 q0 ");
+    assert_eq!(list, "1 Ready i1 e1 r0 q0 ;2 Ready i1 e9 r0 q0");
     assert_eq!(fleet.ask(BORN), before, "another machine answers");
     assert_eq!(fleet.ask("exec 1 pgrep -c sleep"), "1|[0]");
     assert_eq!(fleet.ask("http 2 3002"), "200");
