@@ -4,7 +4,7 @@
 //! the program, which asks the environment nothing.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
     path::PathBuf,
     time::Duration,
@@ -16,6 +16,8 @@ use clarateach_domain::{
     microvm::Runtime,
     seat_token,
 };
+
+use crate::provisioner::local;
 
 /// The control plane of `ClaraTeach`: workshops, seats and the workers under them.
 ///
@@ -51,7 +53,7 @@ pub struct Cli {
 pub enum Command {
     /// Runs the control plane until SIGTERM or Ctrl-C; workshops outlive it.
     Serve(Box<ServeArgs>),
-    /// Ends and removes every worker of a data directory on this box.
+    /// Ends and removes everything of a data directory on this box.
     Down(DownArgs),
     /// Writes an hour's client certificate for an agent, for an operator.
     OperatorCert(OperatorCertArgs),
@@ -163,6 +165,15 @@ pub struct ServeArgs {
         value_delimiter = ','
     )]
     pub nameservers: Vec<IpAddr>,
+    /// Where allocations of all installations on this host lie.
+    #[arg(long, hide = true, default_value = local::DEFAULT_ALLOC_DIR)]
+    pub alloc_dir: PathBuf,
+    /// First address of the /16 that local workers share.
+    #[arg(long, env = "CLARATEACH_LOCAL_SUBNET", default_value = local::DEFAULT_SUBNET)]
+    pub local_subnet: Ipv4Addr,
+    /// Kills the server at this point of its loop (tests of debug builds).
+    #[arg(long, hide = true)]
+    pub crash_at: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub limits: LimitArgs,
@@ -190,8 +201,8 @@ pub struct LimitArgs {
     #[arg(long, env = "CLARATEACH_DEFAULT_TTL", default_value = "4h", value_parser = span)]
     pub default_ttl: Duration,
     /// The life of a seat token, 5s to 15m.
-    #[arg(long, env = "CLARATEACH_SEAT_TOKEN_LIFE", default_value = "15m", value_parser = span)]
-    pub seat_token_life: Duration,
+    #[arg(long, env = "CLARATEACH_SEAT_TOKEN_TTL", default_value = "15m", value_parser = span)]
+    pub seat_token_ttl: Duration,
 }
 
 /// Settings of `down`.
@@ -200,6 +211,12 @@ pub struct DownArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub data: DataArgs,
+    /// Remove the workers only; database and keys stay.
+    #[arg(long)]
+    pub keep_data: bool,
+    /// Where allocations of all installations on this host lie.
+    #[arg(long, hide = true, default_value = local::DEFAULT_ALLOC_DIR)]
+    pub alloc_dir: PathBuf,
 }
 
 /// Settings of `operator-cert`.
@@ -260,8 +277,8 @@ impl ServeArgs {
             "1s to 30d",
         )?;
         range(
-            (Duration::from_secs(5)..=seat_token::MAX_LIFE).contains(&limits.seat_token_life),
-            "seat-token-life",
+            (Duration::from_secs(5)..=seat_token::MAX_LIFE).contains(&limits.seat_token_ttl),
+            "seat-token-ttl",
             "5s to 15m",
         )?;
         let safe = self.tls_cert.is_some() || self.trusted_proxy;
@@ -371,7 +388,7 @@ mod tests {
         for flags in [
             ["--seats-per-worker", "201"],
             ["--default-ttl", "25h"],
-            ["--seat-token-life", "16m"],
+            ["--seat-token-ttl", "16m"],
             ["--max-ttl", "31d"],
         ] {
             assert!(serve(&flags).check().is_err(), "{flags:?}");

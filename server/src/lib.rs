@@ -5,9 +5,10 @@
 
 pub mod agents;
 pub mod api;
+pub mod commands;
 pub mod config;
 pub mod gateway;
 pub mod provisioner;
 pub mod reconciler;
-pub mod store;
 pub mod serve;
+pub mod store;

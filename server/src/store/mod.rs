@@ -9,6 +9,7 @@
 pub mod census;
 pub mod entity;
 pub mod events;
+pub mod keeping;
 pub mod limits;
 pub mod migration;
 pub mod principals;

@@ -1,0 +1,335 @@
+//! What the program does when it is told to: serve, take down, let an operator
+//! in.
+//!
+//! Way of `serve`: settings -> data directory (locked) -> store -> loop and doors
+//! -> a signal -> doors drain, then the loop, then the store closes. Workers
+//! and learners' shells outlive all of it.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clarateach_certs::{ca::Dialler, key::Key};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    agents::Agents,
+    api::{self, Api, Hub, Settings},
+    config::{DataArgs, DownArgs, OperatorCertArgs, ProvisionerKind, ServeArgs},
+    gateway::{self, Gateway},
+    provisioner::{
+        Provisioner,
+        local::{self, Local, LocalSettings},
+    },
+    reconciler::{CrashAt, Reconciler, Wake},
+    serve::{self as port, Doors, Reach},
+    store::{Event, Store, limits::Limits, sealing::MasterKey, sealing::write_secret_file},
+};
+
+/// How often old request ids and deleted workshops are forgotten.
+const HOUSEKEEPING: Duration = Duration::from_hours(1);
+/// The life of an operator's certificate.
+const OPERATOR: Duration = Duration::from_hours(1);
+/// Files of the data directory that `down` removes; whatever else is there is
+/// not ours.
+const OURS: [&str; 8] = [
+    "clarateach.db",
+    "clarateach.db-wal",
+    "clarateach.db-shm",
+    "master.key",
+    "admin.token",
+    "installation",
+    "server.pid",
+    "server.lock",
+];
+
+/// Runs the control plane until SIGTERM or Ctrl-C.
+pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    args.check()?;
+    let crash = CrashAt::parse(args.crash_at.as_deref()).map_err(anyhow::Error::msg)?;
+    let _lock = prepare(&args.data)?;
+    // Told before anything starts, so that none is missed.
+    let stop = told_to_stop()?;
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Some(port::acceptor(certificate, key)?),
+        _ => None,
+    };
+    let store = open(&args.data).await?;
+    store
+        .ensure_admin(&args.data.admin_token(), api::now())
+        .await?;
+
+    let wake = Wake::default();
+    let provisioner = provisioner(&args)?;
+    let settings = settings(&args, provisioner.as_ref());
+    let agents = Agents::new(wake.clone());
+    let reconciler = Reconciler::new(store.clone(), provisioner, agents, wake.clone(), crash);
+    let rest = CancellationToken::new();
+    let looping = tokio::spawn(reconciler.run(rest.clone()));
+    let keeping = tokio::spawn(keep_house(store.clone(), rest.clone()));
+
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("could not listen on {}", args.listen))?;
+    let address = listener
+        .local_addr()
+        .context("could not read the address")?;
+    let mut origins = args.allowed_origins.clone();
+    origins.extend(args.public_url.clone());
+    let gateway = Gateway::new(store.clone(), origins.clone(), stop.clone());
+    let hub = Hub::new(store.clone(), stop.clone());
+    let doors = Doors {
+        api: Api::new(store.clone(), settings, wake, hub),
+        store: store.clone(),
+        gateway: gateway::router(gateway.clone()),
+        reach: Reach {
+            public_url: args.public_url.clone(),
+            trusted_proxy: args.trusted_proxy,
+            fallback_host: address.to_string(),
+            allowed_origins: origins,
+        },
+    };
+    let (router, health) = port::router(doors).await?;
+    info!(%address, tls = tls.is_some(), data = %args.data.data_dir.display(), "serving");
+
+    let drained = {
+        let (gateway, stop) = (gateway.clone(), stop.clone());
+        async move {
+            stop.cancelled().await;
+            health
+                .set_service_status("", tonic_health::ServingStatus::NotServing)
+                .await;
+            gateway.drained().await;
+        }
+    };
+    tokio::join!(port::serve(listener, tls, router, stop), drained);
+    rest.cancel();
+    let _ = looping.await;
+    let _ = keeping.await;
+    say_what_runs(&store).await;
+    store.close().await?;
+    Ok(())
+}
+
+/// SIGTERM and SIGINT as one token.
+fn told_to_stop() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut term = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
+    let mut int = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        info!("told to stop; draining");
+        told.cancel();
+    });
+    Ok(stop)
+}
+
+/// The data directory, made if it is missing, and its one server's lock.
+fn prepare(data: &DataArgs) -> anyhow::Result<File> {
+    let dir = &data.data_dir;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("could not make {}", dir.display()))?;
+    lock(&data.lock())
+}
+
+fn lock(path: &Path) -> anyhow::Result<File> {
+    let file = File::create(path).with_context(|| format!("could not open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another clarateach-server runs on this data directory ({} is locked)",
+            path.display()
+        ),
+        Err(TryLockError::Error(cause)) => {
+            Err(cause).with_context(|| format!("could not lock {}", path.display()))
+        }
+    }
+}
+
+async fn open(data: &DataArgs) -> anyhow::Result<Store> {
+    let key = data.master_key();
+    if data.database().exists() && !key.exists() {
+        bail!(
+            "{} is gone, and with it every workshop's CA: restore it from the backup of {}",
+            key.display(),
+            data.database().display()
+        );
+    }
+    let key = MasterKey::load_or_make(&key)?;
+    Ok(Store::open(&data.database(), key).await?)
+}
+
+fn provisioner(args: &ServeArgs) -> anyhow::Result<Arc<dyn Provisioner>> {
+    match args.provisioner {
+        ProvisionerKind::Local => {
+            let agent = args.agent_bin.clone().context(
+                "--agent-bin is missing: local workers need the path of clarateach-agent",
+            )?;
+            let local = Local::open(LocalSettings {
+                data_dir: absolute(&args.data.data_dir)?,
+                agent: absolute(&agent)?,
+                images: absolute(&args.images)?,
+                alloc_dir: args.alloc_dir.clone(),
+                subnet: args.local_subnet,
+                runtimes: args.runtimes.clone(),
+                allowed_origins: args.allowed_origins.clone(),
+                nameservers: args.nameservers.clone(),
+            })?;
+            Ok(Arc::new(local))
+        }
+    }
+}
+
+/// Workers are started elsewhere: their paths must not depend on where we are.
+fn absolute(path: &Path) -> anyhow::Result<std::path::PathBuf> {
+    std::path::absolute(path).with_context(|| format!("could not find {}", path.display()))
+}
+
+fn settings(args: &ServeArgs, provisioner: &dyn Provisioner) -> Settings {
+    let limits = &args.limits;
+    Settings {
+        limits: Limits {
+            seats_per_worker: limits.seats_per_worker,
+            max_workers: limits.max_workers.get(),
+            max_seats_per_owner: limits.max_seats_per_owner.get(),
+        },
+        max_seats_per_workshop: limits.max_seats_per_workshop.get(),
+        max_ttl: limits.max_ttl,
+        default_ttl: limits.default_ttl,
+        seat_token_life: limits.seat_token_ttl,
+        runtimes: provisioner.runtimes(),
+    }
+}
+
+async fn keep_house(store: Store, stop: CancellationToken) {
+    let mut clock = interval(HOUSEKEEPING);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = clock.tick() => {}
+        }
+        let now = api::now();
+        match (store.forget_requests(now).await, store.purge(now).await) {
+            (Ok(requests), Ok(workshops)) => {
+                if requests + workshops > 0 {
+                    info!(requests, workshops, "forgot what is old");
+                }
+            }
+            (Err(cause), _) | (_, Err(cause)) => {
+                warn!(error = ?cause, "could not forget what is old");
+            }
+        }
+    }
+}
+
+async fn say_what_runs(store: &Store) {
+    match store.census().await {
+        Ok(census) if census.living() == 0 => info!("stopped; nothing is running"),
+        Ok(census) => info!(
+            workshops = census.living(),
+            workers = census.workers,
+            learners = census.taken,
+            "stopped; these still run, and the next start finds them"
+        ),
+        Err(cause) => warn!(error = ?cause, "stopped; could not count what still runs"),
+    }
+}
+
+/// Ends and removes everything of a data directory.
+pub async fn down(args: DownArgs) -> anyhow::Result<()> {
+    let dir = args.data.data_dir.clone();
+    if !dir.exists() {
+        info!(data = %dir.display(), "nothing is there");
+        return Ok(());
+    }
+    let _lock = lock(&args.data.lock())?;
+    let at = absolute(&dir)?;
+    let gone = tokio::task::spawn_blocking(move || local::down_in(&at, &args.alloc_dir)).await??;
+    for worker in &gone {
+        info!(%worker, "worker removed");
+    }
+    if args.keep_data {
+        return Ok(());
+    }
+    remove(fs::remove_dir(dir.join("workers")), &dir.join("workers"))?;
+    for name in OURS {
+        let path = dir.join(name);
+        remove(fs::remove_file(&path), &path)?;
+    }
+    info!(workers = gone.len(), "everything is removed");
+    Ok(())
+}
+
+fn remove(done: std::io::Result<()>, path: &Path) -> anyhow::Result<()> {
+    match done {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => {
+            Err(cause).with_context(|| format!("could not remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes an hour's client certificate for the agents of one workshop, and
+/// notes who may have used it: an event.
+pub async fn operator_cert(args: OperatorCertArgs) -> anyhow::Result<()> {
+    let store = open(&args.data).await?;
+    let now = api::now();
+    let ca = store.workshop_ca(&args.workshop).await?;
+    let ca = ca.with_context(|| format!("there is no workshop {}", args.workshop))?;
+    let key = Key::generate()?;
+    let workshop = args.workshop.as_str();
+    let leaf = ca.sign_dialler(&key, Dialler::ControlPlane, workshop, now, OPERATOR)?;
+    let event = Event {
+        actor: "operator",
+        verb: "operator.certified",
+        object: "",
+        reason: "operator-cert on the server's own machine",
+        data: "",
+    };
+    store.note(&args.workshop, event, now).await?;
+    let out = &args.out;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(out)
+        .with_context(|| format!("could not make {}", out.display()))?;
+    for (name, text) in [
+        ("ca.pem", ca.certificate_pem()),
+        ("client.pem", leaf.as_str()),
+    ] {
+        let path = out.join(name);
+        fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
+            .with_context(|| format!("could not set the mode of {}", path.display()))?;
+    }
+    let path = out.join("client.key");
+    remove(fs::remove_file(&path), &path)?;
+    write_secret_file(&path, &key.to_pem())?;
+    info!(
+        workshop = %args.workshop,
+        out = %out.display(),
+        "certificate written; it lasts an hour and sees the agents' control API"
+    );
+    store.close().await?;
+    Ok(())
+}
