@@ -138,17 +138,21 @@ impl Far {
             .expect("a connection")
     }
 
-    pub(crate) async fn try_line(&self) -> Result<Line, String> {
+    /// The next connection, TLS agreed.
+    pub(crate) async fn accept(&self) -> Result<TlsStream<TcpStream>, String> {
         let (tcp, _) = self
             .listener
             .accept()
             .await
             .map_err(|error| error.to_string())?;
-        let tls = self
-            .tls
+        self.tls
             .accept(tcp)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| error.to_string())
+    }
+
+    pub(crate) async fn try_line(&self) -> Result<Line, String> {
+        let tls = self.accept().await?;
         let mut query = String::new();
         #[allow(clippy::result_large_err, reason = "tungstenite's signature")]
         let admit = |request: &Request, mut answer: Upgrade| {
