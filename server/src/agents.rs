@@ -151,7 +151,9 @@ impl Agents {
     /// Whether this connection was sent its epochs.
     pub fn greeted(&self, worker: &WorkerName, connection: u64) -> bool {
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        links.get(worker).is_some_and(|link| link.greeted == connection)
+        links
+            .get(worker)
+            .is_some_and(|link| link.greeted == connection)
     }
 
     /// Notes that it was.

@@ -80,6 +80,8 @@ pub(super) struct Tally {
     /// Replaced on somebody's request: not a fault.
     replaced: Vec<SeatNo>,
     down: usize,
+    /// Of those down, the ones their agent has given up.
+    given_up: usize,
     why_down: String,
     /// Seats whose worker does not answer.
     homeless: usize,
@@ -100,6 +102,7 @@ impl Tally {
             }
             MicroVmState::Restarting | MicroVmState::Failed => {
                 self.down += 1;
+                self.given_up += usize::from(mv.state == MicroVmState::Failed);
                 if self.why_down.is_empty() {
                     self.why_down = format!("seat {}: {}", mv.seat, mv.reason);
                 }
@@ -126,6 +129,11 @@ impl Tally {
             _ if whole && (want.ran || self.ready > 0) => Phase::Running,
             // Some seats came up and the others will not by themselves.
             (false, _) if settled && self.ready > 0 => Phase::Degraded,
+            (false, _) if self.given_up == total && total > 0 => {
+                let why = format!("no seat could be started: {}", self.why_down);
+                plan.say(Phase::Failed, why);
+                return;
+            }
             (false, _) if self.ready == 0 && now >= deadline => {
                 plan.say(
                     Phase::Failed,

@@ -540,6 +540,18 @@ fn what_cannot_be_made_fails_with_its_reason_and_costs_nothing_more() {
         (cleaning.phase, cleaning.reason),
         (Phase::Failed, failed.reason)
     );
+    // Agents give up only after trying often: no need to wait for the deadline.
+    let broken = mv(1, 1, 1, MicroVmState::Failed);
+    let given_up = seen([worker(Ground::Up, answers(vec![broken.clone()]))]);
+    let hopeless = plan(&new, &given_up, at(1));
+    assert_eq!(hopeless.phase, Phase::Failed);
+    assert_eq!(
+        hopeless.reason,
+        "no seat could be started: seat 1: it said so"
+    );
+    let two = want(Desired::Present, Phase::Provisioning, 2);
+    let half = seen([worker(Ground::Up, answers(vec![broken, ready(2)]))]);
+    assert_eq!(plan(&two, &half, at(1)).phase, Phase::Degraded);
     // One that ran is repaired for as long as it lives.
     let ran = want(Desired::Present, Phase::Degraded, 1);
     assert_eq!(

@@ -63,7 +63,8 @@ impl Link {
         let state = watch::Sender::new(LinkState::Dialling);
         let (give, client) = watch::channel(None);
         let hurry = Arc::new(Notify::new());
-        let span = info_span!("link", workshop = %target.workshop, worker = %target.name);
+        let span =
+            info_span!(parent: None, "link", workshop = %target.workshop, worker = %target.name);
         let address = target.address;
         let runner = Runner {
             target,
@@ -169,7 +170,11 @@ impl Runner {
                 connection,
             };
             if !std::mem::replace(&mut told, true) {
-                info!(version = heard.version, seats = heard.seats.len(), "agent answered");
+                info!(
+                    version = heard.version,
+                    seats = heard.seats.len(),
+                    "agent answered"
+                );
             }
             self.state.send_replace(LinkState::Answers(heard));
             self.wake.workshop(&self.target.workshop);

@@ -30,8 +30,15 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     UPGRADE,
 ];
 
-const NOT_FOR_AGENTS: [HeaderName; 7] =
-    [COOKIE, FORWARDED, HOST, ORIGIN, REFERER, VIA, SEC_WEBSOCKET_EXTENSIONS];
+const NOT_FOR_AGENTS: [HeaderName; 7] = [
+    COOKIE,
+    FORWARDED,
+    HOST,
+    ORIGIN,
+    REFERER,
+    VIA,
+    SEC_WEBSOCKET_EXTENSIONS,
+];
 
 const NOT_FOR_BROWSERS: [HeaderName; 11] = [
     ALT_SVC,
@@ -80,7 +87,9 @@ pub(super) fn same_origin(request: &Request, allowed: &[String]) -> Result<(), R
         (Some(_), Some(_)) => return Err(Refusal::FOREIGN),
     };
     let own = authority(request).unwrap_or_default();
-    let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    let host = origin
+        .strip_prefix("https://")
+        .or_else(|| origin.strip_prefix("http://"));
     let same = host.is_some_and(|host| host.eq_ignore_ascii_case(&own));
     if same || allowed.iter().any(|allowed| allowed == origin) {
         Ok(())
@@ -94,7 +103,10 @@ pub(super) fn the_token(request: &Request) -> Result<&str, Refusal> {
     let query = request.uri().query().unwrap_or_default();
     let names = query.split('&').filter_map(|pair| pair.split('=').next());
     let bad = ["token", "access_token", "bearer"];
-    if names.into_iter().any(|name| bad.iter().any(|bad| name.eq_ignore_ascii_case(bad))) {
+    if names
+        .into_iter()
+        .any(|name| bad.iter().any(|bad| name.eq_ignore_ascii_case(bad)))
+    {
         return Err(Refusal::TOKEN_IN_URL);
     }
     let mut tokens = Vec::with_capacity(1);
@@ -133,9 +145,9 @@ pub(super) fn destination(
         (Some(_), Some(_)) => return Err(Refusal::AWAY),
     };
     let uri: Uri = text.parse().map_err(|_| Refusal::AWAY)?;
-    let elsewhere = uri.authority().is_some_and(|named| {
-        own.is_none_or(|own| !own.eq_ignore_ascii_case(named.as_str()))
-    });
+    let elsewhere = uri
+        .authority()
+        .is_some_and(|named| own.is_none_or(|own| !own.eq_ignore_ascii_case(named.as_str())));
     let route = super::Route::parse(uri.path()).ok_or(Refusal::AWAY)?;
     let within = route.files_prefix() == prefix && matches!(route.verb, super::Verb::Files(_));
     if elsewhere || !within || uri.query().is_some() || text.contains('#') {
@@ -212,7 +224,10 @@ pub(super) fn switched(agent: &HeaderMap) -> Option<Response> {
     let headers = answer.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, agent.get(SEC_WEBSOCKET_ACCEPT)?.clone());
+    headers.insert(
+        SEC_WEBSOCKET_ACCEPT,
+        agent.get(SEC_WEBSOCKET_ACCEPT)?.clone(),
+    );
     if agent.contains_key(SEC_WEBSOCKET_PROTOCOL) {
         let ours = HeaderValue::from_static(TERMINAL_PROTOCOL);
         headers.insert(SEC_WEBSOCKET_PROTOCOL, ours);

@@ -209,7 +209,11 @@ mod tests {
         assert_eq!(got_up, up);
         assert_eq!(got_down, down);
         learner.shutdown().await.unwrap();
-        assert_eq!(agent.read(&mut [0; 1]).await.unwrap(), 0, "the end is passed on");
+        assert_eq!(
+            agent.read(&mut [0; 1]).await.unwrap(),
+            0,
+            "the end is passed on"
+        );
         agent.write_all(b"last words").await.unwrap();
         agent.shutdown().await.unwrap();
         let mut rest = String::new();
@@ -218,7 +222,7 @@ mod tests {
         relay.await.unwrap().unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_side_that_never_ends_is_cut() {
         let (learner, near) = duplex(100);
         let (far, _agent) = duplex(100);

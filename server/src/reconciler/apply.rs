@@ -109,7 +109,10 @@ impl Reconciler {
         verb: &str,
         act: impl Future<Output = anyhow::Result<()>>,
     ) -> Result<bool, StoreError> {
-        let attempt = self.store.begin_attempt(&of.id, at, verb, Utc::now()).await?;
+        let attempt = self
+            .store
+            .begin_attempt(&of.id, at, verb, Utc::now())
+            .await?;
         self.crash.pass(verb, "row");
         let ended = act.await;
         self.crash.pass(verb, "done");
@@ -127,7 +130,9 @@ impl Reconciler {
         // is made and dies at once must not be made again without a pause.
         let kept = error.is_some() || LASTING.contains(&verb);
         if kept {
-            self.store.end_attempt(attempt, error.as_deref(), Utc::now()).await?;
+            self.store
+                .end_attempt(attempt, error.as_deref(), Utc::now())
+                .await?;
         } else {
             self.store.clear_attempts(&of.id, at, &[verb]).await?;
         }
@@ -137,11 +142,17 @@ impl Reconciler {
 
     /// Signs what a local agent asks for: row, then file.
     async fn enrol(&self, of: &Settling, looked: &Looked, at: Ordinal) -> anyhow::Result<()> {
-        let described = looked.described.get(&at).context("nobody looked at the worker")?;
+        let described = looked
+            .described
+            .get(&at)
+            .context("nobody looked at the worker")?;
         let request = request(described).context("the worker's signing request is gone")?;
         let chain = self.sign(of, looked, at, &request).await?;
         self.crash.pass("enrol", "signed");
-        let dir = described.enrol_dir.as_ref().context("the worker enrols another way")?;
+        let dir = described
+            .enrol_dir
+            .as_ref()
+            .context("the worker enrols another way")?;
         write_whole(&dir.join("certificate.pem"), &chain)?;
         self.agents.hurry(&WorkerName::of(&of.id, at));
         Ok(())
@@ -151,12 +162,17 @@ impl Reconciler {
     /// local agent that restarts finds it in its file too.
     async fn renew(&self, of: &Settling, looked: &Looked, at: Ordinal) -> anyhow::Result<()> {
         let row = of.workers.get(&at).context("the worker has no row")?;
-        let described = looked.described.get(&at).context("nobody looked at the worker")?;
+        let described = looked
+            .described
+            .get(&at)
+            .context("nobody looked at the worker")?;
         let chain = self.sign(of, looked, at, &row.csr).await?;
         if let Some(dir) = &described.enrol_dir {
             write_whole(&dir.join("certificate.pem"), &chain)?;
         }
-        self.agents.install(&WorkerName::of(&of.id, at), &chain).await?;
+        self.agents
+            .install(&WorkerName::of(&of.id, at), &chain)
+            .await?;
         Ok(())
     }
 
@@ -167,8 +183,13 @@ impl Reconciler {
         at: Ordinal,
         request: &str,
     ) -> anyhow::Result<String> {
-        let described = looked.described.get(&at).context("nobody looked at the worker")?;
-        let address = described.address.context("the worker's address is not known")?;
+        let described = looked
+            .described
+            .get(&at)
+            .context("nobody looked at the worker")?;
+        let address = described
+            .address
+            .context("the worker's address is not known")?;
         let mut addresses = vec![address.ip()];
         addresses.extend(&described.also);
         let (name, now) = (WorkerName::of(&of.id, at).control_name(&of.id), Utc::now());
@@ -190,8 +211,16 @@ impl Reconciler {
         at: Ordinal,
         seats: &[SeatNo],
     ) -> anyhow::Result<()> {
-        let env = self.store.seat_env(&of.id).await.context("could not read the environment")?;
-        let wanted = of.want.seats.iter().filter(|want| seats.contains(&want.seat));
+        let env = self
+            .store
+            .seat_env(&of.id)
+            .await
+            .context("could not read the environment")?;
+        let wanted = of
+            .want
+            .seats
+            .iter()
+            .filter(|want| seats.contains(&want.seat));
         let specs = wanted.map(|want| MicroVmSpec {
             seat: want.seat,
             slot: want.slot,
@@ -218,7 +247,9 @@ impl Reconciler {
         let ends = of.want.expires_at;
         let unit = if minutes == 1 { "minute" } else { "minutes" };
         let message = format!("{} ends in {minutes} {unit}; save your work.", of.name);
-        self.store.notified(&of.id, mark, &message, ends, Utc::now()).await?;
+        self.store
+            .notified(&of.id, mark, &message, ends, Utc::now())
+            .await?;
         for &at in looked.versions.keys() {
             let name = WorkerName::of(&of.id, at);
             if let Err(cause) = self.agents.notify(&name, "expiring", &message, ends).await {

@@ -186,3 +186,6 @@ impl Rounds {
         due.iter().for_each(|id| self.start(id));
     }
 }
+
+#[cfg(test)]
+mod tests;

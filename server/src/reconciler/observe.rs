@@ -22,11 +22,7 @@ use super::Reconciler;
 use crate::{
     agents::{Heard, LinkState, Target},
     provisioner::Described,
-    store::{
-        StoreError,
-        settle::Settling,
-        workers::WorkerRow,
-    },
+    store::{StoreError, settle::Settling, workers::WorkerRow},
 };
 
 /// How long a connection that is being made may take before it counts as none.
@@ -76,7 +72,9 @@ impl Reconciler {
                 }
             };
             let (agent, version) = self.agent(of, ordinal, row, &described).await?;
-            looked.versions.extend(version.map(|version| (ordinal, version)));
+            looked
+                .versions
+                .extend(version.map(|version| (ordinal, version)));
             let tries = tries(of, ordinal, described.ground, &agent);
             let worker = WorkerSeen {
                 ground: described.ground,

@@ -111,9 +111,7 @@ pub(super) fn workers(of: &Settling, looked: &Looked) -> Vec<WorkerSight> {
             }
             (_, Ground::Missing, _) => (WorkerState::Creating, "being made"),
             (_, Ground::Stopped | Ground::Stopping, _) => (WorkerState::Stopped, "stopped"),
-            (_, Ground::Broken, _) if ready_before => {
-                (WorkerState::Unreachable, "being repaired")
-            }
+            (_, Ground::Broken, _) if ready_before => (WorkerState::Unreachable, "being repaired"),
             (_, Ground::Up, AgentSeen::Asking) => (WorkerState::Booting, "gets its certificate"),
             (_, Ground::Unknown, AgentSeen::Silent | AgentSeen::Asking) => {
                 let state = old.map_or(WorkerState::Creating, |row| row.state);

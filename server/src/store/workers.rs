@@ -14,7 +14,7 @@ use clarateach_domain::{
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend,
-    EntityTrait, QueryFilter, Statement, sea_query::Expr,
+    EntityTrait, PaginatorTrait, QueryFilter, Statement, sea_query::Expr,
 };
 
 use super::{
@@ -141,7 +141,10 @@ impl Store {
         let txn = self.begin_write().await?;
         attempt::Entity::update_many()
             .col_expr(attempt::Column::EndedAt, Expr::value(now))
-            .col_expr(attempt::Column::Error, Expr::value(error.unwrap_or_default()))
+            .col_expr(
+                attempt::Column::Error,
+                Expr::value(error.unwrap_or_default()),
+            )
             .filter(attempt::Column::Id.eq(attempt.0))
             .exec(&*txn)
             .await?;
@@ -199,12 +202,19 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let txn = self.begin_write().await?;
-        let Some(row) = worker::Entity::find().filter(living(id, of)).one(&*txn).await? else {
+        let Some(row) = worker::Entity::find()
+            .filter(living(id, of))
+            .one(&*txn)
+            .await?
+        else {
             return Ok(());
         };
         set_runs(&txn, id, &row, "", false, now).await?;
         worker::Entity::update_many()
-            .col_expr(worker::Column::State, Expr::value(Text(WorkerState::Deleted)))
+            .col_expr(
+                worker::Column::State,
+                Expr::value(Text(WorkerState::Deleted)),
+            )
             .col_expr(worker::Column::Reason, Expr::value("nothing of it exists"))
             .col_expr(worker::Column::DeletedAt, Expr::value(now))
             .filter(worker::Column::Id.eq(row.id))
@@ -233,7 +243,9 @@ impl Store {
         let Some(row) = row else {
             return Ok(None);
         };
-        let key = self.key.open_text(sealed::CA_KEY, id.as_str(), &row.ca_key_sealed)?;
+        let key = self
+            .key
+            .open_text(sealed::CA_KEY, id.as_str(), &row.ca_key_sealed)?;
         let ca = Ca::from_pem(&row.ca_certificate, &key)
             .map_err(|cause| StoreError::bad("ca_certificate", cause))?;
         Ok(Some((ca, row.seat_key_public)))
@@ -266,6 +278,12 @@ impl Store {
         }))
     }
 
+    /// How many workers cost money now.
+    pub async fn open_runs(&self) -> Result<u64, StoreError> {
+        let open = worker_run::Entity::find().filter(worker_run::Column::ToAt.is_null());
+        Ok(open.count(&self.db).await?)
+    }
+
     /// Names of all workers that have a living row, of any workshop.
     pub async fn living_workers(&self) -> Result<Vec<String>, StoreError> {
         let rows = worker::Entity::find()
@@ -294,7 +312,11 @@ impl Store {
                expires_millis = excluded.expires_millis
              WHERE leases.holder = excluded.holder OR leases.expires_millis < {now}"
         );
-        let values = [name.into(), holder.into(), (i64::from(seconds) * 1000).into()];
+        let values = [
+            name.into(),
+            holder.into(),
+            (i64::from(seconds) * 1000).into(),
+        ];
         let txn = self.begin_write().await?;
         let done = txn
             .execute_raw(Statement::from_sql_and_values(backend, sql, values))
@@ -308,7 +330,9 @@ impl Store {
     pub async fn drop_leases_of_the_dead(&self) -> Result<(), StoreError> {
         if self.db.get_database_backend() == DbBackend::Sqlite {
             let txn = self.begin_write().await?;
-            super::entity::lease::Entity::delete_many().exec(&*txn).await?;
+            super::entity::lease::Entity::delete_many()
+                .exec(&*txn)
+                .await?;
             txn.commit().await?;
         }
         Ok(())
@@ -346,7 +370,11 @@ pub(super) async fn save_workers(
             set_runs(txn, id, &row, &new.zone, runs, now).await?;
         }
         let version = new.agent_version.as_ref().unwrap_or(&old.agent_version);
-        let zone = if new.zone.is_empty() { &row.zone } else { &new.zone };
+        let zone = if new.zone.is_empty() {
+            &row.zone
+        } else {
+            &new.zone
+        };
         let first = row.ready_at.is_none() && new.state == WorkerState::Ready;
         let same = (row.state.0, &row.reason, &row.agent_version, &row.zone)
             == (new.state, &new.reason, version, zone);
@@ -364,7 +392,10 @@ pub(super) async fn save_workers(
             .filter(worker::Column::Id.eq(old.id))
             .exec(txn)
             .await?;
-        let (verb, object) = (format!("worker.{}", new.state), format!("worker/{}", new.ordinal));
+        let (verb, object) = (
+            format!("worker.{}", new.state),
+            format!("worker/{}", new.ordinal),
+        );
         record(txn, id, event(&verb, &object, &new.reason), now).await?;
     }
     Ok(told)
@@ -396,7 +427,9 @@ async fn set_runs(
                 to_at: Set(None),
                 ..Default::default()
             };
-            worker_run::Entity::insert(run).exec_without_returning(txn).await?;
+            worker_run::Entity::insert(run)
+                .exec_without_returning(txn)
+                .await?;
         }
         (Some(open), false) => {
             worker_run::Entity::update_many()
@@ -417,7 +450,12 @@ async fn want_worker(
     of: Ordinal,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    if worker::Entity::find().filter(living(id, of)).one(txn).await?.is_some() {
+    if worker::Entity::find()
+        .filter(living(id, of))
+        .one(txn)
+        .await?
+        .is_some()
+    {
         return Ok(());
     }
     let row = worker::ActiveModel {
@@ -438,9 +476,17 @@ async fn want_worker(
         deleted_at: Set(None),
         ..Default::default()
     };
-    worker::Entity::insert(row).exec_without_returning(txn).await?;
+    worker::Entity::insert(row)
+        .exec_without_returning(txn)
+        .await?;
     let object = format!("worker/{of}");
-    record(txn, id, event("worker.creating", &object, "being made"), now).await?;
+    record(
+        txn,
+        id,
+        event("worker.creating", &object, "being made"),
+        now,
+    )
+    .await?;
     Ok(())
 }
 

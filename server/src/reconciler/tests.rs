@@ -1,0 +1,325 @@
+//! The loop with real parts: a real store, local workers, the real agent and
+//! its container runtime. Needs root, the agent's binary and an image; says so
+//! where one is missing.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::{TimeDelta, Utc};
+use clarateach_certs::ca::Ca;
+use clarateach_domain::{
+    ids::{JoinCode, WorkshopId},
+    microvm::{Resources, Runtime},
+    workshop::{Egress, Phase, SeatState},
+};
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{CrashAt, Reconciler, Wake};
+use crate::{
+    agents::Agents,
+    provisioner::local::{DEFAULT_ALLOC_DIR, DEFAULT_SUBNET, Local, LocalSettings, down},
+    store::{
+        Store,
+        limits::Limits,
+        requests::RequestKey,
+        sealing::{MasterKey, random},
+        seats::Upheaval,
+        view::WorkshopView,
+        workshops::{Change, NewSecrets, NewWorkshop},
+    },
+};
+
+// Made for this test with `openssl genpkey -algorithm ed25519`.
+const SEAT_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIL6wD9PCUN06aYJOiwoaK2iagyhiOcbsHYHN4/Vm2xmT
+-----END PRIVATE KEY-----
+";
+const SEAT_KEY_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA+dtBS1Vqx1kSjOdcD5BcHgjU7R+AP6/498W11Jg5V/c=
+-----END PUBLIC KEY-----
+";
+const IMAGES: &str = "/var/cache/clarateach/images";
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn limits() -> Limits {
+    Limits {
+        seats_per_worker: 2.try_into().unwrap(),
+        max_workers: 20,
+        max_seats_per_owner: 500,
+    }
+}
+
+fn no_key() -> RequestKey {
+    RequestKey::new("test", "test", "", b"")
+}
+
+/// A control plane without its doors, which can be stopped and started.
+struct Stage {
+    dir: tempfile::TempDir,
+    store: Store,
+    wake: Wake,
+    stop: CancellationToken,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Stage {
+    async fn new() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            println!("SKIPPED: local workers need root");
+            return None;
+        }
+        if !agent().exists() || !Path::new(IMAGES).join("current").exists() {
+            println!("SKIPPED: no {} or no image in {IMAGES}", agent().display());
+            return None;
+        }
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter("info,sqlx=warn")
+            .with_test_writer()
+            .try_init();
+        let dir = tempfile::tempdir().unwrap();
+        let key = MasterKey::load_or_make(&dir.path().join("master.key")).unwrap();
+        let store = Store::open(&dir.path().join("test.db"), key).await.unwrap();
+        let token = dir.path().join("admin.token");
+        store.ensure_admin(&token, Utc::now()).await.unwrap();
+        let mut stage = Self {
+            dir,
+            store,
+            wake: Wake::default(),
+            stop: CancellationToken::new(),
+            running: None,
+        };
+        stage.start();
+        Some(stage)
+    }
+
+    fn start(&mut self) {
+        self.wake = Wake::default();
+        self.stop = CancellationToken::new();
+        let local = Local::open(LocalSettings {
+            data_dir: self.dir.path().to_owned(),
+            agent: agent(),
+            images: IMAGES.into(),
+            alloc_dir: DEFAULT_ALLOC_DIR.into(),
+            subnet: DEFAULT_SUBNET.parse().unwrap(),
+            runtimes: vec![Runtime::Container],
+            allowed_origins: vec![],
+            nameservers: vec![],
+        });
+        let reconciler = Reconciler::new(
+            self.store.clone(),
+            Arc::new(local.unwrap()),
+            Agents::new(self.wake.clone()),
+            self.wake.clone(),
+            CrashAt::default(),
+        );
+        self.running = Some(tokio::spawn(reconciler.run(self.stop.clone())));
+    }
+
+    /// As a kill would: whatever was under way breaks off.
+    async fn kill(&mut self) {
+        let running = self.running.take().unwrap();
+        running.abort();
+        let _ = running.await;
+    }
+
+    async fn create(&self, seats: u32) -> WorkshopId {
+        let now = Utc::now();
+        let id = WorkshopId::from_random(random().unwrap());
+        let ca = Ca::generate(id.as_str(), now, Duration::from_hours(48)).unwrap();
+        let new = NewWorkshop {
+            id: id.clone(),
+            owner_id: self
+                .store
+                .principal_named("admin")
+                .await
+                .unwrap()
+                .unwrap()
+                .id,
+            name: "Python 101".into(),
+            seats,
+            runtime: Runtime::Container,
+            expires_at: now + TimeDelta::hours(1),
+            env: [("GREETING".to_owned(), "hello".to_owned())].into(),
+            resources: Resources {
+                vcpus: 1,
+                memory_mib: 256,
+                disk_mib: 64,
+            },
+            egress: Egress::Internet,
+            template: "base".into(),
+            instructions: String::new(),
+            secrets: NewSecrets {
+                code: JoinCode::from_random(random().unwrap()),
+                ca_certificate: ca.certificate_pem().to_owned(),
+                ca_key: ca.key_pem(),
+                seat_key_public: SEAT_KEY_PUBLIC.into(),
+                seat_key: SEAT_KEY.into(),
+            },
+        };
+        let made = self
+            .store
+            .create_workshop("test", new, &no_key(), &limits(), now)
+            .await;
+        let id = made.unwrap().unwrap();
+        self.wake.workshop(&id);
+        id
+    }
+
+    async fn until(
+        &self,
+        id: &WorkshopId,
+        what: &str,
+        fits: impl Fn(&WorkshopView) -> bool,
+    ) -> WorkshopView {
+        let began = Instant::now();
+        loop {
+            let view = self.store.workshop_view(id).await.unwrap().unwrap();
+            if fits(&view) {
+                println!("{what} after {:?}", began.elapsed());
+                return view;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "not {what}: {:?} {}; {:?}; agent: {}",
+                view.workshop.phase,
+                view.workshop.reason,
+                view.seats
+                    .iter()
+                    .map(|s| (s.state, s.reason.clone()))
+                    .collect::<Vec<_>>(),
+                self.agent_log(id),
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn until_phase(&self, id: &WorkshopId, phase: Phase) -> WorkshopView {
+        self.until(id, &format!("{phase}"), |view| view.workshop.phase == phase)
+            .await
+    }
+
+    async fn change(&self, id: &WorkshopId, seats: u32) {
+        let change = Change {
+            seats: Some(seats),
+            ..Change::default()
+        };
+        let (key, limits) = (no_key(), limits());
+        let done = self
+            .store
+            .update_workshop("test", id, &change, &key, &limits, Utc::now());
+        done.await.unwrap().unwrap();
+        self.wake.workshop(id);
+    }
+
+    async fn delete(&self, id: &WorkshopId) {
+        let now = Utc::now();
+        let done = self.store.delete_workshop("test", id, &no_key(), now).await;
+        done.unwrap().unwrap();
+        self.wake.workshop(id);
+    }
+
+    fn worker_dir(&self, id: &WorkshopId, ordinal: u32) -> PathBuf {
+        self.dir.path().join(format!("workers/{id}-w{ordinal}"))
+    }
+
+    fn agent_pid(&self, id: &WorkshopId) -> String {
+        let pid = self.worker_dir(id, 1).join("run/agent.pid");
+        std::fs::read_to_string(pid).unwrap().trim().to_owned()
+    }
+
+    fn agent_log(&self, id: &WorkshopId) -> String {
+        std::fs::read_to_string(self.worker_dir(id, 1).join("agent.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.abort();
+        }
+        if let Err(cause) = down(self.dir.path()) {
+            println!("could not clean up: {cause:?}");
+        }
+    }
+}
+
+/// The agent that was built beside this test.
+fn agent() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.ancestors().nth(2).unwrap().join("clarateach-agent")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workshop_lives_through_everything_and_leaves_nothing() {
+    let Some(mut stage) = Stage::new().await else {
+        return;
+    };
+    let id = stage.create(3).await;
+    let view = stage.until_phase(&id, Phase::Running).await;
+    assert_eq!(view.workers.len(), 2, "two seats a worker");
+    assert!(view.seats.iter().all(|seat| seat.state == SeatState::Ready));
+
+    // The server is killed and starts again: the same agents are found.
+    let agent = stage.agent_pid(&id);
+    stage.kill().await;
+    stage.start();
+    stage.wake.workshop(&id);
+
+    // An agent dies: it is started again and adopts what runs.
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &agent])
+        .status()
+        .unwrap();
+    assert!(killed.success(), "the agent outlived the server");
+    stage
+        .until(&id, "agent replaced", |_| stage.agent_pid(&id) != agent)
+        .await;
+    let back = stage.until_phase(&id, Phase::Running).await;
+    assert!(
+        back.seats.iter().all(|seat| seat.restarts == 0),
+        "seats were adopted"
+    );
+
+    // A seat is reset: a fresh machine, epoch and all.
+    let now = Utc::now();
+    let seat = view.seats[0].seat;
+    let reset = stage
+        .store
+        .upheave("test", &id, seat, Upheaval::Reset, &no_key(), now)
+        .await;
+    reset.unwrap().unwrap();
+    stage.wake.workshop(&id);
+    stage
+        .until(&id, "seat fresh", |view| {
+            view.seats[0].state == SeatState::Ready
+        })
+        .await;
+
+    // Seats down removes the second worker with them.
+    stage.change(&id, 1).await;
+    let fewer = |view: &WorkshopView| view.seats.len() == 1 && view.workers.len() == 1;
+    stage.until(&id, "fewer seats", fewer).await;
+    assert!(!stage.worker_dir(&id, 2).exists());
+
+    // Killed in the middle of deleting, it goes on.
+    stage.delete(&id).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stage.kill().await;
+    stage.start();
+    stage.until_phase(&id, Phase::Deleted).await;
+    assert_eq!(
+        std::fs::read_dir(stage.dir.path().join("workers"))
+            .unwrap()
+            .count(),
+        0
+    );
+    let runs = stage.store.open_runs().await.unwrap();
+    assert_eq!(runs, 0, "no interval is left open");
+}
