@@ -137,7 +137,10 @@ impl Gateway {
         head.uri = place.uri(path)?;
         head.version = Version::HTTP_11;
         head.extensions.clear();
-        let sent = place.client.request(http::Request::from_parts(head, body)).await;
+        let sent = place
+            .client
+            .request(http::Request::from_parts(head, body))
+            .await;
         let answer = sent.map_err(|cause| unreached(&cause))?;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Refusal::UNREACHED);
@@ -168,8 +171,12 @@ impl Gateway {
         headers::clean_request(&mut head.headers, true);
         head.uri = place.uri(path)?;
         head.extensions.clear();
-        let asked = place.client.request(http::Request::from_parts(head, Body::empty()));
-        let asked = timeout(UPGRADE, asked).await.map_err(|_| Refusal::UNREACHED)?;
+        let asked = place
+            .client
+            .request(http::Request::from_parts(head, Body::empty()));
+        let asked = timeout(UPGRADE, asked)
+            .await
+            .map_err(|_| Refusal::UNREACHED)?;
         let mut answer = asked.map_err(|cause| unreached(&cause))?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             let (mut head, body) = answer.into_parts();

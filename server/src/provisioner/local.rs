@@ -204,7 +204,12 @@ impl Inner {
         if agent::lives(&dir)? {
             return Ok(None);
         }
-        Ok(Some(agent::Start::new(&self.settings, &place, worker, &dir)?))
+        Ok(Some(agent::Start::new(
+            &self.settings,
+            &place,
+            worker,
+            &dir,
+        )?))
     }
 
     fn find(&self, name: &WorkerName) -> anyhow::Result<Option<Allocation>> {

@@ -118,7 +118,10 @@ impl Store {
 
     /// One workshop with all that belongs to it; `None` if there is none.
     pub async fn settling(&self, id: &WorkshopId) -> Result<Option<Settling>, StoreError> {
-        let Some(row) = workshop::Entity::find_by_id(id.as_str()).one(&self.db).await? else {
+        let Some(row) = workshop::Entity::find_by_id(id.as_str())
+            .one(&self.db)
+            .await?
+        else {
             return Ok(None);
         };
         let seats = seat::Entity::find()
@@ -136,12 +139,15 @@ impl Store {
             .order_by_asc(attempt::Column::Id)
             .all(&self.db)
             .await?;
-        let ca_key = self.key.open_text(sealed::CA_KEY, id.as_str(), &row.ca_key_sealed)?;
+        let ca_key = self
+            .key
+            .open_text(sealed::CA_KEY, id.as_str(), &row.ca_key_sealed)?;
         let ca = Ca::from_pem(&row.ca_certificate, &ca_key)
             .map_err(|cause| StoreError::bad("ca_certificate", cause))?;
         let workers = workers.into_iter().map(WorkerRow::read);
-        let workers: Result<BTreeMap<_, _>, StoreError> =
-            workers.map(|row| row.map(|row| (row.ordinal, row))).collect();
+        let workers: Result<BTreeMap<_, _>, StoreError> = workers
+            .map(|row| row.map(|row| (row.ordinal, row)))
+            .collect();
         let attempts = attempts.into_iter().map(|row| {
             let of = ordinal(row.ordinal)?;
             let error = row.error;
@@ -179,11 +185,15 @@ impl Store {
 
     /// The environment of a workshop's shells. Secret.
     pub async fn seat_env(&self, id: &WorkshopId) -> Result<BTreeMap<String, String>, StoreError> {
-        let row = workshop::Entity::find_by_id(id.as_str()).one(&self.db).await?;
+        let row = workshop::Entity::find_by_id(id.as_str())
+            .one(&self.db)
+            .await?;
         let Some(row) = row else {
             return Ok(BTreeMap::new());
         };
-        let env = self.key.open_text(sealed::ENV, id.as_str(), &row.env_sealed)?;
+        let env = self
+            .key
+            .open_text(sealed::ENV, id.as_str(), &row.env_sealed)?;
         serde_json::from_str(&env).map_err(|cause| StoreError::bad("env_sealed", cause))
     }
 
@@ -222,7 +232,10 @@ impl Store {
     pub async fn expire(&self, id: &WorkshopId, now: DateTime<Utc>) -> Result<(), StoreError> {
         let txn = self.begin_write().await?;
         let done = workshop::Entity::update_many()
-            .col_expr(workshop::Column::Desired, Expr::value(Text(Desired::Absent)))
+            .col_expr(
+                workshop::Column::Desired,
+                Expr::value(Text(Desired::Absent)),
+            )
             .col_expr(workshop::Column::Since, Expr::value(now))
             .col_expr(
                 workshop::Column::Generation,
@@ -310,15 +323,27 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let txn = self.begin_write().await?;
-        let row = seat::Entity::find().filter(the_seat(id, gone)).one(&*txn).await?;
+        let row = seat::Entity::find()
+            .filter(the_seat(id, gone))
+            .one(&*txn)
+            .await?;
         let removed = |row: &seat::Model| row.wish.0 == SeatWish::Removed;
         if let Some(row) = row.filter(removed) {
             if let Some(stay) = row.stay_id {
                 end_stays(&txn, stay::Column::Id.eq(stay), now).await?;
             }
-            seat::Entity::delete_many().filter(the_seat(id, gone)).exec(&*txn).await?;
+            seat::Entity::delete_many()
+                .filter(the_seat(id, gone))
+                .exec(&*txn)
+                .await?;
             let object = format!("seat/{gone}");
-            record(&txn, id, event("seat.removed", &object, "its machine is gone"), now).await?;
+            record(
+                &txn,
+                id,
+                event("seat.removed", &object, "its machine is gone"),
+                now,
+            )
+            .await?;
         }
         txn.commit().await?;
         self.changed(id);

@@ -25,8 +25,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) fn write_files(dir: &Path, worker: &WorkerSpec) -> anyhow::Result<()> {
     for part in ["", "run", "enrol"] {
         let path = dir.join(part);
-        fs::create_dir_all(&path)
-            .with_context(|| format!("could not make {}", path.display()))?;
+        fs::create_dir_all(&path).with_context(|| format!("could not make {}", path.display()))?;
         private(&path)?;
     }
     for (file, text) in [
@@ -67,7 +66,8 @@ pub(super) fn bound_log(dir: &Path) -> anyhow::Result<()> {
     if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_LIMIT) {
         fs::copy(&path, dir.join("agent.log.1")).context("could not keep the agent's log")?;
         let log = OpenOptions::new().write(true).open(&path);
-        log.and_then(|log| log.set_len(0)).context("could not cut the agent's log")?;
+        log.and_then(|log| log.set_len(0))
+            .context("could not cut the agent's log")?;
     }
     Ok(())
 }
@@ -173,14 +173,19 @@ fn tail(path: &Path) -> String {
     let log = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&log);
     let last = text.lines().rev().find(|line| !line.trim().is_empty());
-    last.unwrap_or("it said nothing").chars().take(300).collect()
+    last.unwrap_or("it said nothing")
+        .chars()
+        .take(300)
+        .collect()
 }
 
 /// The host's resolvers that a worker can reach: not those on its loopback.
 fn resolvers() -> Vec<std::net::IpAddr> {
     let of = |path: &str| -> Vec<std::net::IpAddr> {
         let text = fs::read_to_string(path).unwrap_or_default();
-        let lines = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+        let lines = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("nameserver"));
         lines
             .filter_map(|rest| rest.trim().parse().ok())
             .filter(|ip: &std::net::IpAddr| !ip.is_loopback() && ip.is_ipv4())

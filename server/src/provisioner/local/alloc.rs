@@ -181,7 +181,10 @@ impl Allocations {
         for index in 0..INDICES {
             match fs::read(self.path(index)) {
                 Ok(text) => all.push(serde_json::from_slice(&text).with_context(|| {
-                    format!("could not read the allocation {}", self.path(index).display())
+                    format!(
+                        "could not read the allocation {}",
+                        self.path(index).display()
+                    )
                 })?),
                 Err(none) if none.kind() == std::io::ErrorKind::NotFound => {}
                 Err(cause) => return Err(cause).context("could not read the allocations"),

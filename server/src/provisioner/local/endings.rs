@@ -78,7 +78,10 @@ pub(super) fn release_loops(dir: &Path) -> anyhow::Result<()> {
         let file = fs::read_to_string(entry.path().join("loop/backing_file")).unwrap_or_default();
         if Path::new(file.trim_end()).starts_with(&dir) {
             let device = Path::new("/dev").join(entry.file_name());
-            let done = Command::new("losetup").arg("--detach").arg(&device).output();
+            let done = Command::new("losetup")
+                .arg("--detach")
+                .arg(&device)
+                .output();
             done.with_context(|| format!("could not detach {}", device.display()))?;
         }
     }

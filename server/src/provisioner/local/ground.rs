@@ -36,10 +36,15 @@ pub(super) fn build(place: &Allocation, alloc_dir: &Path) -> anyhow::Result<()> 
         // Half an uplink is worth nothing.
         remove_link(place)?;
         let (veth, netns) = (place.veth(), place.netns());
-        let pair = ["link", "add", &veth, "type", "veth", "peer", "name", UPLINK, "netns", &netns];
+        let pair = [
+            "link", "add", &veth, "type", "veth", "peer", "name", UPLINK, "netns", &netns,
+        ];
         run("ip", &pair)?;
         let (gateway, address) = (place.gateway().to_string(), place.address());
-        run("ip", &["addr", "replace", &format!("{gateway}/30"), "dev", &veth])?;
+        run(
+            "ip",
+            &["addr", "replace", &format!("{gateway}/30"), "dev", &veth],
+        )?;
         run("ip", &["link", "set", &veth, "up"])?;
         inside(&["link", "set", "lo", "up"])?;
         inside(&["addr", "replace", &format!("{address}/30"), "dev", UPLINK])?;
@@ -48,7 +53,10 @@ pub(super) fn build(place: &Allocation, alloc_dir: &Path) -> anyhow::Result<()> 
     }
     let no_ipv6 = "net.ipv6.conf.all.disable_ipv6=1";
     if Path::new("/proc/sys/net/ipv6").exists() {
-        run("ip", &["netns", "exec", &place.netns(), "sysctl", "-qw", no_ipv6])?;
+        run(
+            "ip",
+            &["netns", "exec", &place.netns(), "sysctl", "-qw", no_ipv6],
+        )?;
     }
     let before = alloc_dir.join(FORWARD_BEFORE);
     if !before.exists() {
@@ -75,7 +83,9 @@ pub(super) fn clear(place: &Allocation) -> anyhow::Result<()> {
     if has_table() {
         let gone = place.network();
         // An element that is not there is an error to nft, and none to us.
-        let _ = nft(&format!("delete element inet {TABLE} workers {{ {gone} }}\n"));
+        let _ = nft(&format!(
+            "delete element inet {TABLE} workers {{ {gone} }}\n"
+        ));
     }
     Ok(())
 }

@@ -99,7 +99,15 @@ fn alive(pid: &str) -> bool {
 fn listens(address: SocketAddr, netns: &str) -> bool {
     let port = address.port().to_string();
     let mut server = Command::new("ip")
-        .args(["netns", "exec", netns, "python3", "-m", "http.server", &port])
+        .args([
+            "netns",
+            "exec",
+            netns,
+            "python3",
+            "-m",
+            "http.server",
+            &port,
+        ])
         .args(["--bind", &address.ip().to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -118,7 +126,10 @@ fn listens(address: SocketAddr, netns: &str) -> bool {
 async fn a_worker_comes_is_repaired_stops_starts_and_leaves_nothing() {
     let Some(house) = Box_::new() else { return };
     let (local, spec) = (&house.local, worker("ws-abcdefghij-w1"));
-    assert_eq!(local.describe(&spec.name).await.unwrap().ground, Ground::Missing);
+    assert_eq!(
+        local.describe(&spec.name).await.unwrap().ground,
+        Ground::Missing
+    );
 
     local.ensure(&spec).await.unwrap();
     let seen = local.describe(&spec.name).await.unwrap();
@@ -126,7 +137,10 @@ async fn a_worker_comes_is_repaired_stops_starts_and_leaves_nothing() {
     let address = seen.address.unwrap();
     assert_eq!(house.run(&spec.name, "listen"), address.to_string());
     let place = local.0.find(&spec.name).unwrap().unwrap();
-    assert!(listens(address, &place.netns()), "the host reaches {address}");
+    assert!(
+        listens(address, &place.netns()),
+        "the host reaches {address}"
+    );
 
     // Asked again, also by a server that started anew: the same agent.
     let pid = house.run(&spec.name, "agent.pid");
@@ -135,41 +149,74 @@ async fn a_worker_comes_is_repaired_stops_starts_and_leaves_nothing() {
 
     // The agent dies, its seats do not; ensuring starts only the agent.
     let seat = house.run(&spec.name, "seat.pid");
-    assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-9", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     for _ in 0..200 {
         if local.describe(&spec.name).await.unwrap().ground == Ground::Broken {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(local.describe(&spec.name).await.unwrap().ground, Ground::Broken);
+    assert_eq!(
+        local.describe(&spec.name).await.unwrap().ground,
+        Ground::Broken
+    );
     local.ensure(&spec).await.unwrap();
     assert_ne!(house.run(&spec.name, "agent.pid"), pid);
     assert!(alive(&seat), "the seat outlives its agent");
 
     // Somebody removed the uplink: it is built again.
-    assert!(Command::new("ip").args(["link", "del", &place.veth()]).status().unwrap().success());
-    assert_eq!(local.describe(&spec.name).await.unwrap().ground, Ground::Broken);
+    assert!(
+        Command::new("ip")
+            .args(["link", "del", &place.veth()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(
+        local.describe(&spec.name).await.unwrap().ground,
+        Ground::Broken
+    );
     local.ensure(&spec).await.unwrap();
     assert_eq!(local.describe(&spec.name).await.unwrap().ground, Ground::Up);
 
     local.stop(&spec.name).await.unwrap();
-    assert_eq!(local.describe(&spec.name).await.unwrap().ground, Ground::Stopped);
+    assert_eq!(
+        local.describe(&spec.name).await.unwrap().ground,
+        Ground::Stopped
+    );
     assert!(!alive(&seat), "stopped means nothing runs");
-    assert!(house.dir.path().join("workers/ws-abcdefghij-w1/run/disk").exists());
+    assert!(
+        house
+            .dir
+            .path()
+            .join("workers/ws-abcdefghij-w1/run/disk")
+            .exists()
+    );
     local.start(&spec).await.unwrap();
     assert_eq!(local.describe(&spec.name).await.unwrap().ground, Ground::Up);
 
     local.delete(&spec.name).await.unwrap();
     local.delete(&spec.name).await.unwrap();
-    assert_eq!(local.describe(&spec.name).await.unwrap().ground, Ground::Missing);
+    assert_eq!(
+        local.describe(&spec.name).await.unwrap().ground,
+        Ground::Missing
+    );
     assert_eq!(local.list().await.unwrap(), []);
     nothing_of(&place, house.dir.path());
 }
 
 fn nothing_of(place: &Allocation, dir: &Path) {
     assert!(!place.netns_path().exists(), "namespace");
-    assert!(!Path::new("/sys/class/net").join(place.veth()).exists(), "veth");
+    assert!(
+        !Path::new("/sys/class/net").join(place.veth()).exists(),
+        "veth"
+    );
     let name = place.worker.as_str();
     assert!(!dir.join("workers").join(name).exists(), "files");
     for top in ["pids", "memory", "unified", ""] {
@@ -181,7 +228,10 @@ fn nothing_of(place: &Allocation, dir: &Path) {
         let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"));
         let uid = uid.and_then(|uids| uids.split_whitespace().next()?.parse::<u32>().ok());
         let lives = !status.contains("\nState:\tZ"); // init reaps in its own time
-        assert!(!(lives && uid.is_some_and(|uid| place.uids().contains(&uid))), "{status}");
+        assert!(
+            !(lives && uid.is_some_and(|uid| place.uids().contains(&uid))),
+            "{status}"
+        );
     }
     let loops = Command::new("losetup").arg("-a").output().unwrap();
     let loops = String::from_utf8_lossy(&loops.stdout).into_owned();
@@ -203,17 +253,44 @@ async fn two_installations_share_a_host_and_down_removes_only_its_own() {
     // Workers do not reach each other, nor the host.
     let ping = |to: std::net::Ipv4Addr, port: &str| {
         let script = format!("exec 3<>/dev/tcp/{to}/{port}");
-        let inside = ["netns", "exec", &place.netns(), "timeout", "2", "bash", "-c", &script];
-        Command::new("ip").args(inside).output().unwrap().status.code()
+        let inside = [
+            "netns",
+            "exec",
+            &place.netns(),
+            "timeout",
+            "2",
+            "bash",
+            "-c",
+            &script,
+        ];
+        Command::new("ip")
+            .args(inside)
+            .output()
+            .unwrap()
+            .status
+            .code()
     };
-    assert_eq!(ping(other.address(), "9"), Some(124), "dropped, not refused");
-    assert_eq!(ping(place.gateway(), "9"), Some(124), "dropped, not refused");
+    assert_eq!(
+        ping(other.address(), "9"),
+        Some(124),
+        "dropped, not refused"
+    );
+    assert_eq!(
+        ping(place.gateway(), "9"),
+        Some(124),
+        "dropped, not refused"
+    );
 
     let data_dir = one.dir.path().to_owned();
-    let gone = tokio::task::spawn_blocking(move || down(&data_dir)).await.unwrap();
+    let gone = tokio::task::spawn_blocking(move || down(&data_dir))
+        .await
+        .unwrap();
     assert_eq!(gone.unwrap(), [spec.name.clone()]);
     nothing_of(&place, one.dir.path());
-    assert_eq!(two.local.describe(&spec.name).await.unwrap().ground, Ground::Up);
+    assert_eq!(
+        two.local.describe(&spec.name).await.unwrap().ground,
+        Ground::Up
+    );
 }
 
 #[tokio::test]
@@ -225,9 +302,15 @@ async fn an_agent_that_cannot_start_says_why_and_half_a_worker_can_be_removed() 
     fs::write(run.join("die"), "").unwrap();
     let refused = local.ensure(&spec).await.unwrap_err();
     let chain = format!("{:#}", anyhow::Error::new(refused));
-    assert!(chain.contains("could not start the agent of ws-abcdefghij-w1"), "{chain}");
+    assert!(
+        chain.contains("could not start the agent of ws-abcdefghij-w1"),
+        "{chain}"
+    );
     assert!(chain.contains("told to die"), "{chain}");
-    assert_eq!(local.describe(&spec.name).await.unwrap().ground, Ground::Broken);
+    assert_eq!(
+        local.describe(&spec.name).await.unwrap().ground,
+        Ground::Broken
+    );
     let place = local.0.find(&spec.name).unwrap().unwrap();
     local.delete(&spec.name).await.unwrap();
     nothing_of(&place, house.dir.path());
