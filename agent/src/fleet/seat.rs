@@ -506,6 +506,12 @@ impl Seat {
         if let Phase::Running(machine) = &phase
             && !grace.is_zero()
         {
+            // Before the guest ends by itself and says 1012, as for a restart.
+            let gone = "the seat is gone".to_owned();
+            let closing = machine.control().close_viewers(vec![], 4410, gone, TELL_WITHIN);
+            if let Err(error) = closing.await {
+                debug!(%error, "viewers were not told of the removal");
+            }
             let asked = machine.control().shutdown(grace, TELL_WITHIN).await;
             if asked.is_ok() {
                 let _elapsed = timeout(grace, machine.died()).await;
