@@ -36,6 +36,11 @@ impl Partial {
         &self.begun
     }
 
+    /// Whether it stands within an escape sequence that is no text.
+    pub(crate) fn in_sequence(&self) -> bool {
+        matches!(self.place, Place::Escape | Place::Csi)
+    }
+
     /// Follows more output.
     pub(crate) fn follow(&mut self, output: &[u8]) {
         for byte in output {

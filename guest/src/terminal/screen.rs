@@ -21,7 +21,14 @@ const LEAVE_ALTERNATE: &[u8] = b"\x1b[?1049l";
 pub(crate) struct Screen {
     parser: Parser,
     partial: Partial,
+    /// The sequence that the output stands in; the model has not seen it yet.
+    sequence: Vec<u8>,
 }
+
+/// Of a sequence; a longer one is no sequence that anybody means.
+const LONGEST: usize = 1024;
+/// Sequences that do something so many times.
+const REPEATING: &[u8] = b"@ABCDEFGHIJKLMPSTXZ`abdef";
 
 impl Screen {
     /// Blank.
@@ -29,13 +36,58 @@ impl Screen {
         Self {
             parser: Parser::new(size.rows, size.cols, 0),
             partial: Partial::default(),
+            sequence: Vec::new(),
         }
     }
 
-    /// More output. A parser that fails on it costs the picture, never the
-    /// shell: the next full-screen drawing brings it back.
+    /// More output.
     pub(crate) fn feed(&mut self, output: &[u8]) {
-        self.partial.follow(output);
+        let mut plain = 0;
+        for (at, byte) in output.iter().enumerate() {
+            let within = self.partial.in_sequence();
+            self.partial.follow(std::slice::from_ref(byte));
+            match (within, self.partial.in_sequence()) {
+                (false, false) => {}
+                (false, true) => {
+                    self.model(&output[plain..at]);
+                    self.sequence.push(*byte);
+                }
+                (true, goes_on) => {
+                    if self.sequence.len() <= LONGEST {
+                        self.sequence.push(*byte);
+                    }
+                    if !goes_on {
+                        self.model_sequence();
+                    }
+                    plain = at + 1;
+                }
+            }
+            if self.partial.in_sequence() {
+                plain = at + 1;
+            }
+        }
+        self.model(&output[plain..]);
+    }
+
+    /// A whole sequence, with no number larger than the screen in those that
+    /// repeat: the model would insert 65,535 lines one by one.
+    fn model_sequence(&mut self) {
+        let mut sequence = std::mem::take(&mut self.sequence);
+        if sequence.len() <= LONGEST {
+            let (rows, cols) = self.parser.screen().size();
+            clamp(&mut sequence, rows.max(cols));
+            self.model(&sequence);
+        }
+        sequence.clear();
+        self.sequence = sequence;
+    }
+
+    /// A parser that fails on output costs the picture, never the shell: the
+    /// next full-screen drawing brings it back.
+    fn model(&mut self, output: &[u8]) {
+        if output.is_empty() {
+            return;
+        }
         let parser = &mut self.parser;
         if catch_unwind(AssertUnwindSafe(|| parser.process(output))).is_err() {
             warn!("screen model failed and starts blank");
@@ -73,6 +125,30 @@ impl Screen {
         paint.extend_from_slice(self.partial.begun());
         paint
     }
+}
+
+/// Makes every number in a repeating sequence at most `most`.
+fn clamp(sequence: &mut Vec<u8>, most: u16) {
+    let repeats = sequence.starts_with(b"\x1b[")
+        && sequence.last().is_some_and(|last| REPEATING.contains(last));
+    let long = |run: &[u8]| run.len() > 2;
+    if !repeats || !sequence.split(|byte| !byte.is_ascii_digit()).any(long) {
+        return;
+    }
+    let mut clamped = Vec::with_capacity(sequence.len());
+    for run in sequence.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()) {
+        let number = std::str::from_utf8(run)
+            .ok()
+            .filter(|run| run.starts_with(|first: char| first.is_ascii_digit()));
+        match number {
+            Some(number) if number.parse::<u16>().is_ok_and(|number| number <= most) => {
+                clamped.extend_from_slice(run);
+            }
+            Some(_) => clamped.extend(most.to_string().bytes()),
+            None => clamped.extend_from_slice(run),
+        }
+    }
+    *sequence = clamped;
 }
 
 #[cfg(test)]
@@ -115,6 +191,22 @@ mod tests {
                 assert_eq!(got.cursor_position(), wanted.cursor_position(), "{what}");
                 assert_eq!(got.alternate_screen(), wanted.alternate_screen(), "{what}");
             }
+        }
+    }
+
+    #[test]
+    fn numbers_larger_than_the_screen_become_its_size_where_they_repeat() {
+        for (sequence, wanted) in [
+            ("\x1b[65535L", "\x1b[80L"),
+            ("\x1b[5L", "\x1b[5L"),
+            ("\x1b[099;99999999999H", "\x1b[80;80H"),
+            ("\x1b[80;79H", "\x1b[80;79H"),
+            ("\x1b[?1049h", "\x1b[?1049h"),
+            ("\x1b[38;2;255;100;200m", "\x1b[38;2;255;100;200m"),
+        ] {
+            let mut bytes = sequence.as_bytes().to_vec();
+            clamp(&mut bytes, 80);
+            assert_eq!(String::from_utf8(bytes).unwrap(), wanted);
         }
     }
 

@@ -5,7 +5,7 @@ _ct_greet() {
   if [ -t 1 ] && [ "${TERM:-dumb}" != dumb ] && [ -z "${NO_COLOR-}" ]; then
     bold=$'\e[1m' dim=$'\e[2m' green=$'\e[1;32m' off=$'\e[0m'
   fi
-  local title=${CLARATEACH_WORKSHOP_NAME:-}
+  local title=${CLARATEACH_WORKSHOP:-}
   printf '%s\n' "${green}Welcome${title:+ to ${title}}!${off} This machine, ${bold}${HOSTNAME}${off}, is yours alone."
   printf '%s\n' \
     "  files   ${bold}~/workspace${off} ${dim}is what you and your teacher see in the file panel${off}" \

@@ -1,0 +1,31 @@
+//! Orphans and the end.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Guest, PATIENCE};
+
+#[tokio::test]
+async fn a_stop_hangs_up_shells_tells_viewers_and_ends_what_will_not() {
+    let guest = Guest::start().await;
+    let pid = guest.pid();
+    let mut polite = guest.attach("terminal=polite&offset=0").await;
+    polite.keys("trap 'echo BYE > bye; exit' HUP; echo SET-$((6*7))\n").await;
+    polite.until_says("SET-42").await;
+    let mut stubborn = guest.attach("terminal=stubborn&offset=0").await;
+    stubborn.keys("trap '' HUP TERM; echo SET-$((6*7))\n").await;
+    stubborn.until_says("SET-42").await;
+    let bye = guest.workspace().join("bye");
+    let waiting = tokio::spawn(async move {
+        let code = polite.until_closed().await;
+        (code, std::fs::read_to_string(bye).unwrap_or_default())
+    });
+    let took = guest.shut_down(Duration::from_millis(500)).await;
+    let (code, said) = waiting.await.unwrap();
+    assert_eq!(code, 1012);
+    assert_eq!(said, "BYE\n");
+    assert!(took < PATIENCE);
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+}
