@@ -1,6 +1,6 @@
 //! The control plane's side of every worker's agent: one link a worker.
 //!
-//! Way: reconciler -> [`Agents`] -> mutual TLS -> AgentService, and back: every
+//! Way: reconciler -> [`Agents`] -> mutual TLS -> `AgentService`, and back: every
 //! change of a worker's MicroVMs wakes the worker's workshop. What is kept here
 //! is only what agents said; a new process asks them again.
 
@@ -171,8 +171,7 @@ impl Agents {
         };
         let known = state.wait_for(|state| !matches!(state, LinkState::Dialling));
         let _ = timeout(patience, known).await;
-        let heard = state.borrow().clone();
-        heard
+        state.borrow().clone()
     }
 
     /// Has the agent start all of these, side by side. The first failure is the
@@ -319,7 +318,7 @@ impl Agents {
         };
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(link) = links.get(worker) {
-            let seats = Arc::new(wire::micro_vms(answer.into_inner().micro_vms));
+            let seats = Arc::new(wire::micro_vms(&answer.into_inner().micro_vms));
             link.state.send_if_modified(|state| {
                 if let LinkState::Answers(heard) = state {
                     heard.seats = seats;

@@ -163,7 +163,7 @@ impl Runner {
                 bail!("its stream ended");
             };
             let heard = Heard {
-                seats: Arc::new(wire::micro_vms(message.micro_vms)),
+                seats: Arc::new(wire::micro_vms(&message.micro_vms)),
                 version: worker.agent_version.clone(),
                 request: worker.certificate_request.clone(),
                 certificate_expires_at: self.expiry().or_else(|| wire::expiry(&worker)),

@@ -42,11 +42,11 @@ pub(super) fn epochs(epochs: &[(SeatNo, u64, Option<EpochReason>)]) -> pb::SetSe
 
 /// What an agent lists; entries that make no sense are left out, as if the
 /// agent did not have them.
-pub(super) fn micro_vms(list: Vec<pb::MicroVm>) -> Vec<MicroVm> {
-    list.into_iter().filter_map(micro_vm).collect()
+pub(super) fn micro_vms(list: &[pb::MicroVm]) -> Vec<MicroVm> {
+    list.iter().filter_map(micro_vm).collect()
 }
 
-fn micro_vm(mv: pb::MicroVm) -> Option<MicroVm> {
+fn micro_vm(mv: &pb::MicroVm) -> Option<MicroVm> {
     let state = match mv.state() {
         pb::MicroVmState::Unspecified => return None,
         pb::MicroVmState::Queued => MicroVmState::Queued,

@@ -1,6 +1,8 @@
 //! A path, read once and written anew: what goes to the agent is made of what
 //! was understood, never of the caller's own spelling.
 
+use std::fmt::Write as _;
+
 use clarateach_domain::ids::{SeatNo, WorkshopId};
 
 /// What of a seat is asked for.
@@ -79,7 +81,7 @@ fn respell(below: &str) -> Option<String> {
             if plain {
                 path.push(char::from(byte));
             } else {
-                path.push_str(&format!("%{byte:02X}"));
+                let _ = write!(path, "%{byte:02X}"); // a String takes anything
             }
         }
     }

@@ -183,7 +183,9 @@ impl Rounds {
         let now = Instant::now();
         let due = self.alarms.iter().filter(|(_, at)| **at <= now);
         let due: Vec<_> = due.map(|(id, _)| id.clone()).collect();
-        due.iter().for_each(|id| self.start(id));
+        for id in &due {
+            self.start(id);
+        }
     }
 }
 

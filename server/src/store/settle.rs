@@ -386,9 +386,10 @@ async fn save_phase(
         end_stays(txn, stay::Column::WorkshopId.eq(id.as_str()), now).await?;
     }
     row.update(txn).await?;
-    let verb = match moved {
-        true => format!("workshop.{}", settled.phase),
-        false => "workshop.progress".to_owned(),
+    let verb = if moved {
+        format!("workshop.{}", settled.phase)
+    } else {
+        "workshop.progress".to_owned()
     };
     record(txn, id, event(&verb, "", &settled.reason), now).await?;
     Ok(())

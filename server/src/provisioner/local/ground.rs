@@ -20,7 +20,7 @@ pub(super) const UPLINK: &str = "uplink0";
 /// The host's rules for all workers of all installations.
 const TABLE: &str = "clarateach_workers";
 const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
-/// What ip_forward was before the first worker.
+/// What `ip_forward` was before the first worker.
 const FORWARD_BEFORE: &str = "ip_forward.before";
 
 /// Builds what is missing.

@@ -285,7 +285,7 @@ async fn two_installations_share_a_host_and_down_removes_only_its_own() {
     let gone = tokio::task::spawn_blocking(move || down(&data_dir))
         .await
         .unwrap();
-    assert_eq!(gone.unwrap(), [spec.name.clone()]);
+    assert_eq!(gone.unwrap(), std::slice::from_ref(&spec.name));
     nothing_of(&place, one.dir.path());
     assert_eq!(
         two.local.describe(&spec.name).await.unwrap().ground,
