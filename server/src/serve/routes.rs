@@ -48,10 +48,6 @@ const SERVICES: [&str; 4] = [
     "clarateach.workshop.v1.SeatService",
     "grpc.health.v1.Health",
 ];
-const REFLECTION: [&str; 2] = [
-    "grpc.reflection.v1.ServerReflection",
-    "grpc.reflection.v1alpha.ServerReflection",
-];
 
 /// How callers reach this server.
 #[derive(Debug, Clone)]
@@ -130,7 +126,7 @@ async fn grpc(api: &Api) -> anyhow::Result<(Router, HealthReporter)> {
                 .max_encoding_message_size(MAX_MESSAGE)
         };
     }
-    let services = Routes::new(bounded!(WorkshopServiceServer))
+    let router = Routes::new(bounded!(WorkshopServiceServer))
         .add_service(bounded!(TokenServiceServer))
         .add_service(bounded!(SeatServiceServer))
         .add_service(health)
@@ -138,13 +134,10 @@ async fn grpc(api: &Api) -> anyhow::Result<(Router, HealthReporter)> {
         .add_service(reflect().build_v1alpha()?)
         .prepare()
         .into_axum_router()
-        .layer(GrpcWebLayer::new());
-    // Only the services' own paths: the layer answers everything else over
-    // HTTP/1.1 with 400, which is no way to say 404.
-    let mut router = Router::new();
-    for service in SERVICES.into_iter().chain(REFLECTION) {
-        router = router.route_service(&format!("/{service}/{{method}}"), services.clone());
-    }
+        // Only the services' own paths: the layer answers everything else over
+        // HTTP/1.1 with 400, which is no way to say 404.
+        .route_layer(GrpcWebLayer::new())
+        .reset_fallback();
     Ok((router, reporter))
 }
 

@@ -119,6 +119,7 @@ impl Store {
     /// Opens the SQLite database at `path`, makes it if it is missing, and
     /// brings its tables up to date.
     pub async fn open(path: &Path, key: MasterKey) -> Result<Self, StoreError> {
+        sealing::make_private(path)?;
         let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", path.display()));
         options
             .max_connections(CONNECTIONS)

@@ -131,6 +131,21 @@ pub fn write_secret_file(path: &Path, secret: &str) -> Result<(), SealError> {
     written.map_err(file)
 }
 
+/// Makes an empty file that only its owner may read, unless there is one.
+/// SQLite gives its log the same mode.
+pub(super) fn make_private(path: &Path) -> Result<(), SealError> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(|cause| SealError::File {
+            path: path.to_owned(),
+            cause,
+        })
+}
+
 impl MasterKey {
     /// The key in the file at `path`; a fresh one if there is no such file.
     pub fn load_or_make(path: &Path) -> Result<Self, SealError> {
