@@ -2,17 +2,15 @@
 #![allow(unsafe_code)]
 
 use std::{
+    ffi::CStr,
     fs::{self, File},
-    io::{self, Write as _},
-    os::{
-        fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
-        unix::process::CommandExt as _,
-    },
-    process::Command,
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
 };
 
 use rustix::{
-    process::{Pid, Signal, WaitOptions},
+    process::{Pid, WaitOptions},
     thread::UnshareFlags,
 };
 use tokio::io::{Interest, unix::AsyncFd};
@@ -30,22 +28,18 @@ pub(crate) fn unshare_network() -> io::Result<()> {
 /// It lives as long as the file, and no process is in it.
 pub(crate) fn user_namespace(first: u32, count: u32) -> io::Result<OwnedFd> {
     let (wait_end, go_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let wait_raw = wait_end.as_raw_fd();
-    let go_raw = go_end.as_raw_fd();
-    let flags = libc::c_long::from(libc::CLONE_NEWUSER | libc::SIGCHLD);
-    // SAFETY: without CLONE_VM this is a fork, and the child, a copy of one
-    // thread, makes only async-signal-safe calls before `_exit`.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
-    if pid == 0 {
-        // SAFETY: read, close and _exit are async-signal-safe; the buffer is on
-        // this stack. It waits until the parent holds the namespace or is gone.
-        unsafe {
-            libc::close(go_raw);
-            let mut byte = 0_u8;
-            libc::read(wait_raw, (&raw mut byte).cast(), 1);
-            libc::_exit(0);
-        }
-    }
+    let mut ends = [wait_end.as_raw_fd(), go_end.as_raw_fd()];
+    let mut stack = vec![0_u8; 64 * 1024];
+    // SAFETY: one past the end of an allocation, and the ABI wants it aligned.
+    let top = unsafe { stack.as_mut_ptr().add(stack.len()) };
+    let top = top.wrapping_sub(top as usize % 16);
+    // The child shares this memory, which spares copying the page tables of the
+    // whole agent for a process that does nothing.
+    let flags = libc::CLONE_NEWUSER | libc::CLONE_VM | libc::SIGCHLD;
+    // SAFETY: the child has a stack and a file table of its own. It runs
+    // `wait_for_go` alone, which touches only `ends`; stack and `ends` outlive
+    // it, because this function returns only after it was waited for.
+    let pid = unsafe { libc::clone(wait_for_go, top.cast(), flags, (&raw mut ends).cast()) };
     if pid < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -53,11 +47,29 @@ pub(crate) fn user_namespace(first: u32, count: u32) -> io::Result<OwnedFd> {
     let made = fs::write(format!("/proc/{pid}/uid_map"), &map)
         .and_then(|()| fs::write(format!("/proc/{pid}/gid_map"), &map))
         .and_then(|()| File::open(format!("/proc/{pid}/ns/user")));
-    File::from(go_end).write_all(&[1])?;
-    let raw = i32::try_from(pid).map_err(io::Error::other)?;
-    let child = Pid::from_raw(raw).ok_or_else(|| io::Error::other("the child has no pid"))?;
-    rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(child), WaitOptions::empty()))?;
+    // Its end of the pipe is a copy, so closing this one lets it go.
+    drop(go_end);
+    if let Some(child) = Pid::from_raw(pid) {
+        rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(child), WaitOptions::empty()))?;
+    }
+    drop(stack);
     Ok(made?.into())
+}
+
+/// The life of the child that only holds a user namespace: until the parent
+/// closes its end of the pipe, or is gone.
+extern "C" fn wait_for_go(ends: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `ends` is the array of the parent, which waits for this child.
+    // close and read are plain system calls; they write `errno`, which is the
+    // parent thread's, only on an error, and there is none to come: both
+    // descriptors are open and nobody sends this process signals.
+    unsafe {
+        let [wait_end, go_end] = *ends.cast::<[RawFd; 2]>();
+        libc::close(go_end);
+        let mut byte = 0_u8;
+        libc::read(wait_end, (&raw mut byte).cast(), 1);
+    }
+    0
 }
 
 #[repr(C)]
@@ -164,28 +176,64 @@ pub(crate) fn set_loop(device: BorrowedFd<'_>, file: BorrowedFd<'_>) -> io::Resu
     }
 }
 
-/// The command's child gets `file` as descriptor 3, and dies with this process.
+/// Starts a program and waits for its end. Its descriptors 0, 1, 2 … are copies
+/// of `files`, in order, and it has no others. Blocks.
 ///
-/// The kernel ties that death to the thread that starts the child, so the child
-/// must be started and awaited on one thread.
-pub(crate) fn hand_over(command: &mut Command, file: OwnedFd) {
-    let parent = std::process::id();
-    // SAFETY: the closure runs in the child between fork and exec and makes
-    // only async-signal-safe system calls; it allocates nothing.
-    unsafe {
-        command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-            // Died in between: nobody would ever end this child.
-            if rustix::process::getppid()
-                .map(Pid::as_raw_nonzero)
-                .map(|pid| pid.get() as u32)
-                != Some(parent)
-            {
-                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+/// Spawned and not forked: a fork would copy the page tables of the whole agent
+/// once more for every seat.
+pub(crate) fn run(
+    program: &CStr,
+    arguments: &[&CStr],
+    environment: &[&CStr],
+    files: &[BorrowedFd<'_>],
+) -> io::Result<bool> {
+    // Out of the way of the numbers they go to, so that no copy overwrites the
+    // source of a later one.
+    let sources = files
+        .iter()
+        .map(|file| rustix::io::fcntl_dupfd_cloexec(file, 64))
+        .collect::<Result<Vec<OwnedFd>, _>>()?;
+    let pointers = |texts: &[&CStr]| -> Vec<*mut libc::c_char> {
+        let texts = texts.iter().map(|text| text.as_ptr().cast_mut());
+        texts.chain([std::ptr::null_mut()]).collect()
+    };
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    let mut actions = MaybeUninit::<libc::posix_spawn_file_actions_t>::uninit();
+    let mut pid = 0;
+    // SAFETY: `actions` is initialised by the first call and destroyed by the
+    // last. All texts are C strings that outlive the calls, both lists end with
+    // a null, and posix_spawn writes to none of them.
+    let failure = unsafe {
+        let mut failure = libc::posix_spawn_file_actions_init(actions.as_mut_ptr());
+        for (to, from) in (0..).zip(&sources) {
+            if failure == 0 {
+                failure = libc::posix_spawn_file_actions_adddup2(
+                    actions.as_mut_ptr(),
+                    from.as_raw_fd(),
+                    to,
+                );
             }
-            give(file.as_raw_fd(), 3)
-        });
+        }
+        if failure == 0 {
+            failure = libc::posix_spawn(
+                &raw mut pid,
+                program.as_ptr(),
+                actions.as_ptr(),
+                std::ptr::null(),
+                arguments.as_ptr(),
+                environment.as_ptr(),
+            );
+        }
+        libc::posix_spawn_file_actions_destroy(actions.as_mut_ptr());
+        failure
+    };
+    if failure != 0 {
+        return Err(io::Error::from_raw_os_error(failure));
     }
+    let child = Pid::from_raw(pid).ok_or_else(|| io::Error::other("the child has no pid"))?;
+    let ended =
+        rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(child), WaitOptions::empty()))?;
+    Ok(ended.is_some_and(|(_, status)| status.exit_status() == Some(0)))
 }
 
 /// Has tokio tell when `file` becomes readable. Must be called inside a runtime.
@@ -196,26 +244,26 @@ pub(crate) fn watch(file: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     Ok(watched?)
 }
 
-/// Makes `to` a copy of `from` that survives exec.
-fn give(from: RawFd, to: RawFd) -> io::Result<()> {
-    // SAFETY: plain descriptor calls on numbers; `from` is open in the caller,
-    // and whatever `to` was in this child is of no use to it.
-    let given = unsafe {
-        if from == to {
-            libc::fcntl(to, libc::F_SETFD, 0)
-        } else {
-            libc::dup2(from, to)
-        }
-    };
-    if given < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
     use super::*;
+
+    #[test]
+    fn a_program_gets_its_files_by_number_and_says_how_it_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = File::create(dir.path().join("out")).unwrap();
+        let null = File::open("/dev/null").unwrap();
+        let files = [null.as_fd(), out.as_fd(), null.as_fd(), out.as_fd()];
+        for (script, well) in [(c"echo one; echo three >&3", true), (c"exit 3", false)] {
+            let arguments = [c"sh", c"-c", script];
+            assert_eq!(run(c"/bin/sh", &arguments, &[], &files).unwrap(), well);
+        }
+        let said = fs::read_to_string(dir.path().join("out")).unwrap();
+        assert_eq!(said, "one\nthree\n");
+        assert!(run(c"/no/such", &[c"x"], &[], &files).is_err());
+    }
 
     #[test]
     fn the_kernel_structures_have_the_kernels_sizes() {

@@ -14,20 +14,24 @@ mod seccomp;
 mod stage;
 
 use std::{
-    fs::{self, File},
-    os::{fd::OwnedFd, unix::net::UnixListener},
+    ffi::{CStr, CString},
+    fs::{self, File, OpenOptions},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _, net::UnixListener},
+    },
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use clarateach_domain::{
     ids::Slot,
     microvm::{MicroVmSpec, Resources},
 };
+use rustix::fs::FlockOperation;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use tracing::debug;
@@ -42,6 +46,14 @@ use crate::{
 
 /// Longest wait for processes, cgroups and disks to be gone after a kill.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// `runc` lives for a twentieth of a second: collecting garbage and spreading
+/// over processors would cost it more than they bring.
+const RUNC_ENVIRONMENT: [&CStr; 3] = [
+    c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    c"GOGC=off",
+    c"GOMAXPROCS=1",
+];
 
 /// The container runtime of one worker.
 #[derive(Debug, Clone)]
@@ -59,6 +71,7 @@ struct Inner {
     stage: stage::Stage,
     counts_swap: bool,
     open_files: u64,
+    runc: CString,
     /// One maker of template disks at a time.
     templates: Mutex<()>,
 }
@@ -97,6 +110,7 @@ impl ContainerRuntime {
             stage,
             counts_swap: cgroups::counts_swap(),
             open_files: open_files(),
+            runc: find_runc()?,
             templates: Mutex::new(()),
         };
         inner.template(Resources::DEFAULT.disk_mib)?;
@@ -126,7 +140,11 @@ impl Runtime for ContainerRuntime {
 
     async fn adopt(&self, slot: Slot) -> anyhow::Result<Option<Machine>> {
         let inner = Arc::clone(&self.inner);
-        let process = spawn_blocking(move || inner.running(slot)).await??;
+        let process = spawn_blocking(move || {
+            let _no_boot = wait_for_boot(&inner.run.seat(slot))?;
+            inner.running(slot)
+        })
+        .await??;
         process
             .map(|process| self.machine(slot, process))
             .transpose()
@@ -278,30 +296,39 @@ impl Inner {
         for stale in [&pid_file, &complaints] {
             gone(fs::remove_file(stale)).context("could not clear the seat's folder")?;
         }
-        let mut runc = self.runc();
-        runc.args(["--log-format", "json", "--log"])
-            .arg(&complaints)
-            .args(["run", "--detach", "--preserve-fds", "1", "--pid-file"])
-            .arg(&pid_file)
-            .arg("--bundle")
-            .arg(bundle)
-            .arg(Self::name(slot))
-            .stdin(Stdio::null())
-            .stdout(print.try_clone().context("could not share the log pipe")?)
-            .stderr(print);
-        sys::hand_over(&mut runc, listener.into());
-        let ended = runc.status().context("runc could not be started")?;
-        if !ended.success() {
-            bail!("runc failed: {}", last_complaint(&complaints));
-        }
+        let arguments = [
+            c"runc".to_owned(),
+            c"--root".to_owned(),
+            c_text(&self.run.runc())?,
+            c"--log-format".to_owned(),
+            c"json".to_owned(),
+            c"--log".to_owned(),
+            c_text(&complaints)?,
+            c"run".to_owned(),
+            c"--detach".to_owned(),
+            c"--preserve-fds".to_owned(),
+            c"1".to_owned(),
+            c"--pid-file".to_owned(),
+            c_text(&pid_file)?,
+            c"--bundle".to_owned(),
+            c_text(bundle)?,
+            CString::new(Self::name(slot)).context("a slot's name holds no zero")?,
+        ];
+        let arguments: Vec<&CStr> = arguments.iter().map(CString::as_c_str).collect();
+        let null = File::open("/dev/null").context("could not open /dev/null")?;
+        let lock = lock(seat)?;
+        let files = [
+            null.as_fd(),
+            print.as_fd(),
+            print.as_fd(),
+            listener.as_fd(),
+            lock.as_fd(), // 4: with runc until the guest runs, and no further
+        ];
+        let well = sys::run(&self.runc, &arguments, &RUNC_ENVIRONMENT, &files)
+            .context("runc could not be started")?;
+        ensure!(well, "runc failed: {}", last_complaint(&complaints));
         let pid = fs::read_to_string(&pid_file).context("could not read the guest's pid")?;
         pid.trim().parse().context("runc wrote no pid")
-    }
-
-    fn runc(&self) -> Command {
-        let mut runc = Command::new("runc");
-        runc.arg("--root").arg(self.run.runc());
-        runc
     }
 
     /// The first process of the slot's container, if it lives.
@@ -324,6 +351,7 @@ impl Inner {
     /// cgroups, mounts, the port's namespace and through those the disk.
     fn halt(&self, slot: Slot, disk: Disk) -> anyhow::Result<()> {
         let seat = self.run.seat(slot);
+        let _no_boot = wait_for_boot(&seat)?;
         if let Some(process) = self.running(slot)? {
             kill(&process, GONE_WITHIN).context("could not kill the guest")?;
         }
@@ -372,6 +400,56 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
 fn text(path: &Path) -> anyhow::Result<&str> {
     path.to_str()
         .with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+/// Marks a boot under way, for as long as `runc` runs: it inherits the lock, so
+/// that an agent that comes after one that died does not meet a container half
+/// made by an orphan.
+fn lock(seat: &SeatDir) -> anyhow::Result<File> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(seat.file("boot.lock"))
+        .context("could not open the seat's lock")?;
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .context("the seat is being booted already")?;
+    Ok(file)
+}
+
+/// Waits until no `runc` of an earlier agent is at work on the seat.
+fn wait_for_boot(seat: &SeatDir) -> anyhow::Result<Option<File>> {
+    if !seat.file("boot.lock").exists() {
+        return Ok(None);
+    }
+    let until = Instant::now() + GONE_WITHIN;
+    loop {
+        match lock(seat) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(error) if Instant::now() >= until => return Err(error),
+            Err(_busy) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+fn c_text(path: &Path) -> anyhow::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).context("a path holds no zero")
+}
+
+/// Where `runc` is, looked for once.
+fn find_runc() -> anyhow::Result<CString> {
+    [
+        "/usr/sbin/runc",
+        "/usr/bin/runc",
+        "/usr/local/sbin/runc",
+        "/usr/local/bin/runc",
+    ]
+    .iter()
+    .map(Path::new)
+    .find(|path| path.exists())
+    .context("runc is not installed: apt-get install runc")
+    .and_then(c_text)
 }
 
 /// How many files this process may have open at most, and so a seat's.

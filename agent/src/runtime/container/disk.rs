@@ -13,6 +13,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -104,6 +105,8 @@ fn private(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+static ATTACHING: Mutex<()> = Mutex::new(());
+
 /// A loop device with the seat's disk behind it. Free again when this handle
 /// and every mount of it are gone.
 #[derive(Debug)]
@@ -125,6 +128,8 @@ impl Loop {
             .write(true)
             .open("/dev/loop-control")
             .context("could not open /dev/loop-control")?;
+        // Seats that boot together would all be told the same number.
+        let _one = ATTACHING.lock().unwrap_or_else(PoisonError::into_inner);
         // Others take devices too: the free one may be gone when it is asked for.
         for _ in 0..256 {
             let number =

@@ -7,7 +7,7 @@
 //! namespace, so an agent may die and come again in another one.
 
 use std::{
-    fs, io,
+    fs,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
 };
@@ -79,11 +79,19 @@ impl Stage {
         let scene = Scene {
             path: self.path.join(slot.to_string()),
         };
+        fs::create_dir_all(&scene.path).context("could not make the scene")?;
+        // A mount of its own, so that one unmount takes all that is on it.
+        let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+        mount(
+            "clarateach",
+            &scene.path,
+            "tmpfs",
+            flags,
+            Some(c"mode=0711,size=64k"),
+        )
+        .context("could not mount the scene")?;
         for part in ["lower", "disk", "root"] {
-            fs::create_dir_all(scene.path.join(part)).context("could not make the scene")?;
-        }
-        for part in [&scene.path, &scene.root()] {
-            open_to_guests(part).context("could not open the scene")?;
+            fs::create_dir(scene.path.join(part)).context("could not make the scene")?;
         }
         mount_disk(disk, &scene.path.join("disk"), self.nodes(), first_id)?;
         mount_lower(rootfs, &scene.path.join("lower"), first_id)?;
@@ -123,14 +131,12 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        for part in ["root", "lower", "disk"] {
-            match unmount(self.path.join(part), UnmountFlags::DETACH) {
-                // Not mounted, or not even there: the scene was half made.
-                Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
-                Err(error) => tracing::warn!(part, %error, "scene was not unmounted"),
-            }
+        match unmount(&self.path, UnmountFlags::DETACH) {
+            // Not mounted, or not even there: the scene was half made.
+            Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
+            Err(error) => tracing::warn!(%error, "scene was not unmounted"),
         }
-        if let Err(error) = fs::remove_dir_all(&self.path) {
+        if let Err(error) = fs::remove_dir(&self.path) {
             tracing::warn!(%error, "scene was not removed");
         }
     }
@@ -164,11 +170,6 @@ fn mount_lower(rootfs: &Path, at: &Path, first_id: u32) -> anyhow::Result<()> {
     move_mount(&tree, c"", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .context("could not mount the root filesystem")?;
     Ok(())
-}
-
-fn open_to_guests(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o711))
 }
 
 /// Refuses to mount anything where others would see it.
