@@ -44,6 +44,19 @@ async fn leaving_gives_the_terminal_back_as_it_was() {
 }
 
 #[tokio::test]
+async fn leaving_needs_nothing_but_its_two_keys() {
+    let (far, server, home) = seat().await;
+    let mut attached = Attached::start(home.path(), &server);
+    let mut line = far.line().await;
+    line.attached(0).await;
+    line.output(b"ready").await;
+    attached.until_shown("ready").await;
+    attached.pty.write_all(b"~.").await.unwrap();
+    assert_eq!(attached.ended().await, 0);
+    assert!(attached.is_given_back());
+}
+
+#[tokio::test]
 async fn a_signal_gives_the_terminal_back_too() {
     let (far, server, home) = seat().await;
     let mut attached = Attached::start(home.path(), &server);

@@ -263,14 +263,14 @@ pub(super) async fn run(
                 }
                 Err(_) => return Ok(Ended::Lost("it takes nothing any more".into())),
             }
-            match then {
-                Some(Asked::Leave) => {
-                    let _ = timeout(Duration::from_millis(500), sink.close()).await;
-                    return Ok(Ended::Left);
-                }
-                Some(_) => return suspended(place, local),
-                None => {}
+        }
+        match then {
+            Some(Asked::Leave) => {
+                let _ = timeout(Duration::from_millis(500), sink.close()).await;
+                return Ok(Ended::Left);
             }
+            Some(_) => return suspended(place, local),
+            None => {}
         }
     }
 }
