@@ -4,6 +4,8 @@
 //! Way: headers and [`Route`] -> the one token -> its claims -> the seat's
 //! epoch -> [`Permit`], or a [`Refusal`].
 
+mod known;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -13,6 +15,7 @@ use clarateach_domain::{
 };
 use http::{HeaderMap, StatusCode, header};
 
+use self::known::KnownTokens;
 use super::{
     refuse::Refusal,
     route::{Route, Verb},
@@ -35,14 +38,15 @@ pub(crate) struct Permit {
 
 /// Checks tokens for one workshop's seats on this worker.
 pub(crate) struct Gatekeeper {
-    verifier: Verifier,
+    tokens: KnownTokens,
     fleet: Fleet,
 }
 
 impl Gatekeeper {
     /// Tokens by `verifier`, seats by `fleet`.
     pub(crate) fn new(verifier: Verifier, fleet: Fleet) -> Arc<Self> {
-        Arc::new(Self { verifier, fleet })
+        let tokens = KnownTokens::new(verifier);
+        Arc::new(Self { tokens, fleet })
     }
 
     /// The permit these headers give on `route` at `now`.
@@ -70,7 +74,7 @@ impl Gatekeeper {
             return Err(IN_URL);
         }
         let token = the_token(headers)?;
-        self.verifier
+        self.tokens
             .verify(token, now)
             .map_err(|refused| match refused {
                 BadToken::Invalid => INVALID,
