@@ -9,13 +9,18 @@ mod ready;
 mod seat;
 mod shared;
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use clarateach_domain::microvm::Runtime as RuntimeKind;
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinSet, spawn_blocking},
+    time::timeout,
 };
 use tracing::{info, warn};
 
@@ -32,6 +37,8 @@ use shared::{Shared, Turns};
 
 /// Requests that may wait for the owner task.
 const QUEUE: usize = 256;
+/// How long a start waits for adopted guests. Slower ones come later.
+const BEGUN_WITHIN: Duration = Duration::from_secs(3);
 
 impl Fleet {
     /// Prepares the worker's network, adopts what runs, sweeps what is stale,
@@ -69,8 +76,13 @@ impl Fleet {
         let begins = take_over(&shared, &mut owner).await?;
         tokio::spawn(owner.run(asked, inbox));
         let adopted = begins.len();
-        for begun in begins {
-            let _ended = begun.await;
+        let all_begun = async {
+            for begun in begins {
+                let _ended = begun.await;
+            }
+        };
+        if timeout(BEGUN_WITHIN, all_begun).await.is_err() {
+            warn!("some adopted guests are slow to answer");
         }
         // Reports come before requests: once this is answered, they are listed.
         fleet.set_epochs(Vec::new()).await?;

@@ -40,8 +40,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const HEALTH_WITHIN: Duration = Duration::from_secs(5);
 /// Silent looks in a row after which a guest counts as hung.
 const SILENCES: u32 = 6;
-/// How long an adopted guest may take to answer.
-const ADOPT_WITHIN: Duration = Duration::from_secs(2);
+/// How long an adopted guest may take to answer: as long as a guest that hangs,
+/// because a worker on which everything starts again is slow, and shells are lost.
+const ADOPT_WITHIN: Duration = Duration::from_secs(30);
 /// How long a guest may take to close viewers or show a notice.
 const TELL_WITHIN: Duration = Duration::from_millis(400);
 
@@ -472,25 +473,21 @@ impl Seat {
             .map(|death| now.duration_since(*death))
             .collect();
         self.vm.reason = reason;
-        match RestartPolicy::next(&ages) {
-            Some(wait) => {
-                self.end_life(MicroVmState::Restarting, Some(Cut::Restarted));
-                self.tell(None).await;
-                Phase::Waiting(tokio::time::Instant::now() + wait)
-            }
-            None => {
-                self.end_life(MicroVmState::Failed, Some(Cut::Restarted));
-                self.tell(None).await;
-                // What is left of it must not run on unseen.
-                if let Err(error) = self.shared.runtime.halt(self.spec.slot, Disk::Keep).await {
-                    warn!(
-                        error = format!("{error:#}"),
-                        "failed machine was not removed"
-                    );
-                }
-                Phase::Failed
-            }
+        if let Some(wait) = RestartPolicy::next(&ages) {
+            self.end_life(MicroVmState::Restarting, Some(Cut::Restarted));
+            self.tell(None).await;
+            return Phase::Waiting(tokio::time::Instant::now() + wait);
         }
+        self.end_life(MicroVmState::Failed, Some(Cut::Restarted));
+        self.tell(None).await;
+        // What is left of it must not run on unseen.
+        if let Err(error) = self.shared.runtime.halt(self.spec.slot, Disk::Keep).await {
+            warn!(
+                error = format!("{error:#}"),
+                "failed machine was not removed"
+            );
+        }
+        Phase::Failed
     }
 
     /// Ends the machine and removes all of it.
@@ -508,7 +505,9 @@ impl Seat {
         {
             // Before the guest ends by itself and says 1012, as for a restart.
             let gone = "the seat is gone".to_owned();
-            let closing = machine.control().close_viewers(vec![], 4410, gone, TELL_WITHIN);
+            let closing = machine
+                .control()
+                .close_viewers(vec![], 4410, gone, TELL_WITHIN);
             if let Err(error) = closing.await {
                 debug!(%error, "viewers were not told of the removal");
             }
@@ -721,6 +720,6 @@ async fn boot(
 
 /// 32 bytes of the kernel's randomness, in hex.
 fn fresh_secret() -> String {
-    let bytes: [u8; 32] = rand::random();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let (high, low): (u128, u128) = rand::random();
+    format!("{high:032x}{low:032x}")
 }

@@ -11,8 +11,8 @@ pub(super) const GUEST: &str = "/usr/lib/clarateach/guest";
 const PROCESSES: u32 = 1024;
 
 /// What root in a guest may do within its own namespaces: what `sudo`, `apt`
-/// and PID 1 need, and not SYS_ADMIN, SYS_MODULE, SYS_PTRACE or NET_ADMIN.
-/// NET_RAW and NET_BIND_SERVICE count for nothing in a network namespace that
+/// and PID 1 need, and not `SYS_ADMIN`, `SYS_MODULE`, `SYS_PTRACE` or `NET_ADMIN`.
+/// `NET_RAW` and `NET_BIND_SERVICE` count for nothing in a network namespace that
 /// is not the guest's own, but `ping` would not start without the first.
 const CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",

@@ -127,7 +127,7 @@ const REFUSED_FAMILIES: &[u32] = &[3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15];
 /// is the host's own channel.
 const REFUSED_FAMILIES_FROM: u32 = 17;
 
-/// Every CLONE_NEW* flag that clone takes.
+/// Every `CLONE_NEW*` flag that clone takes.
 const NEW_NAMESPACES: u64 = 0x7E02_0000;
 
 /// The OCI runtime's `linux.seccomp`.
