@@ -9,7 +9,7 @@ use common::{Guest, PATIENCE};
 
 #[tokio::test]
 async fn a_stop_hangs_up_shells_tells_viewers_and_ends_what_will_not() {
-    let guest = Guest::start().await;
+    let mut guest = Guest::start().await;
     let pid = guest.pid();
     let mut polite = guest.attach("terminal=polite&offset=0").await;
     polite.keys("trap 'echo BYE > bye; exit' HUP; echo SET-$((6*7))\n").await;
@@ -18,14 +18,10 @@ async fn a_stop_hangs_up_shells_tells_viewers_and_ends_what_will_not() {
     stubborn.keys("trap '' HUP TERM; echo SET-$((6*7))\n").await;
     stubborn.until_says("SET-42").await;
     let bye = guest.workspace().join("bye");
-    let waiting = tokio::spawn(async move {
-        let code = polite.until_closed().await;
-        (code, std::fs::read_to_string(bye).unwrap_or_default())
-    });
+    let waiting = tokio::spawn(async move { polite.until_closed().await });
     let took = guest.shut_down(Duration::from_millis(500)).await;
-    let (code, said) = waiting.await.unwrap();
-    assert_eq!(code, 1012);
-    assert_eq!(said, "BYE\n");
+    assert_eq!(waiting.await.unwrap(), 1012);
+    assert_eq!(std::fs::read_to_string(bye).unwrap_or_default(), "BYE\n");
     assert!(took < PATIENCE);
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
 }

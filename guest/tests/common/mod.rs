@@ -156,7 +156,36 @@ impl Guest {
         if let Some(protocol) = protocol {
             headers.insert("sec-websocket-protocol", protocol.parse().unwrap());
         }
-        let (socket, response) = tokio_tungstenite::connect_async(request).await?;
+        self.handshake(request, protocol, None).await
+    }
+
+    /// One whose own buffer is small: what it does not read is soon felt.
+    pub async fn attach_narrow(&self, query: &str) -> Terminal {
+        let protocol = "clarateach.terminal.v1";
+        let mut request = format!("ws://{}/terminal?{query}", self.terminal)
+            .into_client_request()
+            .unwrap();
+        let headers = request.headers_mut();
+        headers.insert("clarateach-secret", SECRET.parse().unwrap());
+        headers.insert("clarateach-viewer", "learner;drive".parse().unwrap());
+        headers.insert("sec-websocket-protocol", protocol.parse().unwrap());
+        self.handshake(request, Some(protocol), Some(16 * 1024)).await.unwrap()
+    }
+
+    async fn handshake(
+        &self,
+        request: Request<()>,
+        protocol: Option<&str>,
+        buffer: Option<u32>,
+    ) -> Result<Terminal, tokio_tungstenite::tungstenite::Error> {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        if let Some(buffer) = buffer {
+            socket.set_recv_buffer_size(buffer)?;
+        }
+        let stream = socket.connect(self.terminal.parse().unwrap()).await?;
+        stream.set_nodelay(true)?;
+        let (socket, response) =
+            tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream)).await?;
         assert_eq!(
             response
                 .headers()
@@ -199,7 +228,7 @@ impl Guest {
     }
 
     /// Tells it to stop and answers how long it took.
-    pub async fn shut_down(mut self, grace: Duration) -> Duration {
+    pub async fn shut_down(&mut self, grace: Duration) -> Duration {
         let began = Instant::now();
         let grace_millis = u32::try_from(grace.as_millis()).unwrap();
         self.control(Verb::Shutdown(Shutdown { grace_millis })).await;
