@@ -59,12 +59,11 @@ pub(crate) struct Hop {
 pub(crate) async fn forward(
     upstreams: &SharedUpstreams,
     hop: Hop,
-    request: Request<Incoming>,
+    request: Request<Body>,
     mut session: Session,
 ) -> Result<Response<Body>, Refusal> {
     let (head, body) = request.into_parts();
     let head = guest_head(&hop, head)?;
-    let body = body.map_err(Into::into).boxed_unsync();
     let request = Request::from_parts(head, body);
     let sent = tokio::select! {
         sent = upstreams.send(&hop.target, request) => sent,

@@ -6,6 +6,7 @@
 mod admit;
 mod deadline;
 mod destination;
+mod form;
 mod forward;
 mod headers;
 mod origin;
@@ -26,6 +27,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use clarateach_domain::{seat_net, seat_token::Verifier};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -114,7 +116,15 @@ impl Proxy {
             Ok(origin) => origin,
             Err(refusal) => return refusal.answer(),
         };
-        let answer = self.admitted(route, request, caller).instrument(span).await;
+        let answer = async {
+            let request = if form::is_download(&route, &request) {
+                form::unfold(request).await?
+            } else {
+                request.map(|body| body.map_err(Into::into).boxed_unsync())
+            };
+            self.admitted(route, request, caller).await
+        };
+        let answer = answer.instrument(span).await;
         let mut answer = answer.unwrap_or_else(Refusal::answer);
         if let Some(origin) = origin {
             origin::allow(answer.headers_mut(), origin);
@@ -125,7 +135,7 @@ impl Proxy {
     async fn admitted(
         &self,
         route: Route,
-        request: Request<Incoming>,
+        request: Request<Body>,
         caller: Caller,
     ) -> Result<Response<Body>, Refusal> {
         let (now, instant) = (Utc::now(), Instant::now());

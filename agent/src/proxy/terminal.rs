@@ -121,7 +121,7 @@ pub(crate) async fn open(
     fleet: &Fleet,
     terminals: &TaskTracker,
     opening: Opening,
-    mut request: Request<Incoming>,
+    mut request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     let Opening {
         hop,

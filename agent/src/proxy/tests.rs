@@ -157,6 +157,42 @@ async fn what_is_refused_never_reaches_a_guest() {
 }
 
 #[tokio::test]
+async fn a_browsers_form_brings_its_token_and_leaves_it_at_the_door() {
+    let stage = Stage::start().await;
+    let token = sign(&claims());
+    let post = |form: &str, more: &str| {
+        format!(
+            "POST /proxy/{WORKSHOP}/3/files/download HTTP/1.1\r\nHost: h\r\n{more}\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{form}",
+            form.len()
+        )
+    };
+    let header = format!("Authorization: Bearer {token}\r\n");
+    let huge = format!("token={token}&path={}", "x".repeat(17 * 1024));
+    for (form, more, want) in [
+        ("path=%2Fa", "", "401"),
+        ("token=x.y.z&path=%2Fa", "", "401"),
+        (&format!("token={token}&token={token}"), "", "401"),
+        (&format!("token={token}"), header.as_str(), "401"),
+        (huge.as_str(), "", "400"),
+    ] {
+        let answer = stage.exchange(&post(form, more)).await;
+        assert_eq!(status(&answer), want, "{form}: {answer}");
+    }
+    assert_eq!(stage.guest.heard(), "");
+    let form = format!("token={token}&path=%2Fa+b&archive=tar");
+    let answer = stage.exchange(&post(&form, "")).await;
+    assert_eq!(status(&answer), "200", "{answer}");
+    let heard = stage.guest.heard();
+    assert!(
+        heard.ends_with("\r\n\r\npath=%2Fa+b&archive=tar"),
+        "{heard}"
+    );
+    assert!(!heard.contains(&token), "{heard}");
+}
+
+#[tokio::test]
 async fn pages_of_the_control_plane_and_no_others_may_come() {
     let stage = Stage::start().await;
     let preflight = |origin: &str| {
