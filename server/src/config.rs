@@ -303,11 +303,11 @@ pub const MIN_TTL: Duration = Duration::from_secs(1);
 /// A span such as `90s`, `30m`, `4h` or `2d`.
 pub fn span(text: &str) -> Result<Duration, String> {
     let bad = || format!("{text:?} is no span of time: write 90s, 30m, 4h or 2d");
+    if !text.is_ascii() {
+        return Err(bad());
+    }
     let (number, unit) = text.split_at(text.len().saturating_sub(1));
-    let number: u64 = match text.is_ascii() {
-        true => number.parse().map_err(|_| bad())?,
-        false => return Err(bad()),
-    };
+    let number: u64 = number.parse().map_err(|_| bad())?;
     let seconds = match unit {
         "s" => 1,
         "m" => 60,
