@@ -355,7 +355,7 @@ fn settle_worker(
         error if since_tries && !error.is_empty() => format!("{waits} (last try: {error})"),
         _ => waits,
     };
-    tally.no_worker(seats, why);
+    tally.no_worker(seats, !since_tries, why);
 }
 
 /// Desired: stopped. Seats are not deleted: their disks stay.

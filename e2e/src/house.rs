@@ -364,7 +364,7 @@ impl House {
 
     /// What the house has left on the host so far.
     pub fn traces(&self) -> Vec<String> {
-        Traces::take().since(&self.before)
+        Traces::take().since(&self.before, &self.data())
     }
 
     /// `clarateach-server down`: ends and removes everything.

@@ -194,21 +194,18 @@ impl Terminal {
         self.closed.unwrap()
     }
 
-    /// Runs a command and gives what it printed, found by a mark around it.
+    /// Runs a command and gives what it printed, found by marks around it.
     pub async fn run(&mut self, command: &str) -> String {
         self.seen.clear();
-        // The mark is put together by the shell, so the echo does not hold it.
-        self.type_in(format!("{command}; echo en\"\"d-$?-mark\r"))
-            .await;
-        let printed = loop {
-            self.until("-mark").await;
-            let text = self.text();
-            if let Some(end) = text.rfind("end-") {
-                break text[..end].to_owned();
-            }
-            assert!(self.step().await, "the terminal ended: {:?}", self.text());
-        };
-        let after_echo = printed.split_once("-mark").map_or("", |(_, rest)| rest);
-        after_echo.trim().to_owned()
+        // The marks are put together by the shell, so the echo holds neither.
+        self.type_in(format!(
+            "echo st\"\"art-mark; {command}; echo en\"\"d-mark\r"
+        ))
+        .await;
+        self.until("end-mark").await;
+        let text = self.text();
+        let (_, printed) = text.split_once("start-mark\r\n").unwrap_or_default();
+        let (printed, _) = printed.split_once("end-mark").unwrap_or_default();
+        printed.trim().to_owned()
     }
 }

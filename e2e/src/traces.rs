@@ -25,14 +25,7 @@ impl Traces {
         }
         groups(Path::new("/sys/fs/cgroup"), &mut traces);
         for process in names("/proc") {
-            let Ok(line) = fs::read(format!("/proc/{process}/cmdline")) else {
-                continue;
-            };
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            let ours = ["clarateach-agent", "clarateach/guest", "clarateach-server"];
-            if ours.iter().any(|mark| line.contains(mark)) {
-                traces.insert(format!("process {process} {line}"));
-            }
+            traces.extend(ours(&process));
         }
         for table in said("nft", &["list", "tables"]).lines() {
             traces.insert(format!("nft {table}"));
@@ -49,10 +42,68 @@ impl Traces {
         Self(traces)
     }
 
-    /// What is here and was not in `before`, a line each.
-    pub fn since(&self, before: &Self) -> Vec<String> {
-        self.0.difference(&before.0).cloned().collect()
+    /// What is here and was not in `before`, a line each; what belongs to other
+    /// installations than that of `data` is theirs.
+    pub fn since(&self, before: &Self, data: &Path) -> Vec<String> {
+        let theirs = theirs(data);
+        let new = self.0.difference(&before.0);
+        new.filter(|trace| !theirs.iter().any(|mark| says(trace, mark)))
+            .cloned()
+            .collect()
     }
+}
+
+/// Whether `mark` stands in `text` as a word of its own: `w1` is not in `w10`.
+fn says(text: &str, mark: &str) -> bool {
+    text.match_indices(mark).any(|(at, _)| {
+        let next = text[at + mark.len()..].chars().next();
+        next.is_none_or(|c| !c.is_ascii_alphanumeric())
+    })
+}
+
+/// What the workers of other installations on this host are called.
+fn theirs(data: &Path) -> Vec<String> {
+    let folder = Path::new("/run/clarateach/alloc");
+    let mut marks = Vec::new();
+    for name in names("/run/clarateach/alloc") {
+        let Ok(text) = fs::read_to_string(folder.join(name)) else {
+            continue;
+        };
+        let Ok(place) = serde_json::from_str::<serde_json::Value>(&text) else {
+            continue;
+        };
+        let (Some(dir), Some(index)) = (place["data_dir"].as_str(), place["index"].as_u64()) else {
+            continue;
+        };
+        if Path::new(dir) != data {
+            marks.push(dir.to_owned());
+            marks.push(format!("ct-w{index}"));
+            marks.push(format!("ctu{index}"));
+            marks.push(format!("clarateach/w{index}"));
+            marks.push(format!("alloc/{index}.json"));
+        }
+    }
+    marks
+}
+
+/// The process if it is one of our programs, with its control groups, which
+/// say whose it is.
+fn ours(process: &str) -> Option<String> {
+    let proc = Path::new("/proc").join(process);
+    let program = fs::read_link(proc.join("exe")).ok()?;
+    let program = program.to_str()?.trim_end_matches(" (deleted)");
+    let ours = ["clarateach-agent", "clarateach-server", "clarateach/guest"];
+    if !ours.iter().any(|name| program.ends_with(name)) {
+        return None;
+    }
+    let line = fs::read(proc.join("cmdline")).ok()?;
+    let line = String::from_utf8_lossy(&line).replace('\0', " ");
+    let groups = fs::read_to_string(proc.join("cgroup")).ok()?;
+    let group = groups.lines().find(|group| group.contains("clarateach"));
+    Some(format!(
+        "process {process} {line} {}",
+        group.unwrap_or_default()
+    ))
 }
 
 fn names(folder: &str) -> Vec<String> {

@@ -78,10 +78,8 @@ async fn a_class_of_five_runs_and_leaves_nothing_behind() {
 
     house.delete(&workshop.id).await;
     let left = house.traces();
-    let ours: Vec<_> = left
-        .iter()
-        .filter(|trace| !trace.contains("clarateach-server"))
-        .collect();
+    let server = |trace: &&String| trace.contains("clarateach-server");
+    let ours: Vec<_> = left.iter().filter(|trace| !server(trace)).collect();
     assert!(ours.is_empty(), "left behind by a deleted class: {ours:#?}");
     house.close();
 }
@@ -118,7 +116,7 @@ async fn a_reset_gives_a_fresh_machine_and_a_revoke_a_fresh_learner() {
     )
     .await;
     assert_eq!(terminal.run("ls -A").await, "", "a fresh machine");
-    assert_eq!(learner.terminal("").await.err().unwrap().status, 401);
+    assert_eq!(learner.terminal("").await.err().unwrap().status, 403);
 
     assert_eq!(terminal.run("echo mine > secret; cat secret").await, "mine");
     let revoke = RevokeSeatRequest {

@@ -1,7 +1,9 @@
 //! The seats of one worker whose agent answers, and the sum over all workers
 //! that people read as the workshop's phase.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{EpochReason, Ordinal, PROVISION_DEADLINE, Plan, SeatWant, SeatWish, Step, Want};
 use crate::{
@@ -65,6 +67,16 @@ pub(super) fn settle_seats(
     }
 }
 
+/// How soon to look again at a worker that is on its way: nothing wakes the loop
+/// when an agent starts, so often while one should, and rarely when it is late.
+fn boot_poll(since: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
+    if now - since < TimeDelta::minutes(3) {
+        Duration::from_millis(200)
+    } else {
+        Duration::from_secs(5)
+    }
+}
+
 fn reason_of(wish: SeatWish) -> EpochReason {
     match wish {
         SeatWish::Kept => EpochReason::Reset,
@@ -85,6 +97,7 @@ pub(super) struct Tally {
     why_down: String,
     /// Seats whose worker does not answer.
     homeless: usize,
+    booting: bool,
     why_homeless: String,
 }
 
@@ -110,7 +123,10 @@ impl Tally {
         }
     }
 
-    pub(super) fn no_worker(&mut self, seats: &[&SeatWant], why: String) {
+    /// Seats without a worker that answers; `booting` if one is on its way and
+    /// needs no step.
+    pub(super) fn no_worker(&mut self, seats: &[&SeatWant], booting: bool, why: String) {
+        self.booting |= booting;
         self.homeless += seats.iter().filter(|s| s.wish != SeatWish::Removed).count();
         if self.why_homeless.is_empty() {
             self.why_homeless = why;
@@ -125,6 +141,9 @@ impl Tally {
         let fault = self.homeless + self.down > 0;
         let settled = self.homeless + self.coming == 0;
         let deadline = want.since + PROVISION_DEADLINE;
+        if self.booting {
+            plan.look_again(Some(now + boot_poll(want.since, now)), now);
+        }
         let phase = match (want.ran, want.phase) {
             _ if whole && (want.ran || self.ready > 0) => Phase::Running,
             // Some seats came up and the others will not by themselves.
