@@ -32,7 +32,9 @@ fn a_seat_boots_answers_and_leaves_nothing() {
     println!("{ready}");
     assert_eq!(fleet.ask("http 3 3001"), "200");
     assert_eq!(fleet.ask("http 3 3002"), "200");
+    assert!(fleet.ask("log 3").ends_with(" bytes"));
     assert_eq!(fleet.ask("remove 3"), "ok");
+    assert_eq!(fleet.ask("log 3"), "none");
     assert_eq!(fleet.ask("list"), "");
     drop(fleet);
     worker.assert_empty();

@@ -176,6 +176,10 @@ pub(crate) enum FleetRequest {
         reason: String,
         reply: oneshot::Sender<()>,
     },
+    Log {
+        seat: SeatNo,
+        reply: oneshot::Sender<Option<String>>,
+    },
 }
 
 /// Doors by seat. Written by the owner task alone, read by every connection.
@@ -240,6 +244,15 @@ impl Fleet {
                 reply,
             })
             .await;
+    }
+
+    /// The end of what the seat's machine logged, at most 64 KiB; `None` when
+    /// the seat is not here or its log cannot be read.
+    pub async fn log(&self, seat: SeatNo) -> Option<String> {
+        self.ask(|reply| FleetRequest::Log { seat, reply })
+            .await
+            .ok()
+            .flatten()
     }
 
     /// Every MicroVM by slot, now and after every change.

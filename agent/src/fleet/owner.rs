@@ -171,6 +171,17 @@ impl Owner {
                     forward(row, close);
                 }
             }
+            FleetRequest::Log { seat, reply } => {
+                let slot = self.seats.get(&seat).map(|row| row.slot);
+                let runtime = Arc::clone(&self.shared.runtime);
+                tokio::spawn(async move {
+                    let log = match slot {
+                        Some(slot) => runtime.log(slot).await.ok(),
+                        None => None,
+                    };
+                    let _ended = reply.send(log);
+                });
+            }
         }
     }
 

@@ -372,6 +372,10 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
                 Err(error) => error.to_string(),
             }
         }
+        "log" => match fleet.log(seat(1)).await {
+            Some(log) => format!("{} bytes", log.len()),
+            None => "none".to_owned(),
+        },
         "life" => match fleet.door(seat(1)) {
             Some(door) => format!("{:?}", *door.life.borrow()),
             None => "none".to_owned(),
