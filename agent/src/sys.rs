@@ -47,7 +47,10 @@ pub(crate) fn user_namespace(first: u32, count: u32) -> io::Result<OwnedFd> {
     let made = fs::write(format!("/proc/{pid}/uid_map"), &map)
         .and_then(|()| fs::write(format!("/proc/{pid}/gid_map"), &map))
         .and_then(|()| File::open(format!("/proc/{pid}/ns/user")));
-    // Its end of the pipe is a copy, so closing this one lets it go.
+    // A byte, and not the end of the pipe: a child that another thread makes at
+    // the same time holds a copy of this end, and the two would wait for each
+    // other for ever.
+    rustix::io::retry_on_intr(|| rustix::io::write(&go_end, b"g"))?;
     drop(go_end);
     if let Some(child) = Pid::from_raw(pid) {
         rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(child), WaitOptions::empty()))?;
@@ -57,7 +60,7 @@ pub(crate) fn user_namespace(first: u32, count: u32) -> io::Result<OwnedFd> {
 }
 
 /// The life of the child that only holds a user namespace: until the parent
-/// closes its end of the pipe, or is gone.
+/// sends a byte, or is gone.
 extern "C" fn wait_for_go(ends: *mut libc::c_void) -> libc::c_int {
     // SAFETY: `ends` is the array of the parent, which waits for this child.
     // close and read are plain system calls; they write `errno`, which is the
