@@ -284,12 +284,11 @@ impl ServeArgs {
         let safe = self.tls_cert.is_some() || self.trusted_proxy;
         if !safe && !self.listen.ip().is_loopback() {
             let any = self.listen.ip().is_unspecified();
-            let (name, san) = match any {
-                true => ("clarateach".into(), "IP:YOUR-ADDRESS,DNS:YOUR-NAME".into()),
-                false => (
-                    self.listen.ip().to_string(),
-                    format!("IP:{}", self.listen.ip()),
-                ),
+            let (name, san) = if any {
+                ("clarateach".into(), "IP:YOUR-ADDRESS,DNS:YOUR-NAME".into())
+            } else {
+                let ip = self.listen.ip();
+                (ip.to_string(), format!("IP:{ip}"))
             };
             return Err(BadConfig::Clear(self.listen, name, san));
         }

@@ -19,17 +19,18 @@ use tokio::task::JoinSet;
 use tonic::Code;
 use town::{Town, code, fields, reason, wish, with};
 
+type Change = fn(&mut pb::CreateWorkshopRequest);
+
 #[tokio::test]
 async fn bad_wishes_are_refused_with_every_fault_named() {
     let town = Town::start().await;
     let mut client = town.workshops().await;
-    let ask = |change: fn(&mut pb::CreateWorkshopRequest)| {
+    let ask = |change: Change| {
         let mut ask = wish(2);
         change(&mut ask);
         with(&town.admin, ask)
     };
     let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
-    type Change = fn(&mut pb::CreateWorkshopRequest);
     let cases: [(Change, &[&str]); 15] = [
         (|a| a.name.clear(), &["name"]),
         (|a| a.name = "x".repeat(101), &["name"]),

@@ -241,16 +241,14 @@ impl Members {
     }
 
     fn object(&mut self, name: &str) -> Option<Members> {
-        match self.take(name)? {
-            Value::Object(left) => Some(Members {
+        if let Value::Object(left) = self.take(name)? {
+            return Some(Members {
                 left,
                 faults: Vec::new(),
-            }),
-            _ => {
-                self.fault(name, "must be an object");
-                None
-            }
+            });
         }
+        self.fault(name, "must be an object");
+        None
     }
 
     /// Adds the faults of a member that is an object itself.

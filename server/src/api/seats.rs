@@ -300,7 +300,7 @@ impl SeatService for Api {
         let visit = visit(request.extensions());
         let learner = self.learner(headers(&request)).await?;
         let since = request.get_ref().since_revision;
-        let stream = watch::seat(self.clone(), learner, visit, since);
+        let stream = watch::seat(self, learner, visit, since);
         Ok(Response::new(Box::pin(stream)))
     }
 }

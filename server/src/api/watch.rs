@@ -13,7 +13,6 @@ use std::{
 
 use clarateach_domain::{ids::WorkshopId, seat_token::BadToken, workshop::Phase};
 use clarateach_proto::workshop as pb;
-use futures_util::Stream;
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, watch},
     time::{Instant, interval, sleep_until},
@@ -155,7 +154,7 @@ fn draining() -> Status {
 /// Carries a workshop's news to one client: `tell` makes a message of a
 /// snapshot and of the notices after a revision, or ends the stream.
 fn relay<T: Send + 'static>(
-    api: Api,
+    api: &Api,
     workshop: &WorkshopId,
     since: u64,
     until: Option<Instant>,
@@ -228,12 +227,12 @@ fn relay<T: Send + 'static>(
 
 /// An instructor's view; it ends after the workshop is deleted.
 pub(super) fn workshop(
-    api: Api,
-    id: WorkshopId,
+    api: &Api,
+    id: &WorkshopId,
     visit: Visit,
     since: u64,
-) -> impl Stream<Item = Result<pb::WatchWorkshopResponse, Status>> + Send {
-    relay(api, &id, since, None, move |view, notices| {
+) -> ReceiverStream<Result<pb::WatchWorkshopResponse, Status>> {
+    relay(api, id, since, None, move |view, notices| {
         let message = pb::WatchWorkshopResponse {
             revision: view.workshop.revision,
             workshop: Some(wire::workshop_view(view, &visit)),
@@ -245,11 +244,11 @@ pub(super) fn workshop(
 
 /// A learner's view; it ends with the token, the seat or the workshop.
 pub(super) fn seat(
-    api: Api,
+    api: &Api,
     learner: Learner,
     visit: Visit,
     since: u64,
-) -> impl Stream<Item = Result<pb::WatchSeatResponse, Status>> + Send {
+) -> ReceiverStream<Result<pb::WatchSeatResponse, Status>> {
     let left = (learner.claims.expires_at - now())
         .to_std()
         .unwrap_or_default();

@@ -78,7 +78,7 @@ pub struct WorkshopWish {
     pub body: Vec<u8>,
 }
 
-/// Checks CreateWorkshop.
+/// Checks what `CreateWorkshop` asks.
 pub fn create(
     mut ask: pb::CreateWorkshopRequest,
     settings: &Settings,
@@ -173,7 +173,7 @@ pub struct ChangeWish {
     pub body: Vec<u8>,
 }
 
-/// Checks UpdateWorkshop.
+/// Checks what `UpdateWorkshop` asks.
 pub fn update(
     mut ask: pb::UpdateWorkshopRequest,
     settings: &Settings,

@@ -192,7 +192,7 @@ impl Api {
     ) -> Result<pb::Workshop, ApiError> {
         let workshop = self.own(who, &ask.id).await?;
         let id = workshop.id;
-        let key = self.key(who, "delete", &ask.request_id, id.as_str().as_bytes())?;
+        let key = Self::key(who, "delete", &ask.request_id, id.as_str().as_bytes())?;
         self.store
             .delete_workshop(&who.id, &id, &key, now())
             .await??;
@@ -202,7 +202,6 @@ impl Api {
     }
 
     fn key(
-        &self,
         who: &Principal,
         verb: &str,
         request_id: &str,
@@ -227,7 +226,7 @@ impl Api {
             Upheaval::Revoke => "revoke",
         };
         let body = format!("{workshop}/{number}");
-        let key = self.key(who, verb, request_id, body.as_bytes())?;
+        let key = Self::key(who, verb, request_id, body.as_bytes())?;
         let done = self
             .store
             .upheave(&who.id, &workshop, number, how, &key, now())
@@ -294,7 +293,7 @@ impl WorkshopService for Api {
         let (who, visit) = self.caller(&request).await?;
         let ask = request.get_ref();
         let workshop = self.own(&who, &ask.id).await?;
-        let stream = watch::workshop(self.clone(), workshop.id, visit, ask.since_revision);
+        let stream = watch::workshop(self, &workshop.id, visit, ask.since_revision);
         Ok(Response::new(Box::pin(stream)))
     }
 

@@ -169,9 +169,10 @@ impl Store {
     /// order, instead of polling the file's lock.
     pub async fn begin_write(&self) -> Result<WriteTxn, StoreError> {
         let sqlite = self.db.get_database_backend() == DbBackend::Sqlite;
-        let turn = match sqlite {
-            true => Some(self.turn.clone().lock_owned().await),
-            false => None,
+        let turn = if sqlite {
+            Some(self.turn.clone().lock_owned().await)
+        } else {
+            None
         };
         let options = TransactionOptions {
             // From the first statement on: a read that turns into a write half

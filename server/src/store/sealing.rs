@@ -221,19 +221,17 @@ impl Store {
     /// before anything is sealed under it.
     pub(super) async fn check_key(&self) -> Result<(), StoreError> {
         let txn = self.begin_write().await?;
-        match setting::Entity::find_by_id(KEY_CHECK).one(&*txn).await? {
-            Some(row) => {
-                self.key.open(KEY_CHECK, "", &row.value)?;
-            }
-            None => {
-                let row = setting::ActiveModel {
-                    name: Set(KEY_CHECK.to_owned()),
-                    value: Set(self.key.seal(KEY_CHECK, "", b"right")?),
-                };
-                setting::Entity::insert(row)
-                    .exec_without_returning(&*txn)
-                    .await?;
-            }
+        let kept = setting::Entity::find_by_id(KEY_CHECK).one(&*txn).await?;
+        if let Some(row) = kept {
+            self.key.open(KEY_CHECK, "", &row.value)?;
+        } else {
+            let row = setting::ActiveModel {
+                name: Set(KEY_CHECK.to_owned()),
+                value: Set(self.key.seal(KEY_CHECK, "", b"right")?),
+            };
+            setting::Entity::insert(row)
+                .exec_without_returning(&*txn)
+                .await?;
         }
         txn.commit().await
     }

@@ -71,7 +71,7 @@ fn table(
         }
         table.primary_key(&mut index);
     }
-    table.to_owned()
+    table.clone()
 }
 
 /// Adds `column` REFERENCES `target(id)` to a table that is being made.
