@@ -14,9 +14,7 @@ use anyhow::{Context as _, bail};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::{debug, warn};
 
-use crate::{
-    config::Config, seat::Seat, shutdown::Stopper, sys, terminal::Terminals,
-};
+use crate::{config::Config, seat::Seat, shutdown::Stopper, sys, terminal::Terminals};
 
 /// After an accept failed: time for descriptors to be freed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -13,7 +13,10 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
-use tokio::{sync::{Semaphore, mpsc}, time::timeout};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 
 use self::order::Order;
 use crate::{
@@ -63,19 +66,26 @@ impl Exec {
             )
             .retry_after(1)
         })?;
-        let body = timeout(REQUEST_TIME, Limited::new(request.into_body(), MAX_REQUEST).collect())
-            .await
-            .map_err(|_| {
-                Refusal::new(StatusCode::REQUEST_TIMEOUT, "TOO_SLOW", "the request did not end")
-            })?
-            .map_err(|_| {
-                Refusal::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "TOO_LARGE",
-                    "a command and its input have at most 8 MiB; put more into a file",
-                )
-            })?
-            .to_bytes();
+        let body = timeout(
+            REQUEST_TIME,
+            Limited::new(request.into_body(), MAX_REQUEST).collect(),
+        )
+        .await
+        .map_err(|_| {
+            Refusal::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "TOO_SLOW",
+                "the request did not end",
+            )
+        })?
+        .map_err(|_| {
+            Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "TOO_LARGE",
+                "a command and its input have at most 8 MiB; put more into a file",
+            )
+        })?
+        .to_bytes();
         let order = Order::parse(&body, self.seat.config())?;
         let (lines, answer) = mpsc::channel(AHEAD);
         let run = run::Run::start(&self.seat, identity, &self.reaper, order)?;

@@ -73,10 +73,7 @@ impl Reaper {
 
     /// Starts a process. Holding the table while it starts means that even
     /// one which ends at once finds its entry.
-    pub(crate) fn spawn(
-        &self,
-        start: impl FnOnce() -> io::Result<Child>,
-    ) -> io::Result<Started> {
+    pub(crate) fn spawn(&self, start: impl FnOnce() -> io::Result<Child>) -> io::Result<Started> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let child = start()?;
         let pid = Pid::from_child(&child);
@@ -110,10 +107,11 @@ impl Reaper {
         // Ends: each round removes one zombie, an error or none ends the loop.
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let Some(ended) = ended(status) else { continue };
-            match waiting.remove(&pid) {
+            if let Some(tell) = waiting.remove(&pid) {
                 // Whoever asked may have lost interest: fine.
-                Some(tell) => drop(tell.send(ended)),
-                None => debug!(pid = pid.as_raw_nonzero(), "orphan reaped"),
+                tell.send(ended).ok();
+            } else {
+                debug!(pid = pid.as_raw_nonzero(), "orphan reaped");
             }
         }
     }

@@ -24,7 +24,11 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     /// One that a retry does not help.
-    pub(crate) fn new(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        status: StatusCode,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             status,
             reason,

@@ -124,17 +124,22 @@ pub(crate) fn random_id() -> std::io::Result<String> {
     let mut bytes = [0_u8; 16];
     let got = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())?;
     if got != bytes.len() {
-        return Err(std::io::Error::other("the kernel gave too few random bytes"));
+        return Err(std::io::Error::other(
+            "the kernel gave too few random bytes",
+        ));
     }
-    Ok(bytes.iter().fold(String::with_capacity(32), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        write!(hex, "{byte:02x}").ok();
-        hex
-    }))
+    Ok(bytes
+        .iter()
+        .fold(String::with_capacity(32), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            write!(hex, "{byte:02x}").ok();
+            hex
+        }))
 }
 
 /// Milliseconds since 1970, 0 for times before.
 pub(crate) fn unix_millis(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
 }

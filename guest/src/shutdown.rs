@@ -25,7 +25,7 @@ use crate::{
 /// For SIGTERM, which brings no grace of its own.
 const DEFAULT_GRACE: Duration = Duration::from_secs(3);
 /// A machine that is told to wait for ever would never stop.
-const LONGEST_GRACE: Duration = Duration::from_secs(60);
+const LONGEST_GRACE: Duration = Duration::from_mins(1);
 /// How long SIGKILL may take to be noticed.
 const AFTER_KILL: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);

@@ -1,5 +1,6 @@
 //! Commands without a terminal.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used)] // a helper that fails is a test that fails
 
 mod common;
 
@@ -28,18 +29,34 @@ async fn a_command_gives_its_output_its_errors_and_its_code() {
         "stdin": STANDARD.encode("in\0put"), "env": {"MORE": "yes"}});
     let (status, lines) = guest.exec(&order).await;
     assert_eq!(status, 200);
-    let wanted = format!("{} {} one yes\nin\0put", common::learner().0, guest.workspace().display());
+    let wanted = format!(
+        "{} {} one yes\nin\0put",
+        common::learner().0,
+        guest.workspace().display()
+    );
     assert_eq!(String::from_utf8(said(&lines, "stdout")).unwrap(), wanted);
     assert_eq!(said(&lines, "stderr"), b"oops\n");
     assert_eq!(lines.last(), Some(&json!({"exit_code": 3})));
 
-    let (_, lines) = guest.exec(&json!({"argv": ["head", "-c", "3000000", "/dev/zero"]})).await;
+    let (_, lines) = guest
+        .exec(&json!({"argv": ["head", "-c", "3000000", "/dev/zero"]}))
+        .await;
     assert_eq!(said(&lines, "stdout").len(), 3_000_000);
     let (_, lines) = guest.exec(&json!({"command": "kill -TERM $$"})).await;
-    assert_eq!(lines.last(), Some(&json!({"signal": "SIGTERM", "timed_out": false})));
-    let (_, lines) = guest.exec(&json!({"command": "sleep 1000 & sleep 1000", "timeout_seconds": 1})).await;
-    assert_eq!(lines.last(), Some(&json!({"signal": "SIGKILL", "timed_out": true})));
-    let (_, lines) = guest.exec(&json!({"command": "(sleep 100; echo late) & echo now"})).await;
+    assert_eq!(
+        lines.last(),
+        Some(&json!({"signal": "SIGTERM", "timed_out": false}))
+    );
+    let (_, lines) = guest
+        .exec(&json!({"command": "sleep 1000 & sleep 1000", "timeout_seconds": 1}))
+        .await;
+    assert_eq!(
+        lines.last(),
+        Some(&json!({"signal": "SIGKILL", "timed_out": true}))
+    );
+    let (_, lines) = guest
+        .exec(&json!({"command": "(sleep 100; echo late) & echo now"}))
+        .await;
     assert_eq!(said(&lines, "stdout"), b"now\n");
     assert_eq!(lines.last(), Some(&json!({"exit_code": 0})));
 }
@@ -47,7 +64,11 @@ async fn a_command_gives_its_output_its_errors_and_its_code() {
 #[tokio::test]
 async fn what_cannot_be_started_is_refused() {
     let guest = Guest::start().await;
-    for order in [json!({}), json!({"argv": ["/no/such/program"]}), json!({"command": "ls", "cwd": "/no/such"})] {
+    for order in [
+        json!({}),
+        json!({"argv": ["/no/such/program"]}),
+        json!({"command": "ls", "cwd": "/no/such"}),
+    ] {
         let (status, lines) = guest.exec(&order).await;
         assert_eq!(status, 400, "{order}");
         assert!(lines[0]["error"]["message"].is_string());
@@ -58,11 +79,18 @@ async fn what_cannot_be_started_is_refused() {
 async fn begin(guest: &Guest, command: &str) -> TcpStream {
     let body = json!({ "command": command }).to_string();
     let mut stream = TcpStream::connect(&guest.terminal).await.unwrap();
-    let head = format!("POST /exec HTTP/1.1\r\nhost: guest\r\nclarateach-secret: {SECRET}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let head = format!(
+        "POST /exec HTTP/1.1\r\nhost: guest\r\nclarateach-secret: {SECRET}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![];
     while !answer.windows(6).any(|part| part == b"stdout") {
-        assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "{:?}", String::from_utf8_lossy(&answer));
+        assert!(
+            stream.read_buf(&mut answer).await.unwrap() > 0,
+            "{:?}",
+            String::from_utf8_lossy(&answer)
+        );
     }
     stream
 }
@@ -71,7 +99,11 @@ async fn begin(guest: &Guest, command: &str) -> TcpStream {
 async fn when_the_caller_goes_the_whole_group_goes() {
     let guest = Guest::start().await;
     let marker = format!("{}", 100_000 + std::process::id());
-    let caller = begin(&guest, &format!("sleep {marker} & echo started; sleep {marker}; echo never")).await;
+    let caller = begin(
+        &guest,
+        &format!("sleep {marker} & echo started; sleep {marker}; echo never"),
+    )
+    .await;
     let until = Instant::now() + PATIENCE;
     while sleepers(&marker) < 2 {
         assert!(Instant::now() < until, "not yet running");

@@ -1,5 +1,6 @@
 //! Orphans and the end.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used)] // a helper that fails is a test that fails
 
 mod common;
 
@@ -12,7 +13,9 @@ async fn a_stop_hangs_up_shells_tells_viewers_and_ends_what_will_not() {
     let mut guest = Guest::start().await;
     let pid = guest.pid();
     let mut polite = guest.attach("terminal=polite&offset=0").await;
-    polite.keys("trap 'echo BYE > bye; exit' HUP; echo SET-$((6*7))\n").await;
+    polite
+        .keys("exec sh -c 'trap \"echo BYE > bye; exit\" HUP; echo SET-$((6*7)); while :; do sleep 0.1; done'\n")
+        .await;
     polite.until_says("SET-42").await;
     let mut stubborn = guest.attach("terminal=stubborn&offset=0").await;
     stubborn.keys("trap '' HUP TERM; echo SET-$((6*7))\n").await;

@@ -1,5 +1,6 @@
 //! Terminals, seen from a plain WebSocket client.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used)] // a helper that fails is a test that fails
 
 mod common;
 
@@ -27,28 +28,42 @@ async fn a_shell_is_the_learners_login_shell_in_the_workspace() {
     terminal.until_says("/dev/pts/").await;
     assert_eq!(terminal.kinds()[..2], ["attached", "live"]);
     let attached = terminal.frame("attached").unwrap();
-    assert_eq!((attached["cols"].as_u64(), attached["rows"].as_u64()), (Some(100), Some(30)));
+    assert_eq!(
+        (attached["cols"].as_u64(), attached["rows"].as_u64()),
+        (Some(100), Some(30))
+    );
 }
 
 #[tokio::test]
 async fn a_shell_survives_its_socket_and_every_number_comes_once() {
     let guest = Guest::start().await;
     let mut terminal = guest.attach("offset=0").await;
-    terminal.keys("stty -echo; PS1=; for i in $(seq 1 400); do echo n$i; sleep 0.005; done; echo END\n").await;
+    terminal
+        .keys("stty -echo; PS1=; for i in $(seq 1 400); do echo n$i; sleep 0.005; done; echo END\n")
+        .await;
     terminal.until_says("n50\r\n").await;
-    let instance = terminal.frame("attached").unwrap()["instance"].as_str().unwrap().to_owned();
+    let instance = terminal.frame("attached").unwrap()["instance"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let mut output = terminal.output.clone();
     let mut offset = terminal.offset;
     drop(terminal); // without a close frame
     for _ in 0..3 {
-        let mut again = guest.attach(&format!("instance={instance}&offset={offset}")).await;
+        let mut again = guest
+            .attach(&format!("instance={instance}&offset={offset}"))
+            .await;
         let before = again.output.len();
-        again.until("more", |again| again.output.len() > before + 100).await;
+        again
+            .until("more", |again| again.output.len() > before + 100)
+            .await;
         assert!(again.frame("restarted").is_none() && again.frame("repaint").is_none());
         output.extend(&again.output);
         offset = again.offset;
     }
-    let mut last = guest.attach(&format!("instance={instance}&offset={offset}")).await;
+    let mut last = guest
+        .attach(&format!("instance={instance}&offset={offset}"))
+        .await;
     last.until_says("END").await;
     output.extend(&last.output);
     let text = String::from_utf8(output).unwrap();
@@ -89,14 +104,20 @@ async fn who_comes_without_an_offset_is_drawn_the_screen() {
 async fn every_byte_survives_both_ways() {
     let guest = Guest::start().await;
     let mut terminal = guest.attach("offset=0").await;
-    terminal.keys("stty raw -echo; echo READY; head -c 2560 | tee got; stty sane; echo DONE\r").await;
+    terminal
+        .keys("stty raw -echo; echo READY; head -c 2560 | tee got; stty sane; echo DONE\r")
+        .await;
     terminal.until_says("READY\n").await;
     let before = terminal.output.len();
     let bytes: Vec<u8> = (0..=255).collect();
     for _ in 0..10 {
         terminal.keys(bytes.clone()).await;
     }
-    terminal.until("all bytes", |terminal| terminal.output.len() >= before + 2560).await;
+    terminal
+        .until("all bytes", |terminal| {
+            terminal.output.len() >= before + 2560
+        })
+        .await;
     assert!(terminal.output[before..before + 2560] == bytes.repeat(10));
     terminal.until_says("DONE").await;
     assert!(std::fs::read(guest.workspace().join("got")).unwrap() == bytes.repeat(10));
@@ -108,7 +129,9 @@ async fn an_interrupt_under_a_flood_is_felt_by_who_acks() {
     let mut terminal = guest.attach("offset=0").await;
     terminal.acks = true;
     terminal.keys("yes\n").await;
-    terminal.until("a flood", |terminal| terminal.output.len() > 3_000_000).await;
+    terminal
+        .until("a flood", |terminal| terminal.output.len() > 3_000_000)
+        .await;
     let at = terminal.output.len();
     terminal.keys(&b"\x03"[..]).await;
     terminal.keys("echo STOP-$((6*7))\n").await;
@@ -117,7 +140,10 @@ async fn an_interrupt_under_a_flood_is_felt_by_who_acks() {
     // The window's most and the buffers on the way, ten times over is far less
     // than what a shell that is not held back would write.
     assert!(after < 12_000_000, "{after} bytes after Ctrl-C");
-    assert!(terminal.frame("repaint").is_none(), "who acks misses nothing");
+    assert!(
+        terminal.frame("repaint").is_none(),
+        "who acks misses nothing"
+    );
 }
 
 #[tokio::test]
@@ -127,7 +153,11 @@ async fn who_does_not_read_costs_little_and_stalls_nobody() {
     idle.until_frame("live").await;
     let mut active = guest.attach("").await;
     active.until_frame("live").await;
-    active.keys("yes 0123456789012345678901234567890123456789 | head -c 8000000; echo DONE-$((6*7))\n").await;
+    active
+        .keys(
+            "yes 0123456789012345678901234567890123456789 | head -c 8000000; echo DONE-$((6*7))\n",
+        )
+        .await;
     active.until_says("DONE-42").await;
     let peak = peak_kib(guest.pid());
     assert!(peak < 40_000, "{peak} KiB at the peak");
@@ -142,7 +172,10 @@ async fn who_does_not_read_costs_little_and_stalls_nobody() {
 
 fn peak_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
@@ -151,9 +184,14 @@ async fn sizes_are_the_drivers_and_bad_ones_lose_nothing() {
     let guest = Guest::start().await;
     let mut driver = guest.attach("offset=0&cols=80&rows=24").await;
     let mut other = guest.attach("offset=0").await;
-    driver.say(r#"{"type":"resize","cols":101,"rows":33}"#).await;
+    driver
+        .say(r#"{"type":"resize","cols":101,"rows":33}"#)
+        .await;
     let resized = other.until_frame("resized").await;
-    assert_eq!((resized["cols"].as_u64(), resized["rows"].as_u64()), (Some(101), Some(33)));
+    assert_eq!(
+        (resized["cols"].as_u64(), resized["rows"].as_u64()),
+        (Some(101), Some(33))
+    );
     for bad in [
         r#"{"type":"resize","cols":0,"rows":24}"#,
         r#"{"type":"resize","cols":65535,"rows":65535}"#,
@@ -187,7 +225,11 @@ async fn an_end_is_told_and_the_next_attach_is_a_new_shell() {
 async fn without_the_subprotocol_every_frame_is_data() {
     let guest = Guest::start().await;
     let mut plain = guest.try_attach("learner;drive", "", None).await.unwrap();
-    plain.socket.send(Message::text("echo text-$((6*7))\n")).await.unwrap();
+    plain
+        .socket
+        .send(Message::text("echo text-$((6*7))\n"))
+        .await
+        .unwrap();
     plain.keys("echo binary-$((6*7))\n").await;
     plain.until_says("text-42").await;
     plain.until_says("binary-42").await;
@@ -198,26 +240,53 @@ async fn without_the_subprotocol_every_frame_is_data() {
 async fn observers_look_and_helpers_need_consent() {
     let guest = Guest::start().await;
     let refused = guest.try_attach("o;observe", "", None).await.err().unwrap();
-    assert!(matches!(refused, Error::Http(response) if response.status() == 404), "an observer starts no shell");
+    assert!(
+        matches!(refused, Error::Http(response) if response.status() == 404),
+        "an observer starts no shell"
+    );
     let mut learner = guest.attach("offset=0").await;
     learner.until_frame("live").await;
     let mut observer = guest.attach_as("o;observe", "offset=0").await;
     let mut helper = guest.attach_as("h;assist", "offset=0").await;
-    learner.until("both", |learner| {
-        learner.frames.iter().any(|frame| frame["n"] == 3 && frame["watching"].as_array().is_some_and(|all| all.len() == 2))
-    }).await;
+    learner
+        .until("both", |learner| {
+            learner.frames.iter().any(|frame| {
+                frame["n"] == 3
+                    && frame["watching"]
+                        .as_array()
+                        .is_some_and(|all| all.len() == 2)
+            })
+        })
+        .await;
     observer.keys("echo OBSERVED-$((6*7))\n").await;
     assert_eq!(observer.until_frame("error").await["reason"], "observing");
     helper.keys("echo HELPED-$((6*7))\n").await;
-    assert_eq!(helper.until_frame("error").await["reason"], "consent_needed");
-    helper.say(r#"{"type":"consent","viewer":"h","allow":true}"#).await;
-    learner.say(r#"{"type":"consent","viewer":"h","allow":true}"#).await;
+    assert_eq!(
+        helper.until_frame("error").await["reason"],
+        "consent_needed"
+    );
+    helper
+        .say(r#"{"type":"consent","viewer":"h","allow":true}"#)
+        .await;
+    learner
+        .say(r#"{"type":"consent","viewer":"h","allow":true}"#)
+        .await;
     learner.say(r#"{"type":"ping"}"#).await;
     learner.until_frame("pong").await; // the consent was before it
     helper.keys("echo HELPED-$((6*7))\n").await;
     learner.until_says("HELPED-42").await;
-    assert!(!learner.says("OBSERVED"), "what an observer typed went nowhere");
-    assert_eq!(learner.output.windows(9).filter(|part| part == b"HELPED-42").count(), 1);
+    assert!(
+        !learner.says("OBSERVED"),
+        "what an observer typed went nowhere"
+    );
+    assert_eq!(
+        learner
+            .output
+            .windows(9)
+            .filter(|part| part == b"HELPED-42")
+            .count(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -228,17 +297,33 @@ async fn the_agent_closes_whom_it_names_and_shows_notices() {
     one.until_frame("live").await;
     two.until_frame("live").await;
     guest
-        .control(Verb::Notify(Notify { kind: "expiring".into(), message: "ten minutes".into(), at_unix_millis: 5 }))
+        .control(Verb::Notify(Notify {
+            kind: "expiring".into(),
+            message: "ten minutes".into(),
+            at_unix_millis: 5,
+        }))
         .await;
     let notice = two.until_frame("notice").await;
-    assert_eq!((notice["kind"].as_str(), notice["message"].as_str(), notice["at"].as_i64()), (Some("expiring"), Some("ten minutes"), Some(5)));
-    let close = CloseViewers { viewers: vec!["one".into()], code: 4403, reason: "revoked".into() };
+    assert_eq!(
+        (
+            notice["kind"].as_str(),
+            notice["message"].as_str(),
+            notice["at"].as_i64()
+        ),
+        (Some("expiring"), Some("ten minutes"), Some(5))
+    );
+    let close = CloseViewers {
+        viewers: vec!["one".into()],
+        code: 4403,
+        reason: "revoked".into(),
+    };
     let response = guest.control(Verb::CloseViewers(close)).await;
     assert!(matches!(response.result, Some(Outcome::ViewersClosed(closed)) if closed.closed == 1));
     assert_eq!(one.until_closed().await, 4403);
     two.keys("echo STILL-$((6*7))\n").await;
     two.until_says("STILL-42").await;
-    let Some(Outcome::Health(health)) = guest.control(Verb::GetHealth(GetHealth {})).await.result else {
+    let Some(Outcome::Health(health)) = guest.control(Verb::GetHealth(GetHealth {})).await.result
+    else {
         panic!("no health")
     };
     assert!(health.ready && health.viewers == 1 && health.terminals == 1);
@@ -253,7 +338,8 @@ async fn answers_of_a_terminal_are_no_keystrokes() {
     terminal.keys(&b"\x1b[?1;2c\x1b[I"[..]).await;
     terminal.say(r#"{"type":"ping"}"#).await;
     terminal.until_frame("pong").await;
-    let Some(Outcome::Health(health)) = guest.control(Verb::GetHealth(GetHealth {})).await.result else {
+    let Some(Outcome::Health(health)) = guest.control(Verb::GetHealth(GetHealth {})).await.result
+    else {
         panic!("no health")
     };
     assert_eq!(health.last_input_unix_millis, 0);
@@ -266,7 +352,11 @@ async fn a_ninth_terminal_and_frames_too_large_are_refused() {
     for n in 0..8 {
         open.push(guest.attach(&format!("terminal=t{n}&offset=0")).await);
     }
-    let refused = guest.try_attach("l;drive", "terminal=t8", None).await.err().unwrap();
+    let refused = guest
+        .try_attach("l;drive", "terminal=t8", None)
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(refused, Error::Http(response) if response.status() == 409));
     open[0].say(&"x".repeat(5000)).await;
     assert_eq!(open[0].until_closed().await, 1009);
@@ -289,8 +379,19 @@ async fn without_identity_or_secret_nobody_is_served() {
     }
     guest.configure().await;
     for address in [&guest.terminal, &guest.files] {
-        for secret in ["", "ff112233445566778899aabbccddeeff", "00112233445566778899aabbccddee"] {
-            let (response, _) = common::send(address, "GET", "/health", &[("clarateach-secret", secret)], "").await;
+        for secret in [
+            "",
+            "ff112233445566778899aabbccddeeff",
+            "00112233445566778899aabbccddee",
+        ] {
+            let (response, _) = common::send(
+                address,
+                "GET",
+                "/health",
+                &[("clarateach-secret", secret)],
+                "",
+            )
+            .await;
             assert_eq!(response.status(), 401, "{secret:?}");
         }
         let (response, _) = common::send(address, "GET", "/health", &[], "").await;
@@ -298,6 +399,10 @@ async fn without_identity_or_secret_nobody_is_served() {
     }
     let refused = guest.try_attach("no mode", "", None).await.err().unwrap();
     assert!(matches!(refused, Error::Http(response) if response.status() == 400));
-    let refused = guest.try_attach("l;drive", "cols=0&rows=5", None).await.err().unwrap();
+    let refused = guest
+        .try_attach("l;drive", "cols=0&rows=5", None)
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(refused, Error::Http(response) if response.status() == 400));
 }

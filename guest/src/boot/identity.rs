@@ -24,11 +24,12 @@ pub(crate) fn apply(config: &Config, identity: &Identity, unix_nanos: i64) {
         warn!(%cause, "could not write /etc/hosts");
     }
     if !identity.nameservers.is_empty() {
-        let lines: String = identity
+        let lines = identity
             .nameservers
             .iter()
-            .map(|address| format!("nameserver {address}\n"))
-            .collect();
+            .fold(String::new(), |lines, address| {
+                lines + "nameserver " + &address.to_string() + "\n"
+            });
         if let Err(cause) = replace("/etc/resolv.conf", &lines) {
             warn!(%cause, "could not write /etc/resolv.conf");
         }

@@ -42,8 +42,8 @@ impl Door {
         let outcome = match request.verb {
             Some(Verb::Configure(configure)) => self.configure(configure),
             Some(Verb::GetHealth(_)) => Ok(Outcome::Health(self.health())),
-            Some(Verb::CloseViewers(close)) => self.close_viewers(close),
-            Some(Verb::Notify(notify)) => self.notify(notify),
+            Some(Verb::CloseViewers(close)) => self.close_viewers(&close),
+            Some(Verb::Notify(notify)) => self.notify(&notify),
             Some(Verb::Shutdown(shutdown)) => Ok(self.shutdown(shutdown)),
             None => Err("this guest does not know that verb".to_owned()),
         };
@@ -73,11 +73,11 @@ impl Door {
         }
     }
 
-    fn close_viewers(&self, close: CloseViewers) -> Result<Outcome, String> {
+    fn close_viewers(&self, close: &CloseViewers) -> Result<Outcome, String> {
         let code = u16::try_from(close.code)
             .ok()
             .filter(|code| matches!(code, 1000..=1014 | 3000..=4999))
-            .filter(|code| !matches!(code, 1004 | 1005 | 1006))
+            .filter(|code| !matches!(code, 1004..=1006))
             .ok_or_else(|| format!("{} is no code that a socket can close with", close.code))?;
         if close.reason.len() > MAX_CLOSE_REASON {
             return Err(format!("a reason has at most {MAX_CLOSE_REASON} bytes"));
@@ -85,15 +85,17 @@ impl Door {
         let closed = if close.viewers.is_empty() {
             self.seat.viewers().close_all(code, &close.reason)
         } else {
-            self.seat.viewers().close(&close.viewers, code, &close.reason)
+            self.seat
+                .viewers()
+                .close(&close.viewers, code, &close.reason)
         };
         Ok(Outcome::ViewersClosed(ViewersClosed {
             closed: count(closed),
         }))
     }
 
-    fn notify(&self, notify: Notify) -> Result<Outcome, String> {
-        let notice = Notice::new(&notify.kind, notify.message, notify.at_unix_millis)
+    fn notify(&self, notify: &Notify) -> Result<Outcome, String> {
+        let notice = Notice::new(&notify.kind, &notify.message, notify.at_unix_millis)
             .ok_or_else(|| format!("{:?} is no kind of notice", notify.kind))?;
         self.terminals.notify(&notice);
         Ok(Outcome::Notified(Notified {}))
@@ -109,7 +111,10 @@ impl Door {
 /// Only what is wholly good is taken.
 fn parse(configure: Configure) -> Result<Identity, String> {
     let secret_fits = configure.secret.len() >= 32
-        && configure.secret.bytes().all(|byte| byte.is_ascii_hexdigit());
+        && configure
+            .secret
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit());
     if !secret_fits {
         return Err("the secret must be at least 32 hex digits".to_owned());
     }
@@ -159,6 +164,7 @@ mod tests {
 
     #[test]
     fn an_identity_is_taken_whole_or_not_at_all() {
+        type Spoil = fn(&mut Configure);
         let good = || Configure {
             hostname: "seat-1".into(),
             seat: 1,
@@ -166,12 +172,16 @@ mod tests {
             ..Configure::default()
         };
         assert!(parse(good()).is_ok());
-        let spoilt: [(&str, fn(&mut Configure)); 5] = [
+        let spoilt: [(&str, Spoil); 5] = [
             ("no secret", |c| c.secret.clear()),
             ("a secret that is no hex", |c| c.secret = "z".repeat(32)),
             ("no hostname", |c| c.hostname.clear()),
-            ("a hostname with a line in it", |c| c.hostname = "a\nb".into()),
-            ("a resolver's name", |c| c.nameservers = vec!["dns.local".into()]),
+            ("a hostname with a line in it", |c| {
+                c.hostname = "a\nb".into();
+            }),
+            ("a resolver's name", |c| {
+                c.nameservers = vec!["dns.local".into()];
+            }),
         ];
         for (what, spoil) in spoilt {
             let mut configure = good();

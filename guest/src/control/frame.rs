@@ -34,7 +34,9 @@ pub(crate) async fn write(
     stream: &mut (impl AsyncWrite + Unpin),
     response: &Response,
 ) -> std::io::Result<()> {
-    stream.write_all(&response.encode_length_delimited_to_vec()).await
+    stream
+        .write_all(&response.encode_length_delimited_to_vec())
+        .await
 }
 
 /// Cuts one whole message off the front, if it is there.
@@ -96,10 +98,10 @@ mod tests {
     #[tokio::test]
     async fn lengths_that_lie_are_refused() {
         for wire in [
-            &[0xff, 0xff, 0xff, 0xff][..],       // no end of the varint
-            &[0x81, 0x80, 0x40][..],             // 1 MiB and a byte
-            &[0x05, 0x01][..],                   // cut short
-            &[0x02, 0xff, 0xff][..],             // not a message
+            &[0xff, 0xff, 0xff, 0xff][..], // no end of the varint
+            &[0x81, 0x80, 0x40][..],       // 1 MiB and a byte
+            &[0x05, 0x01][..],             // cut short
+            &[0x02, 0xff, 0xff][..],       // not a message
         ] {
             let mut far = wire;
             let got = read(&mut far, &mut BytesMut::new()).await;

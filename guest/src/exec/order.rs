@@ -49,10 +49,18 @@ impl Order {
         let raw: Raw = serde_json::from_slice(body).map_err(|cause| bad(&cause.to_string()))?;
         let argv = match (raw.command, raw.argv) {
             (Some(command), None) if !command.is_empty() => {
-                vec![config.shell.to_string_lossy().into_owned(), "-c".to_owned(), command]
+                vec![
+                    config.shell.to_string_lossy().into_owned(),
+                    "-c".to_owned(),
+                    command,
+                ]
             }
             (None, Some(argv)) if argv.first().is_some_and(|program| !program.is_empty()) => argv,
-            _ => return Err(bad("say either command (a line of shell) or argv (a program and its arguments)")),
+            _ => {
+                return Err(bad(
+                    "say either command (a line of shell) or argv (a program and its arguments)",
+                ));
+            }
         };
         if argv.iter().any(|argument| argument.contains('\0')) {
             return Err(bad("no argument can hold a NUL"));
@@ -92,19 +100,43 @@ mod tests {
     fn an_order_is_taken_whole_or_refused() {
         let config = Config::parse_from(["guest", "--runtime", "process"]);
         let order = |body: &str| Order::parse(body.as_bytes(), &config);
-        let good = order(r#"{"command":"ls","cwd":"src","stdin":"aGk=","timeout_seconds":5,"env":{"A":"1"}}"#).unwrap();
+        let good = order(
+            r#"{"command":"ls","cwd":"src","stdin":"aGk=","timeout_seconds":5,"env":{"A":"1"}}"#,
+        )
+        .unwrap();
         assert_eq!(good.argv, ["/bin/bash", "-c", "ls"]);
-        assert_eq!(good.cwd.unwrap(), PathBuf::from("/home/learner/workspace/src"));
+        assert_eq!(
+            good.cwd.unwrap(),
+            PathBuf::from("/home/learner/workspace/src")
+        );
         assert_eq!(good.stdin, b"hi");
         assert_eq!(good.timeout, Duration::from_secs(5));
-        assert_eq!(order(r#"{"argv":["ls","-l"]}"#).unwrap().timeout, Duration::from_secs(600));
-        assert_eq!(order(r#"{"argv":["ls"],"cwd":"/tmp"}"#).unwrap().cwd.unwrap(), PathBuf::from("/tmp"));
+        assert_eq!(
+            order(r#"{"argv":["ls","-l"]}"#).unwrap().timeout,
+            Duration::from_mins(10)
+        );
+        assert_eq!(
+            order(r#"{"argv":["ls"],"cwd":"/tmp"}"#)
+                .unwrap()
+                .cwd
+                .unwrap(),
+            PathBuf::from("/tmp")
+        );
         for body in [
-            "", "{}", "[]", r#"{"command":""}"#, r#"{"argv":[]}"#, r#"{"argv":[""]}"#,
-            r#"{"command":"ls","argv":["ls"]}"#, r#"{"argv":["a\u0000"]}"#,
-            r#"{"command":"ls","stdin":"%%%"}"#, r#"{"command":"ls","timeout_seconds":0}"#,
-            r#"{"command":"ls","timeout_seconds":86401}"#, r#"{"command":"ls","timeout_seconds":-1}"#,
-            r#"{"command":"ls","env":{"A=B":"1"}}"#, r#"{"command":"ls","cwd":"\u0000"}"#,
+            "",
+            "{}",
+            "[]",
+            r#"{"command":""}"#,
+            r#"{"argv":[]}"#,
+            r#"{"argv":[""]}"#,
+            r#"{"command":"ls","argv":["ls"]}"#,
+            r#"{"argv":["a\u0000"]}"#,
+            r#"{"command":"ls","stdin":"%%%"}"#,
+            r#"{"command":"ls","timeout_seconds":0}"#,
+            r#"{"command":"ls","timeout_seconds":86401}"#,
+            r#"{"command":"ls","timeout_seconds":-1}"#,
+            r#"{"command":"ls","env":{"A=B":"1"}}"#,
+            r#"{"command":"ls","cwd":"\u0000"}"#,
             r#"{"command":"ls","user":"root"}"#,
         ] {
             assert!(order(body).is_err(), "{body}");

@@ -65,19 +65,20 @@ impl Run {
     ) -> Result<Self, Refusal> {
         Self::spawn(seat, identity, reaper, order).map_err(|cause| {
             debug!(%cause, "command not started");
-            Refusal::bad("NOT_STARTED", format!("the command could not be started: {cause}"))
+            Refusal::bad(
+                "NOT_STARTED",
+                format!("the command could not be started: {cause}"),
+            )
         })
     }
 
-    fn spawn(
-        seat: &Seat,
-        identity: &Identity,
-        reaper: &Reaper,
-        order: Order,
-    ) -> io::Result<Self> {
+    fn spawn(seat: &Seat, identity: &Identity, reaper: &Reaper, order: Order) -> io::Result<Self> {
         let config = seat.config();
-        let [(stdin, to_stdin), (from_stdout, stdout), (from_stderr, stderr)] =
-            [pipe()?, pipe()?, pipe()?];
+        let [
+            (stdin, to_stdin),
+            (from_stdout, stdout),
+            (from_stderr, stderr),
+        ] = [pipe()?, pipe()?, pipe()?];
         let env = learner::environment(config, identity);
         let mut command = Command::new(&order.argv[0]);
         command
@@ -142,7 +143,9 @@ impl Run {
         let last = if let Some(end) = end {
             self.group.0 = None; // its number may soon be another's
             if speaking {
-                timeout_at(Instant::now() + LAST_WORDS, &mut output).await.ok();
+                timeout_at(Instant::now() + LAST_WORDS, &mut output)
+                    .await
+                    .ok();
             }
             match end {
                 Ended::Code(code) => json!({"exit_code": code}),
@@ -151,7 +154,9 @@ impl Run {
         } else {
             drop(self.group);
             if speaking {
-                timeout_at(Instant::now() + LAST_WORDS, &mut output).await.ok();
+                timeout_at(Instant::now() + LAST_WORDS, &mut output)
+                    .await
+                    .ok();
             }
             json!({"signal": "SIGKILL", "timed_out": true})
         };
@@ -192,9 +197,20 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// As people know them.
 fn name(signal: i32) -> String {
     let known = [
-        (1, "SIGHUP"), (2, "SIGINT"), (3, "SIGQUIT"), (4, "SIGILL"), (6, "SIGABRT"),
-        (7, "SIGBUS"), (8, "SIGFPE"), (9, "SIGKILL"), (10, "SIGUSR1"), (11, "SIGSEGV"),
-        (12, "SIGUSR2"), (13, "SIGPIPE"), (14, "SIGALRM"), (15, "SIGTERM"),
+        (1, "SIGHUP"),
+        (2, "SIGINT"),
+        (3, "SIGQUIT"),
+        (4, "SIGILL"),
+        (6, "SIGABRT"),
+        (7, "SIGBUS"),
+        (8, "SIGFPE"),
+        (9, "SIGKILL"),
+        (10, "SIGUSR1"),
+        (11, "SIGSEGV"),
+        (12, "SIGUSR2"),
+        (13, "SIGPIPE"),
+        (14, "SIGALRM"),
+        (15, "SIGTERM"),
     ];
     known
         .iter()

@@ -56,7 +56,13 @@ impl OpenFile {
     }
 
     /// To write in place: parts of a file, or an empty one for a lock.
-    pub(crate) fn in_place(dir: &Dir, path: &Path, append: bool, create: bool, new: bool) -> io::Result<Self> {
+    pub(crate) fn in_place(
+        dir: &Dir,
+        path: &Path,
+        append: bool,
+        create: bool,
+        new: bool,
+    ) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.append(append).custom_flags(NO_WAIT);
         if !append {
@@ -101,9 +107,7 @@ impl OpenFile {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.upload
-            .take()
-            .map_or(Ok(()), |upload| upload.finish())
+        self.upload.take().map_or(Ok(()), Upload::finish)
     }
 }
 
@@ -180,7 +184,10 @@ impl Upload {
     }
 
     fn finish(mut self) -> io::Result<()> {
-        if self.expected.is_some_and(|expected| expected != self.written) {
+        if self
+            .expected
+            .is_some_and(|expected| expected != self.written)
+        {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if self.new {
@@ -214,7 +221,9 @@ fn writable(dir: &Dir, name: &Path) -> io::Result<cap_std::fs::File> {
     options.read(true).write(true).custom_flags(NO_WAIT);
     let file = match dir.open_with(name, &options) {
         // A program that runs cannot be written, but it can be replaced.
-        Err(cause) if rustix::io::Errno::from_io_error(&cause) == Some(rustix::io::Errno::TXTBSY) => {
+        Err(cause)
+            if rustix::io::Errno::from_io_error(&cause) == Some(rustix::io::Errno::TXTBSY) =>
+        {
             let mut options = OpenOptions::new();
             options.read(true).custom_flags(NO_WAIT);
             dir.open_with(name, &options)?

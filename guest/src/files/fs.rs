@@ -85,7 +85,9 @@ impl WorkspaceFs {
 
 /// Runs what answers at once.
 fn now<'a, T: Send + 'a>(outcome: io::Result<T>) -> FsFuture<'a, T> {
-    Box::pin(std::future::ready(outcome.map_err(|cause| dav_error(&cause))))
+    Box::pin(std::future::ready(
+        outcome.map_err(|cause| dav_error(&cause)),
+    ))
 }
 
 fn boxed(meta: cap_std::fs::Metadata) -> Box<dyn DavMetaData> {

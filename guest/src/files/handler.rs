@@ -181,7 +181,11 @@ impl Handler {
             .collect()
             .await
             .map_err(|_| {
-                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", "that is no form of ours")
+                Refusal::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "TOO_LARGE",
+                    "that is no form of ours",
+                )
             })?
             .to_bytes();
         let (mut path, mut archive) = (None, None);
@@ -322,11 +326,20 @@ fn refusal(cause: FsError) -> Refusal {
 fn said(status: StatusCode) -> Refusal {
     let (reason, message) = match status {
         StatusCode::NOT_FOUND => ("NOT_FOUND", "there is no such file"),
-        StatusCode::FORBIDDEN => ("FORBIDDEN", "the path leaves the workspace, or the learner may not"),
-        StatusCode::CONFLICT => ("CONFLICT", "its folder is missing, or something is in the way"),
+        StatusCode::FORBIDDEN => (
+            "FORBIDDEN",
+            "the path leaves the workspace, or the learner may not",
+        ),
+        StatusCode::CONFLICT => (
+            "CONFLICT",
+            "its folder is missing, or something is in the way",
+        ),
         StatusCode::LOCKED => ("LOCKED", "somebody holds a lock on it"),
         StatusCode::PRECONDITION_FAILED => ("PRECONDITION_FAILED", "it is not as you expected it"),
-        StatusCode::INSUFFICIENT_STORAGE => ("DISK_FULL", "the seat's disk is full; the old file is as it was"),
+        StatusCode::INSUFFICIENT_STORAGE => (
+            "DISK_FULL",
+            "the seat's disk is full; the old file is as it was",
+        ),
         StatusCode::METHOD_NOT_ALLOWED => ("BAD_METHOD", "that cannot be done with it"),
         StatusCode::RANGE_NOT_SATISFIABLE => ("BAD_RANGE", "the file has no such part"),
         _ => ("REFUSED", "the request was refused"),
@@ -339,7 +352,7 @@ fn spoken(response: http::Response<dav_server::body::Body>) -> Reply {
     let silent = response.body().is_end_stream()
         || matches!(response.body().inner, dav_server::body::BodyType::Empty);
     if !silent || !(status.is_client_error() || status.is_server_error()) {
-        return response.map(|body| body.boxed_unsync());
+        return response.map(http_body_util::BodyExt::boxed_unsync);
     }
     let mut reply: Reply = said(status).into();
     for (name, value) in response.headers() {
@@ -367,7 +380,10 @@ fn harmless(mut reply: Reply) -> Reply {
 /// A file's name for a browser, whatever bytes it has.
 fn attachment(name: &[u8]) -> HeaderValue {
     let encoded = encode(&String::from_utf8_lossy(name));
-    let value = format!("attachment; filename*=UTF-8''{}", encoded.trim_start_matches('/'));
+    let value = format!(
+        "attachment; filename*=UTF-8''{}",
+        encoded.trim_start_matches('/')
+    );
     HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("attachment"))
 }
 
@@ -426,7 +442,9 @@ mod tests {
             ("/b", false),
             ("b", false),
         ] {
-            let got = prefix.admit_destination(&headers("destination", destination)).is_ok();
+            let got = prefix
+                .admit_destination(&headers("destination", destination))
+                .is_ok();
             assert_eq!(got, inside, "{destination}");
         }
     }

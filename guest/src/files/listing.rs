@@ -42,10 +42,9 @@ pub(crate) fn page(
     names.sort_unstable();
     let more = names.len() > PAGE;
     names.truncate(PAGE);
-    let next = names
-        .last()
-        .filter(|_| more)
-        .map_or(String::new(), |last| URL_SAFE_NO_PAD.encode(last.as_bytes()));
+    let next = names.last().filter(|_| more).map_or(String::new(), |last| {
+        URL_SAFE_NO_PAD.encode(last.as_bytes())
+    });
     // One that went meanwhile is left out.
     let entries: Vec<Value> = names
         .iter()
@@ -103,7 +102,11 @@ mod tests {
             let page = page(&dir, Path::new("."), "/", after.as_ref()).unwrap();
             let entries = page["entries"].as_array().unwrap();
             assert_eq!(entries.len(), wanted_length);
-            got.extend(entries.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()));
+            got.extend(
+                entries
+                    .iter()
+                    .map(|entry| entry["name"].as_str().unwrap().to_owned()),
+            );
             let next = page["next_page_token"].as_str().unwrap();
             after = (!next.is_empty()).then(|| PageToken::parse(next).unwrap());
         }

@@ -72,8 +72,15 @@ pub(crate) fn dav_error(cause: &io::Error) -> FsError {
         Errno::EXIST | Errno::NOTEMPTY => FsError::Exists,
         Errno::LOOP => FsError::LoopDetected,
         Errno::NAMETOOLONG => FsError::PathTooLong,
-        Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::ISDIR | Errno::XDEV | Errno::BUSY
-        | Errno::TXTBSY | Errno::NXIO | Errno::INVAL => FsError::Forbidden,
+        Errno::ACCESS
+        | Errno::PERM
+        | Errno::ROFS
+        | Errno::ISDIR
+        | Errno::XDEV
+        | Errno::BUSY
+        | Errno::TXTBSY
+        | Errno::NXIO
+        | Errno::INVAL => FsError::Forbidden,
         _ => FsError::GeneralFailure,
     }
 }

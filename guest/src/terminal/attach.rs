@@ -47,7 +47,10 @@ pub(crate) fn open(
     tokio::spawn(async move {
         match socket.await {
             Ok(socket) => {
-                viewer::serve(socket, &seat, &terminals, &session, viewer, control, &attach).await;
+                viewer::serve(
+                    socket, &seat, &terminals, &session, viewer, control, &attach,
+                )
+                .await;
             }
             Err(cause) => debug!(%cause, "upgrade failed"),
         }

@@ -192,7 +192,10 @@ impl Crew {
 mod tests {
     use super::*;
 
-    const BIG: Size = Size { cols: 200, rows: 50 };
+    const BIG: Size = Size {
+        cols: 200,
+        rows: 50,
+    };
     const SMALL: Size = Size { cols: 80, rows: 24 };
 
     fn crew() -> (Crew, Instant) {
@@ -211,10 +214,24 @@ mod tests {
             ("the driver", 1, false, 0, Ok(()), 1),
             ("another, too soon", 2, false, 1, Ok(()), 1),
             ("another, after quiet", 2, false, 2, Ok(()), 2),
-            ("a helper without consent", 3, false, 9, Err(Denied::NoConsent), 1),
+            (
+                "a helper without consent",
+                3,
+                false,
+                9,
+                Err(Denied::NoConsent),
+                1,
+            ),
             ("a helper with consent, too soon", 3, true, 1, Ok(()), 1),
             ("a helper with consent", 3, true, 9, Ok(()), 3),
-            ("an observer, whatever was said", 4, true, 9, Err(Denied::Observing), 1),
+            (
+                "an observer, whatever was said",
+                4,
+                true,
+                9,
+                Err(Denied::Observing),
+                1,
+            ),
             ("somebody who left", 9, true, 9, Err(Denied::Observing), 1),
         ];
         for (what, key, consented, seconds, wanted, driver) in cases {
@@ -250,6 +267,9 @@ mod tests {
         crew.dismiss("teacher");
         assert_eq!(crew.driver(), Some(1));
         let watching: Vec<_> = crew.watching().collect();
-        assert_eq!(watching, [("teacher", Mode::Assist), ("guest", Mode::Observe)]);
+        assert_eq!(
+            watching,
+            [("teacher", Mode::Assist), ("guest", Mode::Observe)]
+        );
     }
 }

@@ -105,7 +105,9 @@ impl Feed {
         let head = state.history.head();
         // A replay stops exactly where it was to end, so that `live` is true.
         let until = self.live_at.map_or(head, |at| at.max(self.cursor));
-        let most = usize::try_from(until - self.cursor).unwrap_or(CHUNK).min(CHUNK);
+        let most = usize::try_from(until - self.cursor)
+            .unwrap_or(CHUNK)
+            .min(CHUNK);
         if most > 0
             && let Some(data) = state.history.read(self.cursor, most)
         {

@@ -114,14 +114,70 @@ mod tests {
         let cases: [Case; 10] = [
             ("who never acks never stalls", &[], 0, 100 * MOST, 0, true),
             ("within the least window", &[(0, 0)], 1, LEAST, LEAST, true),
-            ("beyond the least window", &[(0, 0)], 1, LEAST + 1, LEAST + 1, false),
-            ("a fast one earns more", &[(0, 0), (100, 900 * K)], 101, 1800 * K, 1800 * K, true),
-            ("but not more than it earned", &[(0, 0), (100, 900 * K)], 101, 1801 * K, 1801 * K, false),
-            ("and loses it in time", &[(0, 0), (100, 900 * K)], 400, 1800 * K, 1800 * K, false),
-            ("never more than the most", &[(0, 0), (100, 8 * MOST)], 101, 9 * MOST + 1, 9 * MOST + 1, false),
-            ("what is kept but not sent waits too", &[(0, 0), (100, 2000 * K)], 101, 3500 * K, 2000 * K, false),
-            ("an old ack holds nothing", &[(0, 0)], 5000, 100 * MOST, 0, true),
-            ("going back is no progress", &[(0, 500 * K), (10, 0)], 11, 700 * K, 700 * K, true),
+            (
+                "beyond the least window",
+                &[(0, 0)],
+                1,
+                LEAST + 1,
+                LEAST + 1,
+                false,
+            ),
+            (
+                "a fast one earns more",
+                &[(0, 0), (100, 900 * K)],
+                101,
+                1800 * K,
+                1800 * K,
+                true,
+            ),
+            (
+                "but not more than it earned",
+                &[(0, 0), (100, 900 * K)],
+                101,
+                1801 * K,
+                1801 * K,
+                false,
+            ),
+            (
+                "and loses it in time",
+                &[(0, 0), (100, 900 * K)],
+                400,
+                1800 * K,
+                1800 * K,
+                false,
+            ),
+            (
+                "never more than the most",
+                &[(0, 0), (100, 8 * MOST)],
+                101,
+                9 * MOST + 1,
+                9 * MOST + 1,
+                false,
+            ),
+            (
+                "what is kept but not sent waits too",
+                &[(0, 0), (100, 2000 * K)],
+                101,
+                3500 * K,
+                2000 * K,
+                false,
+            ),
+            (
+                "an old ack holds nothing",
+                &[(0, 0)],
+                5000,
+                100 * MOST,
+                0,
+                true,
+            ),
+            (
+                "going back is no progress",
+                &[(0, 500 * K), (10, 0)],
+                11,
+                700 * K,
+                700 * K,
+                true,
+            ),
         ];
         for (what, acks, at, head, sent, open) in cases {
             let start = Instant::now();
@@ -144,7 +200,10 @@ mod tests {
         let now = Instant::now();
         let mut acks = Acks::default();
         acks.ack(u64::MAX, 1000, now);
-        assert_ne!(acks.gate(1000 + LEAST + 1, 1000 + LEAST + 1, now), Gate::Open);
+        assert_ne!(
+            acks.gate(1000 + LEAST + 1, 1000 + LEAST + 1, now),
+            Gate::Open
+        );
     }
 
     #[test]

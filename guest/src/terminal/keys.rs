@@ -36,14 +36,15 @@ fn csi(rest: &[u8]) -> Option<usize> {
     let (parameters, last) = (&rest[..end], rest[end]);
     let numbers = |from: usize| {
         let numbers = &parameters[from.min(parameters.len())..];
-        !numbers.is_empty() && numbers.iter().all(|byte| byte.is_ascii_digit() || *byte == b';')
+        !numbers.is_empty()
+            && numbers
+                .iter()
+                .all(|byte| byte.is_ascii_digit() || *byte == b';')
     };
     let report = match (parameters.first(), last) {
-        (None, b'I' | b'O') => true,
-        (Some(b'?' | b'>' | b'='), b'c') => true,
+        (None, b'I' | b'O') | (Some(b'?' | b'>' | b'='), b'c') => true,
         (Some(b'?'), b'R' | b'n' | b'u') => numbers(1),
-        (Some(b'?'), b'y') => parameters.ends_with(b"$"),
-        (Some(b'0'..=b'9'), b'y') => parameters.ends_with(b"$"),
+        (Some(b'?' | b'0'..=b'9'), b'y') => parameters.ends_with(b"$"),
         // F3 with a modifier is `1;5R`: a row of 1 is taken for a key.
         (Some(b'0'..=b'9'), b'R') => {
             numbers(0) && parameters.contains(&b';') && !parameters.starts_with(b"1;")
@@ -57,7 +58,10 @@ fn csi(rest: &[u8]) -> Option<usize> {
 
 /// A pointer report of movement with no button pressed: bits 5 and 0–1.
 fn moves(parameters: &[u8]) -> bool {
-    let button = parameters.split(|byte| *byte == b';').next().unwrap_or_default();
+    let button = parameters
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default();
     std::str::from_utf8(button)
         .ok()
         .and_then(|digits| digits.parse::<u16>().ok())
@@ -98,7 +102,11 @@ mod tests {
             ("secondary attributes", b"\x1b[>0;276;0c", false),
             ("mode report", b"\x1b[?2026;2$y", false),
             ("focus in, focus out", b"\x1b[I\x1b[O", false),
-            ("background colour", b"\x1b]11;rgb:0000/0000/0000\x1b\\", false),
+            (
+                "background colour",
+                b"\x1b]11;rgb:0000/0000/0000\x1b\\",
+                false,
+            ),
             ("version answer", b"\x1bP>|xterm.js(5)\x1b\\", false),
             ("pointer passing", b"\x1b[<35;10;4M", false),
             ("a click", b"\x1b[<0;10;4M", true),

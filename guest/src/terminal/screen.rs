@@ -171,12 +171,24 @@ mod tests {
     fn a_painted_screen_is_the_screen_whatever_was_there_before() {
         let outputs: [(&str, &[u8], &[u8]); 7] = [
             ("nothing", b"", b"x"),
-            ("text and colour", b"one\r\n\x1b[31mtwo\x1b[0m\r\nthree", b"\r\nfour"),
-            ("a scrolled screen", b"1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7", b"\r\n8"),
+            (
+                "text and colour",
+                b"one\r\n\x1b[31mtwo\x1b[0m\r\nthree",
+                b"\r\nfour",
+            ),
+            (
+                "a scrolled screen",
+                b"1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7",
+                b"\r\n8",
+            ),
             ("cursor in the middle", b"abc\x1b[2;3H", b"Z"),
             ("in the middle of a colour", b"abc\x1b[3", b"1mred"),
             ("in the middle of a character", b"\xe2\x82", b"\xac!"),
-            ("an editor's screen, then its end", b"shell$ vi\r\n\x1b[?1049h\x1b[H\x1b[2Jfile", b"\x1b[?1049lback"),
+            (
+                "an editor's screen, then its end",
+                b"shell$ vi\r\n\x1b[?1049h\x1b[H\x1b[2Jfile",
+                b"\x1b[?1049lback",
+            ),
         ];
         for (what, output, after) in outputs {
             let mut screen = Screen::new(SIZE);
@@ -187,7 +199,11 @@ mod tests {
             for before in [&b""[..], b"old\r\nstuff\x1b[7m", b"\x1b[?1049hold\x1b[?1h"] {
                 let got = seen(before, &screen, after);
                 let wanted = wanted.screen();
-                assert_eq!(got.contents_formatted(), wanted.contents_formatted(), "{what}");
+                assert_eq!(
+                    got.contents_formatted(),
+                    wanted.contents_formatted(),
+                    "{what}"
+                );
                 assert_eq!(got.cursor_position(), wanted.cursor_position(), "{what}");
                 assert_eq!(got.alternate_screen(), wanted.alternate_screen(), "{what}");
             }
@@ -221,16 +237,33 @@ mod tests {
             usize::try_from(seed % bound as u64).unwrap()
         };
         let pieces: [&[u8]; 20] = [
-            b"\x1b[", b"999", b";", b"H", b"\x1b[2J", b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[r",
-            b"\x1b[5;2r", b"\x1b[65535L", b"\x1b[65535@", b"\x1b[M", b"\x1bM", b"\xe4\xb8\xad",
-            b"\xcc\x81", b"\r\n", b"\t", b"\x08", b"\xff\xfe", b"text",
+            b"\x1b[",
+            b"999",
+            b";",
+            b"H",
+            b"\x1b[2J",
+            b"\x1b[?1049h",
+            b"\x1b[?1049l",
+            b"\x1b[r",
+            b"\x1b[5;2r",
+            b"\x1b[65535L",
+            b"\x1b[65535@",
+            b"\x1b[M",
+            b"\x1bM",
+            b"\xe4\xb8\xad",
+            b"\xcc\x81",
+            b"\r\n",
+            b"\t",
+            b"\x08",
+            b"\xff\xfe",
+            b"text",
         ];
         let mut screen = Screen::new(SIZE);
         for _ in 0..20_000 {
             match draw(40) {
                 0 => screen.resize(Size {
-                    cols: u16::try_from(Size::COLS.start() + u16::try_from(draw(30)).unwrap()).unwrap(),
-                    rows: u16::try_from(Size::ROWS.start() + u16::try_from(draw(10)).unwrap()).unwrap(),
+                    cols: Size::COLS.start() + u16::try_from(draw(30)).unwrap(),
+                    rows: Size::ROWS.start() + u16::try_from(draw(10)).unwrap(),
                 }),
                 1 => assert!(!screen.paint().is_empty()),
                 _ => screen.feed(pieces[draw(pieces.len())]),

@@ -78,7 +78,11 @@ impl Session {
             poke: Notify::new(),
             room: Notify::new(),
         });
-        info!(terminal = name, instance = session.instance, "shell started");
+        info!(
+            terminal = name,
+            instance = session.instance,
+            "shell started"
+        );
         let pumped = session.clone();
         tokio::spawn(async move {
             pumped.pump(shell).await;
@@ -128,10 +132,9 @@ impl Session {
         let mut rest = input;
         if state.input.is_empty() {
             // The short way, for the echo's sake.
-            match rustix::io::write(self.pty.get_ref(), rest) {
-                Ok(written) => rest = &rest[written..],
-                Err(_) => {} // full, or the shell is gone: the pump will know
-            }
+            if let Ok(written) = rustix::io::write(self.pty.get_ref(), rest) {
+                rest = &rest[written..];
+            } // full, or the shell is gone: the pump will know
         }
         if !rest.is_empty() {
             state.input.extend(rest);

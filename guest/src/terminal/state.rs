@@ -165,9 +165,15 @@ impl State {
                 self.reply(key, wire::pong());
                 Effect::None
             }
-            Said::Consent { viewer: whom, allow } => {
+            Said::Consent {
+                viewer: whom,
+                allow,
+            } => {
                 if viewer.mode == wire::Mode::Drive {
-                    return Effect::Consent { viewer: whom, allow };
+                    return Effect::Consent {
+                        viewer: whom,
+                        allow,
+                    };
                 }
                 self.reply(key, wire::error("not_yours_to_allow"));
                 Effect::None

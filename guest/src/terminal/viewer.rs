@@ -35,7 +35,7 @@ use crate::seat::Seat;
 /// How often the far end is asked for a sign of life.
 const PING: Duration = Duration::from_secs(20);
 /// A far end without any sign of life for so long is gone.
-const DEAD: Duration = Duration::from_secs(120);
+const DEAD: Duration = Duration::from_mins(2);
 /// The agent cuts 500 ms after it asked for a close.
 const CLOSE: Duration = Duration::from_millis(400);
 
@@ -57,7 +57,13 @@ pub(crate) async fn serve(
     // Watched before anything is read from the state: no change is missed.
     let changed = session.watch();
     session.join(key, &viewer, attach.size);
-    let feed = Feed::attach(&mut session.state(), key, control, attach, &session.instance);
+    let feed = Feed::attach(
+        &mut session.state(),
+        key,
+        control,
+        attach,
+        &session.instance,
+    );
     let heard = Heard::now();
     let (mut sink, mut stream) = socket.split();
     let closing = tokio::select! {
@@ -67,7 +73,12 @@ pub(crate) async fn serve(
         () = heard.nothing_for(DEAD) => None,
     };
     session.leave(key);
-    debug!(viewer = viewer.id, terminal = session.name, ?closing, "viewer left");
+    debug!(
+        viewer = viewer.id,
+        terminal = session.name,
+        ?closing,
+        "viewer left"
+    );
     if let Some(closing) = closing {
         close(sink, stream, closing).await;
     }

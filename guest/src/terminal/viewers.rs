@@ -72,7 +72,11 @@ impl Viewers {
 
     /// Closes all sockets of these viewers; answers how many.
     pub(crate) fn close(&self, viewers: &[String], code: u16, reason: &str) -> usize {
-        self.close_where(|viewer| viewers.iter().any(|named| named == viewer), code, reason)
+        self.close_where(
+            |viewer| viewers.iter().any(|named| named == viewer),
+            code,
+            reason,
+        )
     }
 
     /// Closes every socket; answers how many.
@@ -103,9 +107,12 @@ impl Viewers {
         };
         let table = self.table();
         let chosen = table.open.values().filter(|open| chosen(&open.viewer));
-        chosen
-            .map(|open| open.close.send_replace(Some(closing.clone())))
-            .count()
+        let mut told = 0;
+        for open in chosen {
+            open.close.send_replace(Some(closing.clone()));
+            told += 1;
+        }
+        told
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -137,7 +144,10 @@ mod tests {
         assert_eq!(viewers.count(), 4);
         assert_eq!(viewers.close(&["a".into(), "x".into()], 4403, "revoked"), 2);
         let told = |place: &Place| place.closing.borrow().as_ref().map(|closing| closing.code);
-        assert_eq!(places.each_ref().map(told), [Some(4403), None, Some(4403), None]);
+        assert_eq!(
+            places.each_ref().map(told),
+            [Some(4403), None, Some(4403), None]
+        );
         assert_eq!(viewers.close_all(1012, "restart"), 4);
         drop(places);
         assert_eq!(viewers.count(), 0);

@@ -37,8 +37,12 @@ impl Size {
 
     /// None for what is no size.
     pub(crate) fn parse(cols: u64, rows: u64) -> Option<Self> {
-        let cols = u16::try_from(cols).ok().filter(|n| Self::COLS.contains(n))?;
-        let rows = u16::try_from(rows).ok().filter(|n| Self::ROWS.contains(n))?;
+        let cols = u16::try_from(cols)
+            .ok()
+            .filter(|n| Self::COLS.contains(n))?;
+        let rows = u16::try_from(rows)
+            .ok()
+            .filter(|n| Self::ROWS.contains(n))?;
         Some(Self { cols, rows })
     }
 }
@@ -137,7 +141,9 @@ impl Attach {
                 "terminal" => attach.terminal = value.into_owned(),
                 "instance" => attach.instance = Some(value.into_owned()),
                 "offset" => {
-                    attach.offset = Some(number(&value).ok_or_else(|| bad("offset must be a number of bytes"))?);
+                    attach.offset = Some(
+                        number(&value).ok_or_else(|| bad("offset must be a number of bytes"))?,
+                    );
                 }
                 "cols" => cols = Some(number(&value).ok_or_else(|| bad("cols must be a number"))?),
                 "rows" => rows = Some(number(&value).ok_or_else(|| bad("rows must be a number"))?),
@@ -154,9 +160,10 @@ impl Attach {
         }
         attach.size = match (cols, rows) {
             (None, None) => None,
-            (Some(cols), Some(rows)) => Some(Size::parse(cols, rows).ok_or_else(|| {
-                bad("cols must be 2 to 500 and rows 1 to 300")
-            })?),
+            (Some(cols), Some(rows)) => Some(
+                Size::parse(cols, rows)
+                    .ok_or_else(|| bad("cols must be 2 to 500 and rows 1 to 300"))?,
+            ),
             _ => return Err(bad("cols and rows go together")),
         };
         Ok(attach)
@@ -227,7 +234,7 @@ pub(crate) struct Notice(String);
 
 impl Notice {
     /// None for an unknown kind. `at_millis` 0 means no time.
-    pub(crate) fn new(kind: &str, message: String, at_millis: i64) -> Option<Self> {
+    pub(crate) fn new(kind: &str, message: &str, at_millis: i64) -> Option<Self> {
         if !matches!(kind, "preempted" | "expiring" | "draining" | "help") {
             return None;
         }
@@ -281,10 +288,7 @@ pub(crate) fn resized(size: Size) -> String {
 }
 
 /// Who is here: how many, and those who are not the learner.
-pub(crate) fn viewers<'a>(
-    count: usize,
-    watching: impl Iterator<Item = (&'a str, Mode)>,
-) -> String {
+pub(crate) fn viewers<'a>(count: usize, watching: impl Iterator<Item = (&'a str, Mode)>) -> String {
     let watching: Vec<Value> = watching
         .map(|(viewer, mode)| json!({"viewer": viewer, "mode": mode.word()}))
         .collect();
@@ -317,10 +321,22 @@ mod tests {
             (r#"{"type":"resize","cols":80,"rows":24}"#, size(80, 24)),
             (r#"{"type":"resize","cols":2,"rows":1}"#, size(2, 1)),
             (r#"{"type":"resize","cols":0,"rows":24}"#, Err("bad_resize")),
-            (r#"{"type":"resize","cols":80,"rows":65535}"#, Err("bad_resize")),
-            (r#"{"type":"resize","cols":"80","rows":24}"#, Err("bad_resize")),
-            (r#"{"type":"resize","cols":-1,"rows":24}"#, Err("bad_resize")),
-            (r#"{"type":"resize","cols":80.5,"rows":24}"#, Err("bad_resize")),
+            (
+                r#"{"type":"resize","cols":80,"rows":65535}"#,
+                Err("bad_resize"),
+            ),
+            (
+                r#"{"type":"resize","cols":"80","rows":24}"#,
+                Err("bad_resize"),
+            ),
+            (
+                r#"{"type":"resize","cols":-1,"rows":24}"#,
+                Err("bad_resize"),
+            ),
+            (
+                r#"{"type":"resize","cols":80.5,"rows":24}"#,
+                Err("bad_resize"),
+            ),
             (r#"{"type":"resize"}"#, Err("bad_resize")),
             (r#"{"type":"ack","offset":7}"#, Ok(Said::Ack(7))),
             (r#"{"type":"ack","offset":-7}"#, Err("bad_ack")),
@@ -329,7 +345,13 @@ mod tests {
             (r#"{"type":7}"#, Err("no_type")),
             ("[]", Err("no_type")),
             ("ls", Err("bad_json")),
-            (r#"{"type":"consent","viewer":"t","allow":true}"#, Ok(Said::Consent { viewer: "t".into(), allow: true })),
+            (
+                r#"{"type":"consent","viewer":"t","allow":true}"#,
+                Ok(Said::Consent {
+                    viewer: "t".into(),
+                    allow: true,
+                }),
+            ),
             (r#"{"type":"consent","viewer":"t"}"#, Err("bad_consent")),
         ];
         for (text, wanted) in cases {
@@ -342,15 +364,32 @@ mod tests {
         let good = [
             ("", "main", None, None),
             ("terminal=two&offset=17", "two", Some(17), None),
-            ("cols=80&rows=24&later=1", "main", None, Some(Size { cols: 80, rows: 24 })),
+            (
+                "cols=80&rows=24&later=1",
+                "main",
+                None,
+                Some(Size { cols: 80, rows: 24 }),
+            ),
         ];
         for (query, terminal, offset, size) in good {
             let attach = Attach::parse(query).unwrap();
-            assert_eq!((attach.terminal.as_str(), attach.offset, attach.size), (terminal, offset, size), "{query}");
+            assert_eq!(
+                (attach.terminal.as_str(), attach.offset, attach.size),
+                (terminal, offset, size),
+                "{query}"
+            );
         }
         for query in [
-            "terminal=", "terminal=A", "terminal=..%2f", "offset=-1", "offset=x", "offset=",
-            "offset=99999999999999999999", "cols=80", "cols=0&rows=24", "cols=80&rows=65535",
+            "terminal=",
+            "terminal=A",
+            "terminal=..%2f",
+            "offset=-1",
+            "offset=x",
+            "offset=",
+            "offset=99999999999999999999",
+            "cols=80",
+            "cols=0&rows=24",
+            "cols=80&rows=65535",
             "cols=+80&rows=24",
         ] {
             assert!(Attach::parse(query).is_err(), "{query}");

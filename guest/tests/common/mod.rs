@@ -1,9 +1,11 @@
 //! A real guest as a plain process on loopback, and clients with nothing of
 //! ours in them.
 #![allow(dead_code, missing_docs, unreachable_pub)] // each test file uses its part
+#![allow(clippy::print_stdout)] // a skipped test must say so
+#![allow(clippy::unwrap_used)] // a helper that fails is a test that fails
 
 use std::{
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -57,7 +59,12 @@ impl Guest {
         std::os::unix::fs::chown(&home, Some(uid), Some(gid)).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_clarateach-guest"))
             .args(["--runtime", "process"])
-            .args(["--terminal-listen", "127.0.0.1:0", "--files-listen", "127.0.0.1:0"])
+            .args([
+                "--terminal-listen",
+                "127.0.0.1:0",
+                "--files-listen",
+                "127.0.0.1:0",
+            ])
             .args(["--uid", &uid.to_string(), "--gid", &gid.to_string()])
             .arg("--home")
             .arg(&home)
@@ -169,7 +176,9 @@ impl Guest {
         headers.insert("clarateach-secret", SECRET.parse().unwrap());
         headers.insert("clarateach-viewer", "learner;drive".parse().unwrap());
         headers.insert("sec-websocket-protocol", protocol.parse().unwrap());
-        self.handshake(request, Some(protocol), Some(16 * 1024)).await.unwrap()
+        self.handshake(request, Some(protocol), Some(16 * 1024))
+            .await
+            .unwrap()
     }
 
     async fn handshake(
@@ -217,8 +226,7 @@ impl Guest {
 
     /// A command, its answer as lines.
     pub async fn exec(&self, order: &Value) -> (u16, Vec<Value>) {
-        let (response, body) =
-            send(&self.terminal, "POST", "/exec", &[], order.to_string()).await;
+        let (response, body) = send(&self.terminal, "POST", "/exec", &[], order.to_string()).await;
         let lines = body
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
@@ -231,7 +239,8 @@ impl Guest {
     pub async fn shut_down(&mut self, grace: Duration) -> Duration {
         let began = Instant::now();
         let grace_millis = u32::try_from(grace.as_millis()).unwrap();
-        self.control(Verb::Shutdown(Shutdown { grace_millis })).await;
+        self.control(Verb::Shutdown(Shutdown { grace_millis }))
+            .await;
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
                 assert!(status.success(), "{status}");
@@ -247,7 +256,10 @@ impl Drop for Guest {
     fn drop(&mut self) {
         if self.process.try_wait().is_ok_and(|status| status.is_none()) {
             // In order, so that its shells end with it.
-            Command::new("kill").arg(self.process.id().to_string()).status().ok();
+            Command::new("kill")
+                .arg(self.process.id().to_string())
+                .status()
+                .ok();
             let until = Instant::now() + Duration::from_secs(5);
             while Instant::now() < until {
                 if self.process.try_wait().is_ok_and(|status| status.is_some()) {
@@ -297,12 +309,10 @@ pub fn learner() -> (u32, u32) {
         return (1000, 1000);
     }
     let own = std::fs::metadata("/proc/self").unwrap();
-    use std::os::unix::fs::MetadataExt as _;
     (own.uid(), own.gid())
 }
 
 pub fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
@@ -327,7 +337,10 @@ pub struct Terminal {
 
 impl Terminal {
     pub async fn keys(&mut self, keys: impl Into<Bytes>) {
-        self.socket.send(Message::Binary(keys.into())).await.unwrap();
+        self.socket
+            .send(Message::Binary(keys.into()))
+            .await
+            .unwrap();
     }
 
     pub async fn say(&mut self, frame: &str) {
@@ -376,40 +389,66 @@ impl Terminal {
     pub async fn until(&mut self, what: &str, mut enough: impl FnMut(&Self) -> bool) {
         let done = timeout(PATIENCE, async {
             while !enough(self) {
-                assert!(self.step().await, "closed ({:?}) before {what}", self.closed);
+                assert!(
+                    self.step().await,
+                    "closed ({:?}) before {what}",
+                    self.closed
+                );
             }
         })
         .await;
-        assert!(done.is_ok(), "{what} did not come; frames {:?}, output {:?}", self.frames, self.tail());
+        assert!(
+            done.is_ok(),
+            "{what} did not come; frames {:?}, output {:?}",
+            self.frames,
+            self.tail()
+        );
     }
 
-    /// Reads until the output holds this.
+    /// Reads until the output holds this. Looks at new output only: a flood
+    /// must not be searched from its beginning with every frame.
     pub async fn until_says(&mut self, text: &str) {
-        self.until(text, |terminal| terminal.says(text)).await;
+        let mut seen = 0_usize;
+        self.until(text, |terminal| {
+            let from = seen.saturating_sub(text.len());
+            seen = terminal.output.len();
+            holds(&terminal.output[from..], text)
+        })
+        .await;
     }
 
     pub async fn until_frame(&mut self, kind: &str) -> Value {
-        self.until(kind, |terminal| terminal.frames.iter().any(|frame| frame["type"] == kind))
-            .await;
+        self.until(kind, |terminal| {
+            terminal.frames.iter().any(|frame| frame["type"] == kind)
+        })
+        .await;
         self.frame(kind).unwrap()
     }
 
     /// Reads until the socket is closed; answers the code.
     pub async fn until_closed(&mut self) -> u16 {
-        timeout(PATIENCE, async { while self.step().await {} }).await.expect("not closed");
+        timeout(PATIENCE, async { while self.step().await {} })
+            .await
+            .expect("not closed");
         self.closed.unwrap()
     }
 
     pub fn says(&self, text: &str) -> bool {
-        self.output.windows(text.len()).any(|window| window == text.as_bytes())
+        holds(&self.output, text)
     }
 
     pub fn frame(&self, kind: &str) -> Option<Value> {
-        self.frames.iter().find(|frame| frame["type"] == kind).cloned()
+        self.frames
+            .iter()
+            .find(|frame| frame["type"] == kind)
+            .cloned()
     }
 
     pub fn kinds(&self) -> Vec<&str> {
-        self.frames.iter().filter_map(|frame| frame["type"].as_str()).collect()
+        self.frames
+            .iter()
+            .filter_map(|frame| frame["type"].as_str())
+            .collect()
     }
 
     pub fn tail(&self) -> String {
@@ -421,4 +460,10 @@ impl Terminal {
 /// For a test that cannot be run here; never silent.
 pub fn skipped(why: &str) {
     println!("SKIPPED: {why}");
+}
+
+fn holds(output: &[u8], text: &str) -> bool {
+    output
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }

@@ -49,18 +49,57 @@ fn kinds(frames: &[(String, Value, Vec<u8>)]) -> Vec<&str> {
 
 #[test]
 fn an_attach_continues_repaints_or_starts_again() {
+    type Case<'a> = (&'a str, &'a [u8], u64, &'a [&'a str], Option<u64>);
     let written = LIMIT as u64 + 100;
-    let full: Vec<u8> = (0..written).map(|n| b'a' + u8::try_from(n % 26).unwrap()).collect();
+    let full: Vec<u8> = (0..written)
+        .map(|n| b'a' + u8::try_from(n % 26).unwrap())
+        .collect();
     // query; output so far -> cursor, kinds of frames, bytes lost
-    let cases: [(&str, &[u8], u64, &[&str], Option<u64>); 8] = [
-        ("", b"hello", 5, &["attached", "repaint", "data", "live"], Some(0)),
-        ("offset=0&instance=instance-now", b"hello", 0, &["attached", "data", "live"], None),
+    let cases: [Case<'_>; 8] = [
+        (
+            "",
+            b"hello",
+            5,
+            &["attached", "repaint", "data", "live"],
+            Some(0),
+        ),
+        (
+            "offset=0&instance=instance-now",
+            b"hello",
+            0,
+            &["attached", "data", "live"],
+            None,
+        ),
         ("offset=3", b"hello", 3, &["attached", "data", "live"], None),
         ("offset=5", b"hello", 5, &["attached", "live"], None),
-        ("offset=9", b"hello", 5, &["attached", "repaint", "data", "live"], Some(0)),
-        ("offset=3&instance=old", b"hello", 0, &["attached", "restarted", "data", "live"], None),
-        ("offset=50", &full, written, &["attached", "repaint", "data", "live"], Some(written - 50)),
-        ("instance=old", &full, written, &["attached", "restarted", "repaint", "data", "live"], Some(written)),
+        (
+            "offset=9",
+            b"hello",
+            5,
+            &["attached", "repaint", "data", "live"],
+            Some(0),
+        ),
+        (
+            "offset=3&instance=old",
+            b"hello",
+            0,
+            &["attached", "restarted", "data", "live"],
+            None,
+        ),
+        (
+            "offset=50",
+            &full,
+            written,
+            &["attached", "repaint", "data", "live"],
+            Some(written - 50),
+        ),
+        (
+            "instance=old",
+            &full,
+            written,
+            &["attached", "restarted", "repaint", "data", "live"],
+            Some(written),
+        ),
     ];
     for (query, output, cursor, wanted, lost) in cases {
         let mut state = State::new(Size::DEFAULT);
@@ -74,10 +113,17 @@ fn an_attach_continues_repaints_or_starts_again() {
         assert_eq!(first["instance"], NOW);
         assert_eq!(first["viewers"], 1);
         let repaint = frames.iter().find(|(kind, ..)| kind == "repaint");
-        assert_eq!(repaint.map(|(_, value, _)| value["lost"].as_u64().unwrap()), lost, "{query}");
+        assert_eq!(
+            repaint.map(|(_, value, _)| value["lost"].as_u64().unwrap()),
+            lost,
+            "{query}"
+        );
         if let Some((_, value, _)) = repaint {
             let drawn: usize = frames.iter().map(|(.., data)| data.len()).sum();
-            assert_eq!(value["bytes"], drawn, "{query}: the painting has the length it says");
+            assert_eq!(
+                value["bytes"], drawn,
+                "{query}: the painting has the length it says"
+            );
         } else {
             let replayed: Vec<u8> = frames.iter().flat_map(|(.., data)| data.clone()).collect();
             let from = usize::try_from(cursor).unwrap();
@@ -152,13 +198,21 @@ fn news_reaches_a_viewer_and_unread_answers_stay_few() {
     let mut feed = Feed::attach(&mut state, 1, true, &attach("offset=0"), NOW);
     drain(&mut feed, &mut state);
     joined(&mut state, 2);
-    let learner = Viewer { id: "learner".into(), mode: Mode::Drive };
+    let learner = Viewer {
+        id: "learner".into(),
+        mode: Mode::Drive,
+    };
     let now = std::time::Instant::now();
     for _ in 0..1_000 {
         state.said(1, &learner, r#"{"type":"ping"}"#, now);
     }
-    state.said(1, &learner, r#"{"type":"resize","cols":100,"rows":30}"#, now);
-    state.notify(&wire::Notice::new("help", "the teacher comes".into(), 0).unwrap());
+    state.said(
+        1,
+        &learner,
+        r#"{"type":"resize","cols":100,"rows":30}"#,
+        now,
+    );
+    state.notify(&wire::Notice::new("help", "the teacher comes", 0).unwrap());
     let frames = drain(&mut feed, &mut state);
     let kinds = kinds(&frames);
     assert_eq!(kinds[..2], ["resized", "viewers"]);
