@@ -166,6 +166,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         fleet: fleet.clone(),
         identity: identity.clone(),
         proxy: proxy.clone(),
+        stop: stop.clone(),
     };
     let door = Arc::new(Door {
         front: Front::new(&config.workshop, &ca_pem, identity)?,

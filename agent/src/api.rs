@@ -14,6 +14,7 @@ use clarateach_domain::{
 };
 use clarateach_proto::agent::{self as pb, agent_service_server::AgentService};
 use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
@@ -48,6 +49,8 @@ pub(crate) struct Worker {
     pub(crate) identity: Arc<Identity>,
     /// The learners' half, to drain it.
     pub(crate) proxy: Arc<Proxy>,
+    /// Ends the streams, which would else hold the agent up for ever.
+    pub(crate) stop: CancellationToken,
 }
 
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -119,6 +122,9 @@ impl AgentService for Worker {
                 revision,
             })
         });
+        // Named in full: tokio-stream has no such word.
+        let stopped = self.stop.clone().cancelled_owned();
+        let changes = futures_util::StreamExt::take_until(changes, stopped);
         Ok(Response::new(Box::pin(changes)))
     }
 

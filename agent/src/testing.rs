@@ -324,6 +324,7 @@ impl Stage {
             fleet: fleet.clone(),
             identity: identity.clone(),
             proxy: proxy.clone(),
+            stop: stop.clone(),
         };
         let workshop = WORKSHOP.parse().unwrap();
         let front = Front::new(&workshop, ca.certificate_pem(), identity.clone()).unwrap();

@@ -2,14 +2,16 @@
 
 use std::{fs, time::Duration};
 
+use bytes::Bytes;
 use chrono::Utc;
 use clarateach_certs::{
     ca::{Ca, Dialler},
     key::Key,
     tls as certs_tls,
 };
-use clarateach_proto::agent::{GetWorkerRequest, Worker};
+use clarateach_proto::agent::Worker;
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,44 +19,37 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::Identity;
 use crate::{
     enrol,
-    testing::{CONTROL_NAME, Client, Stage, WORKSHOP, claims, leaf, read_to_end, sign},
+    testing::{BOUND, CONTROL_NAME, Client, Stage, WORKSHOP, claims, leaf, read_to_end, sign},
 };
 
-/// `GetWorker` over HTTP/2 by hand: the status of the answer, gRPC's or HTTP's.
-async fn get_worker(client: Client) -> Result<Worker, String> {
+/// One call over HTTP/2 by hand, with an empty message.
+async fn call(client: Client, method: &str) -> Result<Incoming, String> {
     let io = TokioIo::new(client);
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await;
     let (mut sender, connection) = handshake.map_err(|e| format!("{e:?}"))?;
     tokio::spawn(connection);
-    let message = GetWorkerRequest {}.encode_to_vec();
-    let mut frame = vec![0, 0, 0, 0, u8::try_from(message.len()).unwrap()];
-    frame.extend(message);
     let request = http::Request::post(format!(
-        "https://{CONTROL_NAME}/clarateach.agent.v1.AgentService/GetWorker"
+        "https://{CONTROL_NAME}/clarateach.agent.v1.AgentService/{method}"
     ))
     .header("content-type", "application/grpc")
     .header("te", "trailers")
-    .body(http_body_util::Full::new(bytes::Bytes::from(frame)))
+    .body(http_body_util::Full::new(Bytes::from_static(&[0; 5])))
     .unwrap();
-    let answer = sender
-        .send_request(request)
-        .await
-        .map_err(|e| format!("{e:?}"))?;
-    if answer
-        .headers()
-        .get("content-type")
-        .is_none_or(|t| t != "application/grpc")
-    {
+    let sent = sender.send_request(request).await;
+    let answer = sent.map_err(|e| format!("{e:?}"))?;
+    let kind = answer.headers().get("content-type");
+    if kind.is_none_or(|kind| kind != "application/grpc") {
         return Err(format!("HTTP {}", answer.status()));
     }
-    let bytes = answer
-        .into_body()
-        .collect()
-        .await
-        .map_err(|e| format!("{e:?}"))?
-        .to_bytes();
-    let body = bytes.get(5..).ok_or("a gRPC error")?;
-    Worker::decode(body).map_err(|e| e.to_string())
+    Ok(answer.into_body())
+}
+
+/// `GetWorker`, or why not.
+async fn get_worker(client: Client) -> Result<Worker, String> {
+    let body = call(client, "GetWorker").await?.collect().await;
+    let bytes = body.map_err(|e| format!("{e:?}"))?.to_bytes();
+    let message = bytes.get(5..).ok_or("a gRPC error")?;
+    Worker::decode(message).map_err(|e| e.to_string())
 }
 
 fn h2(mut settings: rustls::ClientConfig) -> rustls::ClientConfig {
@@ -146,6 +141,19 @@ async fn only_the_control_planes_certificate_reaches_the_service() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn an_agent_that_stops_ends_the_watch_and_waits_for_nobody() {
+    let stage = Stage::start().await;
+    let settings = h2(stage.dialler_settings(&stage.ca, Dialler::ControlPlane, WORKSHOP));
+    let client = stage.dial(settings, CONTROL_NAME).await.unwrap();
+    let mut watched = call(client, "WatchMicroVms").await.unwrap();
+    let first = watched.frame().await.unwrap().unwrap();
+    assert!(first.is_data(), "the list comes at once");
+    stage.stop.cancel();
+    let rest = tokio::time::timeout(BOUND, watched.collect()).await;
+    assert!(rest.unwrap().is_ok(), "the stream ends in order");
 }
 
 #[tokio::test]
