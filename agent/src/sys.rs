@@ -63,11 +63,14 @@ pub(crate) fn user_namespace(first: u32, count: u32) -> io::Result<OwnedFd> {
 /// sends a byte, or is gone.
 extern "C" fn wait_for_go(ends: *mut libc::c_void) -> libc::c_int {
     // SAFETY: `ends` is the array of the parent, which waits for this child.
-    // close and read are plain system calls; they write `errno`, which is the
+    // close, prctl and read are plain system calls; they write `errno`, which is the
     // parent thread's, only on an error, and there is none to come: both
     // descriptors are open and nobody sends this process signals.
     unsafe {
         let [wait_end, go_end] = *ends.cast::<[RawFd; 2]>();
+        // The end of the pipe would not tell of the parent's death: a sibling
+        // may hold a copy of it.
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         libc::close(go_end);
         let mut byte = 0_u8;
         libc::read(wait_end, (&raw mut byte).cast(), 1);
