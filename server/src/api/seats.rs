@@ -63,6 +63,8 @@ impl SeatKey {
 pub(super) struct Learner {
     pub(super) claims: Claims,
     pub(super) stay: Stay,
+    /// The workshop's revision when the token was looked at.
+    pub(super) revision: u64,
 }
 
 impl Api {
@@ -224,7 +226,11 @@ impl Api {
         if claims.epoch != stay.epoch {
             return Err(outdated());
         }
-        Ok(Learner { claims, stay })
+        Ok(Learner {
+            claims,
+            stay,
+            revision: workshop.revision,
+        })
     }
 
     async fn refresh(

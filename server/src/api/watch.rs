@@ -29,7 +29,10 @@ use super::{
     seats::{Learner, outdated},
     wire,
 };
-use crate::store::{Notice, Store, view::WorkshopView};
+use crate::store::{
+    Notice, Store,
+    view::{Workshop, WorkshopView},
+};
 
 /// How often a follower asks the database whether it missed something.
 const LOOK: Duration = Duration::from_secs(5);
@@ -152,11 +155,13 @@ fn draining() -> Status {
 }
 
 /// Carries a workshop's news to one client: `tell` makes a message of a
-/// snapshot and of the notices after a revision, or ends the stream.
+/// snapshot and of the notices after a revision, or ends the stream. Snapshots
+/// older than `at_least` are passed over: a caller must not be told what was
+/// true before its own last act.
 fn relay<T: Send + 'static>(
     api: &Api,
     workshop: &WorkshopId,
-    since: u64,
+    (since, at_least): (u64, u64),
     until: Option<Instant>,
     tell: impl Fn(&WorkshopView, Vec<pb::Notice>) -> Result<(T, bool), Status> + Send + 'static,
 ) -> ReceiverStream<Result<T, Status>> {
@@ -175,6 +180,7 @@ fn relay<T: Send + 'static>(
             };
             let snapshot = loop {
                 let fresh = news.borrow_and_update().clone();
+                let fresh = fresh.filter(|new| new.view.workshop.revision >= at_least);
                 if let Some(snapshot) = fresh {
                     let revision = snapshot.view.workshop.revision;
                     // A revision from the future is from another life of the
@@ -228,11 +234,12 @@ fn relay<T: Send + 'static>(
 /// An instructor's view; it ends after the workshop is deleted.
 pub(super) fn workshop(
     api: &Api,
-    id: &WorkshopId,
+    watched: &Workshop,
     visit: Visit,
     since: u64,
 ) -> ReceiverStream<Result<pb::WatchWorkshopResponse, Status>> {
-    relay(api, id, since, None, move |view, notices| {
+    let since = (since, watched.revision);
+    relay(api, &watched.id, since, None, move |view, notices| {
         let message = pb::WatchWorkshopResponse {
             revision: view.workshop.revision,
             workshop: Some(wire::workshop_view(view, &visit)),
@@ -254,6 +261,7 @@ pub(super) fn seat(
         .unwrap_or_default();
     let until = Some(Instant::now() + left);
     let workshop = learner.stay.workshop.clone();
+    let since = (since, learner.revision);
     relay(api, &workshop, since, until, move |view, notices| {
         let taken_back = || {
             ApiError::new(

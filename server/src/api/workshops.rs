@@ -293,7 +293,7 @@ impl WorkshopService for Api {
         let (who, visit) = self.caller(&request).await?;
         let ask = request.get_ref();
         let workshop = self.own(&who, &ask.id).await?;
-        let stream = watch::workshop(self, &workshop.id, visit, ask.since_revision);
+        let stream = watch::workshop(self, &workshop, visit, ask.since_revision);
         Ok(Response::new(Box::pin(stream)))
     }
 
