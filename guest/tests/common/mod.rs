@@ -176,7 +176,7 @@ impl Guest {
         headers.insert("clarateach-secret", SECRET.parse().unwrap());
         headers.insert("clarateach-viewer", "learner;drive".parse().unwrap());
         headers.insert("sec-websocket-protocol", protocol.parse().unwrap());
-        self.handshake(request, Some(protocol), Some(16 * 1024))
+        self.handshake(request, Some(protocol), Some(256 * 1024))
             .await
             .unwrap()
     }
