@@ -13,7 +13,7 @@ readonly PROGRAMS=(echo:300 bulk:600 stream200:900 boot:900 crowd:600 memory:300
 
 usage() {
   cat << HELP
-Usage: scripts/bench.sh [--no-build] [NAME…] [-- FLAG…]
+Usage: scripts/bench.sh [--no-build] [--on-disk] [NAME…] [-- FLAG…]
 
 Without a name all of them run, in this order:
   echo       64-byte terminal echo, agent beside nginx
@@ -24,14 +24,18 @@ Without a name all of them run, in this order:
   memory     server, agent and guest, resident
 
   --no-build   measure what is built already
+  --on-disk    keep the server's data and the seats' disks on this machine's
+               disk; else they are in memory, so that no disk decides (8 GiB of
+               it must be available)
   -- FLAG…     go to every named program, such as \`bench.sh echo -- --rounds 21\`
 HELP
 }
 
-names=() flags=() build=1 whole=("$@")
+names=() flags=() build=1 memory=1 whole=("$@")
 while (($#)); do
   case $1 in
     --no-build) build= ;;
+    --on-disk) memory= ;;
     -h | --help) usage; exit ;;
     --) shift; flags=("$@"); break ;;
     -*) usage >&2; exit 2 ;;
@@ -55,6 +59,15 @@ if [[ -n $build ]]; then
   "$TOP/scripts/build-guest.sh"
 fi
 
+if [[ -n $memory ]] && (($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) < 8 << 20)); then
+  warn "less than 8 GiB of memory available: measuring on the disk"
+  memory=
+fi
+# A House keeps everything under /var/tmp. What is mounted here ends with its program.
+in_memory=()
+[[ -z $memory ]] || in_memory=(unshare --mount --propagation private
+  bash -c 'mount -t tmpfs -o mode=1777,size=8g bench /var/tmp && exec "$@"' bash)
+
 table=$(mktemp)
 running=''
 # A program that is told to stop takes its class down before it ends.
@@ -72,7 +85,7 @@ for program in "${PROGRAMS[@]}"; do
   name=${program%%:*}
   [[ " ${names[*]} " == *" $name "* ]] || continue
   step "$name"
-  CLARATEACH_IMAGES=$IMAGES timeout --kill-after=120 "${program##*:}" \
+  CLARATEACH_IMAGES=$IMAGES "${in_memory[@]}" timeout --kill-after=120 "${program##*:}" \
     "$CARGO_TARGET_DIR/release/$name" --table "$table" "${flags[@]}" &
   running=$!
   wait "$running" || failed+=("$name")

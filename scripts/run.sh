@@ -57,6 +57,9 @@ parse() {
   [[ -n $data ]] || die "--data-dir wants a directory."
   # Another working directory, as under a service manager, must mean the same place.
   data=$(realpath -m -- "$data")
+  # How to say this directory again.
+  again=scripts/run.sh
+  [[ $data == /var/lib/clarateach ]] || again+=" --data-dir $data"
   [[ $data != / ]] || die "--data-dir must be a directory of its own."
   [[ -z $down ]] || return 0
   listen=${listen/#localhost:/127.0.0.1:}
@@ -90,7 +93,6 @@ check_certificate() {
 
 build() {
   ensure_runtime
-  ensure_commands jq=jq openssl=openssl
   ensure_rust
   step "building (the first time takes some minutes)"
   (cd "$TOP" && cargo build --locked --release -p clarateach-server -p clarateach-agent -p clarateach-cli)
@@ -121,6 +123,17 @@ api() {
   "${curl_here[@]}" -X "$1" -H 'Content-Type: application/json' -H @<(
     printf 'Authorization: Bearer %s\n' "$(< "$data/admin.token")"
   ) ${3+--data "$3"} "$url$2"
+}
+
+# Two servers on one directory or port: the second would read the first one's
+# answers as its own.
+check_alone() {
+  if [[ -e $data/server.lock ]] && ! flock --nonblock "$data/server.lock" true; then
+    die "A server already runs on $data." "End it with Ctrl-C where it was started, or choose another --data-dir."
+  fi
+  if "${curl_here[@]}" --insecure -o /dev/null "$url/" 2> /dev/null || (($? == 22)); then
+    die "Something already answers at $listen." "Choose another port with --listen."
+  fi
 }
 
 start_server() {
@@ -200,7 +213,7 @@ show_way_in() {
     printf '  %s join %s --name Ada --server %s%s\n' "$cli" "$code" "$url" "$pin"
     printf '  %s attach\n' "$cli"
   fi
-  printf '\nCtrl-C ends the server; the seats live on. scripts/run.sh --down removes everything.\n\n'
+  printf '\nCtrl-C ends the server; the seats live on. %s --down removes everything.\n\n' "$again"
 }
 
 # Says when the seats are there. A seat that is not must not hold up anything.
@@ -229,7 +242,7 @@ drain() {
   if [[ -n $alive ]]; then
     step "still running, with the learners' shells:"
     while IFS= read -r line; do note "$line"; done <<< "$alive"
-    note "scripts/run.sh finds them again; scripts/run.sh --down ends them."
+    note "$again finds them again; $again --down ends them."
   else
     step "nothing is running any more"
   fi
@@ -261,8 +274,10 @@ if [[ -n $down ]]; then
   take_down
   exit
 fi
-build
+ensure_commands curl=curl jq=jq openssl=openssl
 find_address
+check_alone
+build
 step "starting the server"
 start_server
 trap drain INT TERM

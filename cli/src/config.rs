@@ -97,7 +97,8 @@ pub(crate) struct JoinArgs {
 /// Which way to the seat.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WayArgs {
-    /// Go through the control plane instead of straight to the worker.
+    /// Go through the control plane instead of straight to the worker; done by
+    /// itself where the worker cannot be reached.
     #[arg(long)]
     pub(crate) gateway: bool,
     #[command(flatten)]

@@ -9,7 +9,11 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clarateach_proto::workshop::{RefreshTokenRequest, SeatState, WatchSeatRequest};
 use serde::Deserialize;
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tonic::Code;
 
 use crate::{
@@ -20,6 +24,9 @@ use crate::{
     output::{plain, tell},
     seat_session::{SeatSession, Ways},
 };
+
+/// A worker that takes longer to answer than this is not near.
+const NEAR: Duration = Duration::from_secs(3);
 
 /// A seat somebody uses.
 #[derive(Clone)]
@@ -34,13 +41,17 @@ impl Keeper {
     /// renewing until the process ends.
     pub(crate) async fn start(way: WayArgs) -> Result<Self, Failure> {
         let session = SeatSession::need(&way.seat.seat)?;
-        let keeper = Self {
+        let mut keeper = Self {
             seat: way.seat.seat,
             gateway: way.gateway,
             session: watch::Sender::new(session),
         };
         keeper.renew().await?;
         keeper.until_there().await?;
+        if !keeper.gateway && !keeper.gateway_of().terminal.is_empty() && !keeper.is_near().await {
+            tell("the worker cannot be reached from here: going through the control plane");
+            keeper.gateway = true;
+        }
         tokio::spawn(keeper.clone().keep());
         Ok(keeper)
     }
@@ -58,6 +69,21 @@ impl Keeper {
         } else {
             session.direct.clone()
         }
+    }
+
+    fn gateway_of(&self) -> Ways {
+        self.session.borrow().gateway.clone()
+    }
+
+    /// Whether a connection straight to the worker opens: in a local network with
+    /// a worker behind the control plane's machine, none does.
+    async fn is_near(&self) -> bool {
+        let Ok(uri) = self.ways().terminal.parse::<http::Uri>() else {
+            return false;
+        };
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let dial = TcpStream::connect((host, uri.port_u16().unwrap_or(443)));
+        matches!(timeout(NEAR, dial).await, Ok(Ok(_)))
     }
 
     /// Whom to trust on that way.

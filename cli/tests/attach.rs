@@ -178,3 +178,25 @@ async fn a_worker_with_another_ca_never_sees_the_token() {
             .contains("could not reach the terminal")
     );
 }
+
+#[tokio::test]
+async fn a_worker_out_of_reach_is_reached_through_the_control_plane() {
+    let far = Far::start().await;
+    let server = far.gateway().await;
+    let home = tempfile::tempdir().unwrap();
+    let ca = home.path().join("ca.pem");
+    std::fs::write(&ca, &far.ca).unwrap();
+    let join = ["join", "7K3M9QX2VB", "--ca", ca.to_str().unwrap()];
+    assert_eq!(run(home.path(), &server, &join).await.0, 0);
+    let mut attached = Attached::start(home.path(), &server);
+    let mut line = far.line().await;
+    line.attached(0).await;
+    line.output(b"here").await;
+    attached.until_shown("here").await;
+    assert!(
+        attached
+            .screen()
+            .await
+            .contains("going through the control plane")
+    );
+}

@@ -179,23 +179,46 @@ impl Far {
 
     /// A control plane whose one seat is here, trusting `ca`. Gives its address.
     pub(crate) async fn control_plane(&self, ca: &str) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let seat = OneSeat {
-            endpoints: Endpoints {
-                terminal: format!("wss://{}/proxy/ws-0123456789/1/terminal", self.address),
-                files: format!("https://{}/proxy/ws-0123456789/1/files", self.address),
-                exec: String::new(),
-            },
+        serve(OneSeat {
+            direct: endpoints(self.address),
+            gateway: Endpoints::default(),
             ca: ca.to_owned(),
-        };
-        tokio::spawn(
-            tonic::transport::Server::builder()
-                .add_service(SeatServiceServer::new(seat))
-                .serve_with_incoming(TcpListenerStream::new(listener)),
-        );
-        url
+        })
+        .await
     }
+
+    /// A control plane that is itself the only way to its one seat: nothing
+    /// answers where the worker is said to be.
+    pub(crate) async fn gateway(&self) -> String {
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let nowhere = nobody.local_addr().unwrap();
+        drop(nobody);
+        serve(OneSeat {
+            direct: endpoints(nowhere),
+            gateway: endpoints(self.address),
+            ca: Self::start().await.ca,
+        })
+        .await
+    }
+}
+
+fn endpoints(address: SocketAddr) -> Endpoints {
+    Endpoints {
+        terminal: format!("wss://{address}/proxy/ws-0123456789/1/terminal"),
+        files: format!("https://{address}/proxy/ws-0123456789/1/files"),
+        exec: String::new(),
+    }
+}
+
+async fn serve(seat: OneSeat) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(
+        tonic::transport::Server::builder()
+            .add_service(SeatServiceServer::new(seat))
+            .serve_with_incoming(TcpListenerStream::new(listener)),
+    );
+    url
 }
 
 /// A token whose life the command line can read: fifteen minutes.
@@ -205,7 +228,8 @@ pub(crate) fn token() -> String {
 }
 
 struct OneSeat {
-    endpoints: Endpoints,
+    direct: Endpoints,
+    gateway: Endpoints,
     ca: String,
 }
 
@@ -230,7 +254,8 @@ impl SeatService for OneSeat {
             workshop_name: "Git\x1b[2J basics".into(),
             reconnect_code: "RECONNECT".into(),
             ca_certificate: self.ca.clone(),
-            endpoints: Some(self.endpoints.clone()),
+            endpoints: Some(self.direct.clone()),
+            gateway: Some(self.gateway.clone()),
             ..Default::default()
         }))
     }
@@ -248,7 +273,8 @@ impl SeatService for OneSeat {
         }
         Ok(Response::new(RefreshTokenResponse {
             token: token(),
-            endpoints: Some(self.endpoints.clone()),
+            endpoints: Some(self.direct.clone()),
+            gateway: Some(self.gateway.clone()),
             ca_certificate: self.ca.clone(),
             ..Default::default()
         }))
@@ -333,24 +359,30 @@ impl Attached {
         String::from_utf8_lossy(&self.seen.lock().await).into_owned()
     }
 
-    /// The exit code. Whatever is still written is read, or the end would wait.
+    /// The exit code, once everything it wrote has been read.
     pub(crate) async fn ended(&mut self) -> i32 {
+        const LAST: &str = "<all was read>";
         let Self {
             child, pty, seen, ..
         } = self;
         let mut buffer = [0; 4096];
+        let mut code = None;
         let ending = async {
-            loop {
+            // What we write at the far end comes after all that was written before.
+            while !String::from_utf8_lossy(&seen.lock().await).contains(LAST) {
                 tokio::select! {
-                    biased;
                     count = pty.read(&mut buffer) => {
                         seen.lock().await.extend_from_slice(&buffer[..count.unwrap()]);
                     }
-                    status = child.wait() => return status.unwrap().code().unwrap(),
+                    status = child.wait(), if code.is_none() => {
+                        code = status.unwrap().code();
+                        rustix::io::write(&self.pts, LAST.as_bytes()).unwrap();
+                    }
                 }
             }
         };
-        timeout(PATIENCE, ending).await.expect("an end in time")
+        timeout(PATIENCE, ending).await.expect("an end in time");
+        code.expect("an exit, not a signal")
     }
 
     /// Whether the terminal is as it was.
