@@ -6,17 +6,18 @@
 //! do not (nothing routes to it), they pass the control plane's gateway.
 
 use std::{
+    collections::HashMap,
     fs,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use async_trait::async_trait;
 use clarateach_domain::{ids::WorkerName, microvm::Runtime, plan::Ground};
-use tokio::task::spawn_blocking;
+use tokio::{sync::OwnedMutexGuard, task::spawn_blocking};
 use tracing::info;
 
 use super::{Described, ProvisionError, Provisioner, WorkerSpec};
@@ -69,6 +70,9 @@ struct Inner {
     /// Names this data directory among others on the host.
     installation: String,
     allocations: Allocations,
+    /// One act at a time with each worker, also when nobody waits for it any
+    /// more.
+    busy: Mutex<HashMap<WorkerName, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Local {
@@ -80,6 +84,7 @@ impl Local {
             settings,
             installation,
             allocations,
+            busy: Mutex::default(),
         })))
     }
 
@@ -124,9 +129,10 @@ impl Provisioner for Local {
     }
 
     async fn ensure(&self, worker: &WorkerSpec) -> Result<(), ProvisionError> {
+        let turn = self.0.turn(&worker.name).await;
         let (inner, spec) = (self.0.clone(), worker.clone());
-        let command = blocking(move || inner.prepare(&spec)).await?;
-        let Some(command) = command else {
+        let prepared = blocking(move || Ok((inner.prepare(&spec)?, turn))).await?;
+        let (Some(command), _turn) = prepared else {
             return Ok(()); // its agent runs
         };
         let act = || format!("start the agent of {}", worker.name);
@@ -148,8 +154,9 @@ impl Provisioner for Local {
     }
 
     async fn stop(&self, name: &WorkerName) -> Result<(), ProvisionError> {
+        let turn = self.0.turn(name).await;
         let (inner, name) = (self.0.clone(), name.clone());
-        blocking(move || inner.stop(&name)).await
+        blocking(move || inner.stop(&name).map(|()| drop(turn))).await
     }
 
     async fn start(&self, worker: &WorkerSpec) -> Result<(), ProvisionError> {
@@ -163,8 +170,9 @@ impl Provisioner for Local {
     }
 
     async fn delete(&self, name: &WorkerName) -> Result<(), ProvisionError> {
+        let turn = self.0.turn(name).await;
         let (inner, name) = (self.0.clone(), name.clone());
-        blocking(move || inner.delete(&name)).await
+        blocking(move || inner.delete(&name).map(|()| drop(turn))).await
     }
 }
 
@@ -172,6 +180,17 @@ impl Provisioner for Local {
 const STOPPED: &str = "stopped";
 
 impl Inner {
+    /// Waits until no other act with this worker is under way. The turn goes
+    /// along with the work, into its thread.
+    async fn turn(&self, name: &WorkerName) -> OwnedMutexGuard<()> {
+        let of = {
+            let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+            busy.retain(|_, turn| Arc::strong_count(turn) > 1);
+            busy.entry(name.clone()).or_default().clone()
+        };
+        of.lock_owned().await
+    }
+
     fn dir(&self, name: &WorkerName) -> PathBuf {
         self.settings.data_dir.join("workers").join(name.as_str())
     }
@@ -199,6 +218,11 @@ impl Inner {
         agent::write_files(&dir, worker)?;
         {
             let _lock = self.allocations.lock()?;
+            // Removed meanwhile, by another process: names without a row would
+            // stay for ever.
+            if self.find(&worker.name)?.as_ref() != Some(&place) {
+                bail!("the worker is being removed");
+            }
             ground::build(&place, &self.settings.alloc_dir)?;
         }
         if agent::lives(&dir)? {

@@ -28,7 +28,7 @@ pub(super) fn end_processes(place: &Allocation, dir: &Path) -> anyhow::Result<()
     let began = Instant::now();
     let groups = cgroups(place);
     // The agent first: it must not start again what ends now.
-    for pid in in_netns(place) {
+    for pid in in_netns(place).into_iter().chain(agents(dir)) {
         end(pid);
     }
     loop {
@@ -36,7 +36,8 @@ pub(super) fn end_processes(place: &Allocation, dir: &Path) -> anyhow::Result<()
             let _ = fs::write(group.join("cgroup.kill"), "1"); // v2 only
             let _ = fs::write(group.join("freezer.state"), "THAWED"); // v1: the frozen cannot die
         }
-        let pids = of_worker(place, &groups);
+        let mut pids = of_worker(place, &groups);
+        pids.extend(agents(dir).filter(|pid| !is_dead(*pid)));
         if pids.is_empty() && !super::agent::lives(dir)? {
             return Ok(());
         }
@@ -129,6 +130,20 @@ fn in_netns(place: &Allocation) -> BTreeSet<i32> {
             .is_ok_and(|net| (net.dev(), net.ino()) == (own.dev(), own.ino()))
     };
     processes().filter(inside).collect()
+}
+
+/// Agents of this worker by their command line: also one that is only on its
+/// way into the namespace.
+fn agents(dir: &Path) -> impl Iterator<Item = i32> {
+    let run = fs::canonicalize(dir)
+        .unwrap_or_else(|_| dir.to_owned())
+        .join("run");
+    let run = run.into_os_string().into_encoded_bytes();
+    processes().filter(move |pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut args = line.split(|byte| *byte == 0);
+        args.any(|arg| arg == b"--run-dir") && args.next() == Some(&run)
+    })
 }
 
 fn processes() -> impl Iterator<Item = i32> {

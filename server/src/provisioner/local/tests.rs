@@ -316,6 +316,32 @@ async fn an_agent_that_cannot_start_says_why_and_half_a_worker_can_be_removed() 
     nothing_of(&place, house.dir.path());
 }
 
+#[tokio::test]
+async fn a_worker_that_is_removed_while_it_is_made_leaves_nothing() {
+    let Some(house) = Box_::new() else { return };
+    for wait in [0, 5, 10, 20, 40, 80] {
+        let spec = worker("ws-abcdefghij-w1");
+        let (maker, wish) = (house.local.clone(), spec.clone());
+        let making = tokio::spawn(async move { maker.ensure(&wish).await });
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        let place = house.local.0.find(&spec.name).unwrap();
+        // Nobody waits for it any more, but its thread may still be at work;
+        // and the one who removes it is another process.
+        making.abort();
+        let data_dir = house.dir.path().to_owned();
+        tokio::task::spawn_blocking(move || down(&data_dir))
+            .await
+            .unwrap()
+            .unwrap();
+        let _ = making.await;
+        house.local.delete(&spec.name).await.unwrap();
+        assert_eq!(house.local.0.find(&spec.name).unwrap(), None);
+        if let Some(place) = place {
+            nothing_of(&place, house.dir.path());
+        }
+    }
+}
+
 #[test]
 fn down_of_a_directory_without_workers_does_nothing() {
     let dir = tempfile::tempdir().unwrap();
