@@ -367,6 +367,17 @@ impl House {
         Traces::take().since(&self.before, &self.data())
     }
 
+    /// This house's programs by process id, as [`Traces`] tells them.
+    pub fn programs(&self) -> Vec<(i32, String)> {
+        let found = self.traces().into_iter();
+        let program = |trace: &String| trace.starts_with("process ");
+        let with_id = |trace: String| {
+            let id = trace.split(' ').nth(1)?.parse().ok()?;
+            Some((id, trace))
+        };
+        found.filter(program).filter_map(with_id).collect()
+    }
+
     /// `clarateach-server down`: ends and removes everything.
     pub fn down(&mut self) {
         if let Some(mut server) = self.server.take() {

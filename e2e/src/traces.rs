@@ -81,6 +81,9 @@ fn theirs(data: &Path) -> Vec<String> {
             marks.push(format!("ctu{index}"));
             marks.push(format!("clarateach/w{index}"));
             marks.push(format!("alloc/{index}.json"));
+            // Shared by all installations, gone with the last worker of the host.
+            marks.push("alloc/ip_forward.before".to_owned());
+            marks.push("table inet clarateach_workers".to_owned());
         }
     }
     marks

@@ -74,7 +74,7 @@ impl FilesServe {
             .unwrap();
         let serve = Self {
             child,
-            url: format!("http://{listen}/"),
+            url: format!("http://{listen}/files/"),
             _home: home,
         };
         until("files serve to answer", PATIENCE, async || {

@@ -140,31 +140,18 @@ async fn a_dead_seat_is_started_again() {
     house.close();
 }
 
-/// Process ids of this house's guests: children of nobody here, in a user
-/// namespace of their own.
+/// Process ids of this house's guests: first processes of their namespaces.
 fn guests(house: &House) -> Vec<i32> {
-    let data = house.data().display().to_string();
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        let read =
-            |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
-        let status = read("status");
-        let first = status
-            .lines()
-            .any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"));
-        if first
-            && read("cmdline").contains("clarateach/guest")
-            && read("mountinfo").contains(&data)
-        {
-            found.push(pid);
-        }
-    }
-    found
+    house
+        .programs()
+        .into_iter()
+        .filter(|(_, line)| line.contains("clarateach/guest"))
+        .map(|(pid, _)| pid)
+        .filter(|pid| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+            let status = status.unwrap_or_default();
+            let mut names = status.lines().filter(|line| line.starts_with("NSpid:"));
+            names.any(|line| line.ends_with("\t1"))
+        })
+        .collect()
 }
