@@ -1,10 +1,9 @@
 //! The peer of booting: `runc run` of the same root filesystem by hand.
 //!
 //! Way: a seat's own `config.json` -> the same with other paths, a container
-//! each -> `runc run` -> the guest inside answers on both ports. Everything
-//! that is not `runc run` (overlays on folders of the host, network namespaces
-//! on one bridge) is made before the clock starts. An answer of any kind
-//! counts: nobody configures these guests.
+//! each -> `runc run` -> the guest is told its secret -> a terminal opens and
+//! the files are listed. Overlays (on folders of the host) and networks (one
+//! bridge) are made before the clock starts.
 
 use std::{
     fs,
@@ -12,15 +11,23 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::{fs::PermissionsExt, net::UnixListener},
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
+use clarateach_proto::guest;
+use prost::Message;
 use rustix::{
     mount::{MountFlags, UnmountFlags, mount, unmount},
     thread::{LinkNameSpaceType, move_into_link_name_space},
@@ -33,11 +40,25 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(5);
 const BRIDGE_SPACE: &str = "ctdev-bench";
 const CGROUP: &str = "ctdev-bench";
+/// What these guests want to be told; nobody else can reach them.
+const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+const TERMINAL: &str = concat!(
+    "GET /terminal?cols=80&rows=24 HTTP/1.1\r\nhost: guest\r\nupgrade: websocket\r\n",
+    "connection: upgrade\r\nsec-websocket-version: 13\r\n",
+    "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nclarateach-viewer: bench;drive\r\n",
+    "clarateach-secret: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\r\n\r\n",
+);
+const FILES: &str = concat!(
+    "GET / HTTP/1.1\r\nhost: guest\r\naccept: application/json\r\n",
+    "clarateach-viewer: bench;drive\r\n",
+    "clarateach-secret: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\r\n\r\n",
+);
 
 /// Containers ready to be run; removed when dropped.
 pub struct Bare {
     dir: tempfile::TempDir,
     count: u32,
+    terminals: Mutex<Vec<TcpStream>>,
 }
 
 impl Bare {
@@ -49,7 +70,11 @@ impl Bare {
             .tempdir_in("/var/tmp")?;
         // Root in a container is another user outside.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711))?;
-        let bare = Self { dir, count };
+        let bare = Self {
+            dir,
+            count,
+            terminals: Mutex::default(),
+        };
         bare.link()?;
         for number in 1..=count {
             bare.bundle(template, rootfs, number)
@@ -113,14 +138,24 @@ impl Bare {
             "runc failed: {}",
             fs::read_to_string(bundle.join("log")).unwrap_or_default()
         );
-        for port in [3001, 3002] {
-            until_answer(SocketAddr::from((address(number), port)))?;
-        }
+        configure(&bundle.join("control.sock"))?;
+        let host = address(number);
+        let terminal = until_answer((host, 3001).into(), TERMINAL, b"HTTP/1.1 101")?;
+        until_answer((host, 3002).into(), FILES, b"HTTP/1.1 200")?;
+        // Open until the container ends, as a learner's would be.
+        self.terminals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(terminal);
         Ok(())
     }
 
     /// Ends all of them; they can be run again.
     pub fn stop(&self) {
+        self.terminals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         for number in 1..=self.count {
             let _none = Command::new("runc")
                 .arg("--root")
@@ -171,6 +206,14 @@ impl Bare {
             fs::create_dir_all(bundle.join(part))?;
             let id = Some(u32::try_from(first_id)?);
             std::os::unix::fs::chown(bundle.join(part), id, id)?;
+        }
+        // The image's ids are not mapped here, so its root may not write in a
+        // learner's home: that lies in the upper layer from the start.
+        let learner = Some(u32::try_from(first_id)? + 1000);
+        let home = bundle.join("upper/home/learner");
+        fs::create_dir_all(home.join("workspace"))?;
+        for part in [home.join("workspace"), home] {
+            std::os::unix::fs::chown(part, learner, learner)?;
         }
         let layers = format!(
             "lowerdir={},upperdir={},workdir={}",
@@ -266,29 +309,53 @@ fn enter(space: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn until_answer(address: SocketAddr) -> anyhow::Result<()> {
+/// Tells the guest who it is; it answers once it is ready to serve.
+fn configure(control: &Path) -> anyhow::Result<()> {
+    let request = guest::Request {
+        id: 1,
+        verb: Some(guest::request::Verb::Configure(guest::Configure {
+            hostname: "bare".into(),
+            seat: 1,
+            secret: SECRET.into(),
+            ..Default::default()
+        })),
+    };
+    let mut channel = UnixStream::connect(control).context("no control channel")?;
+    channel.set_read_timeout(Some(PATIENCE))?;
+    channel.write_all(&request.encode_length_delimited_to_vec())?;
+    let mut length = [0];
+    channel.read_exact(&mut length)?;
+    ensure!(length[0] < 128, "the guest answered at length");
+    let mut answer = vec![0; usize::from(length[0])];
+    channel.read_exact(&mut answer)?;
+    let answer = guest::Response::decode(answer.as_slice())?;
+    let configured = matches!(answer.result, Some(guest::response::Result::Configured(_)));
+    ensure!(configured, "the guest was not configured: {answer:?}");
+    Ok(())
+}
+
+/// Asks until the answer starts as wanted; the connection it came on.
+fn until_answer(address: SocketAddr, request: &str, wanted: &[u8]) -> anyhow::Result<TcpStream> {
     let began = Instant::now();
     loop {
-        let answered = ask(address);
-        if answered
-            .as_ref()
-            .is_ok_and(|text| text.starts_with(b"HTTP/1."))
-        {
-            return Ok(());
-        }
+        let why = match ask(address, request) {
+            Ok((stream, start)) if start == wanted => return Ok(stream),
+            Ok((_, start)) => String::from_utf8_lossy(&start).into_owned(),
+            Err(error) => error.to_string(),
+        };
         ensure!(
             began.elapsed() < PATIENCE,
-            "{address} did not answer within {PATIENCE:?}: {answered:?}"
+            "{address} did not answer within {PATIENCE:?}: {why}"
         );
         std::thread::sleep(LOOK);
     }
 }
 
-fn ask(address: SocketAddr) -> std::io::Result<[u8; 12]> {
+fn ask(address: SocketAddr, request: &str) -> std::io::Result<(TcpStream, [u8; 12])> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    stream.write_all(b"GET /health HTTP/1.1\r\nhost: guest\r\nconnection: close\r\n\r\n")?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(request.as_bytes())?;
     let mut start = [0; 12];
     stream.read_exact(&mut start)?;
-    Ok(start)
+    Ok((stream, start))
 }

@@ -86,10 +86,10 @@ impl Stand {
         }))
     }
 
-    /// Deletes the class and takes the house down; stops when anything is left.
-    pub async fn close(self) {
+    /// Deletes the class and takes the house down.
+    pub async fn close(mut self) {
         self.house.delete(&self.workshop.id).await;
-        self.house.close();
+        self.house.down();
     }
 }
 

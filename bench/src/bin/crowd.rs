@@ -59,7 +59,7 @@ async fn measure(settings: Settings) -> anyhow::Result<()> {
         println!("SKIPPED: crowd: {why}");
         return Ok(());
     }
-    let house = House::start_with(&[]).await;
+    let mut house = House::start_with(&[]).await;
     let (mut p50, mut p99, mut all) = (Vec::new(), Vec::new(), Vec::new());
     let mut outcomes = BTreeSet::new();
     for round in 1..=rounds {
@@ -119,6 +119,6 @@ async fn measure(settings: Settings) -> anyhow::Result<()> {
         ratio: "–".into(),
         goal: "p99 printed",
     })?;
-    house.close();
+    house.down();
     Ok(())
 }
