@@ -68,12 +68,18 @@ impl Failure {
         let mut cause = status.source();
         while let Some(error) = cause {
             let text = error.to_string();
-            if !why.contains(&text) {
+            if text != "transport error" && !why.contains(&text) {
                 let _ = write!(why, ": {text}");
             }
             cause = error.source();
         }
-        Self::new(exit, act).because(why)
+        let failure = Self::new(exit, act);
+        if why.contains("invalid peer certificate") {
+            return failure
+                .because(why)
+                .hint("If the certificate is of your own making, name its file with --ca.");
+        }
+        failure.because(why)
     }
 
     #[must_use]
