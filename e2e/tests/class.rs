@@ -246,3 +246,57 @@ async fn seats_come_and_go_with_an_update() {
     .await;
     house.close();
 }
+
+#[tokio::test]
+async fn a_class_ends_when_its_time_is_over_and_everybody_was_told() {
+    use clarateach_proto::workshop::{
+        UpdateWorkshopRequest, WatchWorkshopRequest, WorkshopStatus, notice::Kind,
+    };
+
+    let house = house_or_skip!();
+    let workshop = house.class("Short", 1).await;
+    let learner = house.join(&workshop.code, "a").await.unwrap();
+    let mut terminal = learner.terminal("").await.unwrap();
+    let watch = WatchWorkshopRequest {
+        id: workshop.id.clone(),
+        ..Default::default()
+    };
+    let mut workshops = house.workshops().await;
+    let mut watched = workshops.watch_workshop(watch).await.unwrap().into_inner();
+    let first = watched.message().await.unwrap().unwrap();
+    assert_eq!(
+        first.workshop.unwrap().id,
+        workshop.id,
+        "the full state first"
+    );
+
+    let request = UpdateWorkshopRequest {
+        id: workshop.id.clone(),
+        ttl: Some(prost_types::Duration {
+            seconds: 20,
+            nanos: 0,
+        }),
+        ..Default::default()
+    };
+    workshops.update_workshop(request).await.unwrap();
+    let notice = terminal.control("notice").await;
+    assert_eq!(notice["kind"], "expiring", "{notice}");
+    assert!(
+        notice["message"].as_str().unwrap().contains("minute"),
+        "{notice}"
+    );
+    let mut told = false;
+    while let Some(change) = watched.message().await.unwrap() {
+        told |= change.notices.iter().any(|n| n.kind() == Kind::Expiring);
+        let status = change.workshop.map(|workshop| workshop.status());
+        if status == Some(WorkshopStatus::Deleted) {
+            break;
+        }
+    }
+    assert!(told, "the watch was told before the end");
+    assert_eq!(terminal.until_closed().await, 4410);
+    house
+        .until_status(&workshop.id, WorkshopStatus::Deleted)
+        .await;
+    house.close();
+}

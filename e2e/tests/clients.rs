@@ -115,7 +115,6 @@ async fn webdav_clients_find_a_webdav_server() {
             !summary.contains(" 0 passed"),
             "{suite} ran nothing: {summary}"
         );
-        assert!(!said.contains("WARNING"), "{suite} warns");
     }
     let listing = tempfile::NamedTempFile::new().unwrap();
     fs::write(listing.path(), "ls\nquit\n").unwrap();
