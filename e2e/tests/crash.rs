@@ -57,19 +57,17 @@ async fn the_server_may_die_between_any_two_steps() {
         let made = ask(&house, Method::POST, "/api/workshops", &wish).await;
         // The answer comes after the row: a client that got none asks again.
         let mut died = false;
-        let id = match made {
-            Some(made) => made["id"].as_str().unwrap().to_owned(),
-            None => {
-                house.until_server_ended().await;
-                died = true;
-                house.start_server().await;
-                let list = ask(&house, Method::GET, "/api/workshops", "")
-                    .await
-                    .unwrap();
-                let found = list["workshops"].as_array().unwrap().iter();
-                let mut found = found.filter(|w| w["name"] == *point);
-                found.next().unwrap()["id"].as_str().unwrap().to_owned()
-            }
+        let id = if let Some(made) = made {
+            made["id"].as_str().unwrap().to_owned()
+        } else {
+            house.until_server_ended().await;
+            died = true;
+            house.start_server().await;
+            let list = ask(&house, Method::GET, "/api/workshops", "").await;
+            let list = list.unwrap();
+            let mut found = list["workshops"].as_array().unwrap().iter();
+            let found = found.find(|workshop| workshop["name"] == *point);
+            found.unwrap()["id"].as_str().unwrap().to_owned()
         };
         let path = format!("/api/workshops/{id}");
         if !status_or_death(&mut house, &path, "running").await {
