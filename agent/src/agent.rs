@@ -169,14 +169,17 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         stop: stop.clone(),
     };
     let door = Arc::new(Door {
-        front: Front::new(&config.workshop, &ca_pem, identity)?,
+        front: Front::new(&config.workshop, &ca_pem, identity.clone())?,
         control: control_routes(worker).await?,
         proxy: proxy.clone(),
     });
     tokio::spawn(door.serve(listener, stop.clone(), open.clone()));
     info!(listen = %config.listen, worker = %config.worker, workshop = %config.workshop, "agent serves");
 
-    stopped.await;
+    tokio::select! {
+        () = &mut stopped => {}
+        never = enrol::afterwards(&identity, &config.enrol_dir, enrol::LOOK) => match never {},
+    }
     info!("agent drains; seats stay");
     proxy.drain();
     let notice = Notice {

@@ -195,7 +195,9 @@ pub(super) fn fleet_status(error: FleetError) -> Status {
 pub(super) fn identity_status(error: IdentityError) -> Status {
     let text = chain(&error);
     match error {
-        IdentityError::Unfit(_) | IdentityError::Refused { .. } => bad("certificate_chain", text),
+        IdentityError::Unfit(_) | IdentityError::Refused { .. } | IdentityError::Older { .. } => {
+            bad("certificate_chain", text)
+        }
         IdentityError::File { .. }
         | IdentityError::Key(_)
         | IdentityError::Check(_)

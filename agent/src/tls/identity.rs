@@ -50,6 +50,12 @@ pub(crate) enum IdentityError {
         #[source]
         cause: rustls::Error,
     },
+    /// Signed before the one in use.
+    #[error("the certificate ends at {ends}, before the one in use")]
+    Older {
+        /// When it ends.
+        ends: DateTime<Utc>,
+    },
     /// The CA cannot be used to check with.
     #[error("could not set up the check of certificates")]
     Check(#[from] VerifierBuilderError),
@@ -117,7 +123,27 @@ impl Identity {
     /// Checks a chain (PEM, leaf first), keeps it on disk and shows it from now
     /// on. Returns when it ends.
     pub(crate) fn install(&self, chain_pem: &str) -> Result<DateTime<Utc>, IdentityError> {
-        let inuse = self.check(chain_pem)?;
+        self.keep(chain_pem, self.check(chain_pem)?)
+    }
+
+    /// As [`Self::install`], but only what is newer: `None` for the certificate
+    /// that is in use, an error for one that ends before it.
+    pub(crate) fn take_up(&self, chain_pem: &str) -> Result<Option<DateTime<Utc>>, IdentityError> {
+        let now = self.get();
+        let leaf = tls::chain(chain_pem).map_err(IdentityError::Unfit)?;
+        if let Some(now) = &now
+            && now.certified.cert.first() == leaf.first()
+        {
+            return Ok(None); // even if it is over: nothing new to refuse
+        }
+        let next = self.check(chain_pem)?;
+        if now.is_some_and(|now| next.ends < now.ends) {
+            return Err(IdentityError::Older { ends: next.ends });
+        }
+        self.keep(chain_pem, next).map(Some)
+    }
+
+    fn keep(&self, chain_pem: &str, inuse: InUse) -> Result<DateTime<Utc>, IdentityError> {
         files::write_private(&self.certificate_file, chain_pem.as_bytes()).map_err(|cause| {
             IdentityError::File {
                 act: "write",

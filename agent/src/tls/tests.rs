@@ -286,3 +286,66 @@ async fn an_agent_enrols_through_files_and_not_again_after_a_restart() {
     assert_eq!(again.ends(), identity.ends());
     assert!(!folder.path().join("request.pem").exists());
 }
+
+#[tokio::test]
+async fn an_agent_whose_certificate_is_over_takes_up_the_next_from_its_folder() {
+    let stage = Stage::start().await;
+    let identity = &stage.identity;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("certificate.pem");
+    let request = identity.request().unwrap();
+    let sign = |ca: &Ca, request: &str, seconds| {
+        let life = Duration::from_secs(seconds);
+        ca.sign_agent(request, CONTROL_NAME, &[], Utc::now(), life)
+            .unwrap()
+    };
+    let dial = || {
+        let settings = stage.dialler_settings(&stage.ca, Dialler::ControlPlane, WORKSHOP);
+        stage.dial(h2(settings), CONTROL_NAME)
+    };
+    let short = sign(&stage.ca, &request, 2);
+    let ends = identity.install(&short).unwrap();
+    fs::write(&file, &short).unwrap();
+
+    let story = async {
+        while Utc::now() <= ends + Duration::from_secs(1) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let over = dial().await;
+        assert!(over.is_err(), "a leaf that is over convinces nobody");
+
+        let foreign = Ca::generate(WORKSHOP, Utc::now(), Duration::from_mins(10)).unwrap();
+        let other_key = Key::generate().unwrap().request("x").unwrap();
+        for (what, chain) in [
+            ("another CA", sign(&foreign, &request, 60)),
+            ("another key", sign(&stage.ca, &other_key, 60)),
+        ] {
+            fs::write(&file, chain).unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert_eq!(identity.ends(), Some(ends), "{what}");
+        }
+
+        // Any new one will do, however long it lives: it may be for an address.
+        for seconds in [60, 120] {
+            let next = sign(&stage.ca, &request, seconds);
+            let until = certs_tls::expiry(&next).unwrap();
+            fs::write(&file, &next).unwrap();
+            let taken = async {
+                while identity.ends() != Some(until) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::time::timeout(BOUND, taken).await.unwrap();
+        }
+        get_worker(dial().await.unwrap()).await.unwrap();
+
+        let best = identity.ends();
+        fs::write(&file, sign(&stage.ca, &request, 90)).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(identity.ends(), best, "an older one came later");
+    };
+    tokio::select! {
+        () = story => {}
+        never = enrol::afterwards(identity, folder.path(), Duration::from_millis(10)) => match never {},
+    }
+}
