@@ -12,16 +12,23 @@ impl Traces {
     /// Looks at the host.
     pub fn take() -> Self {
         let mut traces = BTreeSet::new();
-        for name in names("/run/netns") {
+        let worker = |name: &String| name.starts_with("ct-w");
+        for name in names("/run/netns").into_iter().filter(worker) {
             traces.insert(format!("netns {name}"));
         }
-        for link in names("/sys/class/net") {
-            traces.insert(format!("link {link}"));
+        let link = |name: &String| name.starts_with("ctu") || name.starts_with("ctp");
+        for name in names("/sys/class/net").into_iter().filter(link) {
+            traces.insert(format!("link {name}"));
         }
         for mount in fs::read_to_string("/proc/self/mountinfo").unwrap().lines() {
             let mut fields = mount.split(' ').skip(3);
             let (root, at) = (fields.next().unwrap(), fields.next().unwrap());
-            traces.insert(format!("mount {root} at {at}"));
+            if ["clarateach", "/run/netns/ct-w"]
+                .iter()
+                .any(|mark| at.contains(mark))
+            {
+                traces.insert(format!("mount {root} at {at}"));
+            }
         }
         groups(Path::new("/sys/fs/cgroup"), &mut traces);
         for process in names("/proc") {
@@ -36,7 +43,9 @@ impl Traces {
         )
         .lines()
         {
-            traces.insert(format!("loop {}", device.trim()));
+            if device.contains("clarateach") {
+                traces.insert(format!("loop {}", device.trim()));
+            }
         }
         files(Path::new("/run/clarateach"), &mut traces);
         Self(traces)

@@ -103,7 +103,7 @@ async fn webdav_clients_find_a_webdav_server() {
     let serve = FilesServe::start(&house, &workshop.code).await;
     for suite in ["basic", "copymove", "http", "locks"] {
         let folder = tempfile::tempdir().unwrap();
-        let done = run(Command::new(&litmus)
+        let done = run(Command::new(litmus)
             .args(["-k", &serve.url])
             .env("TESTS", suite)
             .current_dir(folder.path()));
@@ -159,7 +159,7 @@ async fn rclone_copies_a_tree_to_the_agent_and_back_unchanged() {
     )
     .unwrap();
     let copy = |from: &str, to: &str| {
-        let done = run(Command::new(&rclone)
+        let done = run(Command::new(rclone)
             .args(["copy", from, to, "--transfers", "8", "--ca-cert"])
             .arg(&ca)
             .arg("--config")
@@ -254,7 +254,9 @@ async fn control_c_stops_a_flood_and_every_byte_passes() {
 
     // Bytes 0 to 255, both ways, through a raw tty.
     terminal
-        .type_in("stty raw -echo; echo ready; head -c 256 | tee got; stty sane; echo done\r")
+        .type_in(
+            "stty raw -echo; echo re\"\"ady; head -c 256 | tee got; stty sane; echo do\"\"ne\r",
+        )
         .await;
     terminal.until("ready").await;
     let all: Vec<u8> = (0..=255).collect();
@@ -279,7 +281,7 @@ async fn buf_curl_drives_a_workshop_over_grpc_and_grpc_web() {
     let house = house_or_skip!();
     let bearer = format!("Authorization: Bearer {}", house.admin_token());
     let curl = |protocol: &str, arguments: &[&str]| {
-        let mut command = Command::new(&buf);
+        let mut command = Command::new(buf);
         command.args(["curl", "--protocol", protocol, "--header", &bearer]);
         if protocol == "grpc" {
             command.arg("--http2-prior-knowledge");
