@@ -1,8 +1,9 @@
 //! The peer of booting: `runc run` of the same root filesystem by hand.
 //!
 //! Way: a seat's own `config.json` -> the same with other paths, a container
-//! each -> `runc run` -> the guest is told its secret -> a terminal opens and
-//! the files are listed. Overlays (on folders of the host) and networks (one
+//! each -> `runc run` -> both ports answer anything at all, or ([`Until::Open`])
+//! the guest is told its secret, a terminal opens and the files are listed.
+//! Overlays (on folders of the host) and networks (one
 //! bridge) are made before the clock starts.
 
 use std::{
@@ -54,6 +55,15 @@ const FILES: &str = concat!(
     "clarateach-secret: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\r\n\r\n",
 );
 
+/// When a container counts as up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Both ports answer, if only to say that nobody configured the guest.
+    Answers,
+    /// A terminal is open, its shell started, and the files are listed.
+    Open,
+}
+
 /// Containers ready to be run; removed when dropped.
 pub struct Bare {
     dir: tempfile::TempDir,
@@ -84,35 +94,43 @@ impl Bare {
     }
 
     /// Runs all of them, so many at once, and says how long it took until the
-    /// last one's guest answered on both ports.
-    pub fn run(&self, at_once: usize) -> anyhow::Result<Duration> {
+    /// last one was up.
+    pub fn run(&self, at_once: usize, until: Until) -> anyhow::Result<Duration> {
         let next = AtomicU32::new(1);
+        let failures = Mutex::new(Vec::new());
+        let note = |done: anyhow::Result<()>, number: u32| {
+            let done = done.with_context(|| format!("container {number} did not run"));
+            let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.extend(done.err());
+        };
+        let note = &note;
         let began = Instant::now();
         std::thread::scope(|scope| {
-            let runners: Vec<_> = (0..at_once)
-                .map(|_| {
-                    scope.spawn(|| {
-                        enter(BRIDGE_SPACE)?;
-                        loop {
-                            let number = next.fetch_add(1, Ordering::Relaxed);
-                            if number > self.count {
-                                return anyhow::Ok(());
-                            }
-                            self.run_one(number)
-                                .with_context(|| format!("container {number} did not run"))?;
+            for _ in 0..at_once {
+                scope.spawn(|| {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number > self.count {
+                            return;
                         }
-                    })
-                })
-                .collect();
-            for runner in runners {
-                runner.join().ok().context("a runner died")??;
+                        note(self.start(number), number);
+                        // The next one need not wait until this one answers.
+                        scope.spawn(move || note(self.wait(number, until), number));
+                    }
+                });
             }
-            anyhow::Ok(())
-        })?;
+        });
+        let mut failures = failures
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = failures.pop() {
+            return Err(first);
+        }
         Ok(began.elapsed())
     }
 
-    fn run_one(&self, number: u32) -> anyhow::Result<()> {
+    /// `runc run`, until it returns.
+    fn start(&self, number: u32) -> anyhow::Result<()> {
         let bundle = self.bundle_dir(number);
         // The guest takes its control channel as descriptor 3, from anybody.
         let listener = UnixListener::bind(bundle.join("control.sock"))?;
@@ -138,7 +156,18 @@ impl Bare {
             "runc failed: {}",
             fs::read_to_string(bundle.join("log")).unwrap_or_default()
         );
-        configure(&bundle.join("control.sock"))?;
+        Ok(())
+    }
+
+    fn wait(&self, number: u32, until: Until) -> anyhow::Result<()> {
+        enter(BRIDGE_SPACE)?;
+        if until == Until::Answers {
+            for port in [3001, 3002] {
+                until_answer((address(number), port).into(), FILES, b"HTTP/1.1 ")?;
+            }
+            return Ok(());
+        }
+        configure(&self.bundle_dir(number).join("control.sock"))?;
         let host = address(number);
         let terminal = until_answer((host, 3001).into(), TERMINAL, b"HTTP/1.1 101")?;
         until_answer((host, 3002).into(), FILES, b"HTTP/1.1 200")?;
@@ -339,7 +368,7 @@ fn until_answer(address: SocketAddr, request: &str, wanted: &[u8]) -> anyhow::Re
     let began = Instant::now();
     loop {
         let why = match ask(address, request) {
-            Ok((stream, start)) if start == wanted => return Ok(stream),
+            Ok((stream, start)) if start.starts_with(wanted) => return Ok(stream),
             Ok((_, start)) => String::from_utf8_lossy(&start).into_owned(),
             Err(error) => error.to_string(),
         };
