@@ -142,6 +142,8 @@ start_server() {
   mkdir -p "$(dirname "$data")"
   [[ -d $data ]] || mkdir -m 0700 "$data"
   log=$data/server.log
+  # Bounded: one former log is kept, each start looks.
+  [[ ! -e $log ]] || (($(stat -c %s "$log") < 16 << 20)) || mv "$log" "$log.1"
   # Its own session, so that Ctrl-C reaches it once and through us; and told to
   # drain should this script be killed.
   setsid setpriv --pdeathsig TERM "$CARGO_TARGET_DIR/release/clarateach-server" serve \
@@ -206,8 +208,8 @@ show_way_in() {
     printf '  join code     %s%s%s\n' "$BOLD" "$code" "$OFF"
   fi
   printf '\n%sList the workshops%s\n' "$BOLD" "$OFF"
-  # shellcheck disable=SC2016 # to be expanded where it is pasted
-  printf '  curl%s -H "Authorization: Bearer $(sudo cat %s)" %s/api/workshops\n' "$curl_pin" "$data/admin.token" "$url"
+  # The token as a file: an argument would show it to everybody who runs ps.
+  printf "  curl%s -H @<(sudo sed 's/^/Authorization: Bearer /' %s) %s/api/workshops\n" "$curl_pin" "$data/admin.token" "$url"
   if [[ -n $workshop ]]; then
     printf '%sJoin, and open a terminal%s (~. on a new line leaves; the shell stays)\n' "$BOLD" "$OFF"
     printf '  %s join %s --name Ada --server %s%s\n' "$cli" "$code" "$url" "$pin"
@@ -263,7 +265,7 @@ take_down() {
   fi
   step "ending every workshop of $data"
   "$binary" down --data-dir "$data"
-  rm -f "$data/server.log" "$data/server.pid"
+  rm -f "$data/server.log" "$data/server.log.1" "$data/server.pid"
   rmdir "$data" 2> /dev/null || [[ ! -e $data ]] || warn "left as it is, for it is not ours: $(find "$data" -mindepth 1 -maxdepth 1 | head -n 5 | paste -sd' ')"
   step "everything is gone"
 }
