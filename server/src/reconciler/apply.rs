@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use super::{
     Reconciler,
-    observe::{LEAF_LIFE, Looked, request},
+    observe::{Looked, request},
 };
 use crate::{
     provisioner::WorkerSpec,
@@ -195,7 +195,7 @@ impl Reconciler {
         let (name, now) = (WorkerName::of(&of.id, at).control_name(&of.id), Utc::now());
         let chain = of
             .ca
-            .sign_agent(request, &name, &addresses, now, LEAF_LIFE)
+            .sign_agent(request, &name, &addresses, now, self.leaf_life)
             .context("could not sign the agent's request")?;
         let ends = clarateach_certs::tls::expiry(&chain).context("could not read it back")?;
         self.store

@@ -50,6 +50,8 @@ pub struct Reconciler {
     provisioner: Arc<dyn Provisioner>,
     wake: Wake,
     crash: CrashAt,
+    /// How long agents' certificates live.
+    leaf_life: Duration,
     /// Names this process in leases.
     holder: Arc<str>,
     /// Workers without a row, by the last sweep.
@@ -71,9 +73,17 @@ impl Reconciler {
             provisioner,
             wake,
             crash,
+            leaf_life: observe::LEAF_LIFE,
             holder: format!("{:032x}", rand::random::<u128>()).into(),
             suspects: Arc::default(),
         }
+    }
+
+    /// Leaves of another life: tests cannot wait for a day.
+    #[cfg(test)]
+    fn with_leaf_life(mut self, life: Duration) -> Self {
+        self.leaf_life = life;
+        self
     }
 
     /// Runs until `stop`; steps under way are finished within a bound, and

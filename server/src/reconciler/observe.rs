@@ -137,7 +137,7 @@ impl Reconciler {
         let renew = heard
             .certificate_expires_at
             .or(row.certificate_expires_at)
-            .is_none_or(|ends| past_half(ends, Utc::now()));
+            .is_none_or(|ends| past_half(ends, self.leaf_life, Utc::now()));
         if self.agents.greeted(name, heard.connection) {
             return AgentSeen::Answers {
                 seats: heard.seats.to_vec(),
@@ -182,8 +182,8 @@ fn asks(row: &WorkerRow, described: &Described, now: DateTime<Utc>) -> bool {
 }
 
 /// Renewed at half life, counted from the end.
-fn past_half(ends: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    let half = TimeDelta::from_std(LEAF_LIFE / 2).unwrap_or_default();
+fn past_half(ends: DateTime<Utc>, life: Duration, now: DateTime<Utc>) -> bool {
+    let half = TimeDelta::from_std(life / 2).unwrap_or_default();
     ends - half <= now
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clarateach_certs::ca::Ca;
 use clarateach_domain::{
     ids::{JoinCode, WorkshopId},
@@ -18,7 +18,7 @@ use clarateach_domain::{
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{CrashAt, Reconciler, Wake};
+use super::{CrashAt, Reconciler, Wake, observe::LEAF_LIFE};
 use crate::{
     agents::Agents,
     provisioner::local::{DEFAULT_ALLOC_DIR, DEFAULT_SUBNET, Local, LocalSettings, down},
@@ -60,6 +60,7 @@ fn no_key() -> RequestKey {
 /// A control plane without its doors, which can be stopped and started.
 struct Stage {
     dir: tempfile::TempDir,
+    leaf_life: Duration,
     store: Store,
     wake: Wake,
     stop: CancellationToken,
@@ -68,6 +69,10 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Option<Self> {
+        Self::with_leaf_life(LEAF_LIFE).await
+    }
+
+    async fn with_leaf_life(leaf_life: Duration) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             println!("SKIPPED: local workers need root");
             return None;
@@ -90,6 +95,7 @@ impl Stage {
         store.ensure_admin(&token, Utc::now()).await.unwrap();
         let mut stage = Self {
             dir,
+            leaf_life,
             store,
             wake: Wake::default(),
             stop: CancellationToken::new(),
@@ -118,7 +124,8 @@ impl Stage {
             Agents::new(self.wake.clone()),
             self.wake.clone(),
             CrashAt::default(),
-        );
+        )
+        .with_leaf_life(self.leaf_life);
         self.running = Some(tokio::spawn(reconciler.run(self.stop.clone())));
     }
 
@@ -234,6 +241,14 @@ impl Stage {
         std::fs::read_to_string(pid).unwrap().trim().to_owned()
     }
 
+    /// The certificate the agent keeps, as it was told last, and its end.
+    fn certificate(&self, id: &WorkshopId) -> (String, DateTime<Utc>) {
+        let kept = self.worker_dir(id, 1).join("run/certificate.pem");
+        let kept = std::fs::read_to_string(kept).unwrap();
+        let ends = clarateach_certs::tls::expiry(&kept).unwrap();
+        (kept, ends)
+    }
+
     fn agent_log(&self, id: &WorkshopId) -> String {
         std::fs::read_to_string(self.worker_dir(id, 1).join("agent.log")).unwrap_or_default()
     }
@@ -322,4 +337,54 @@ async fn a_workshop_lives_through_everything_and_leaves_nothing() {
     );
     let runs = stage.store.open_runs().await.unwrap();
     assert_eq!(runs, 0, "no interval is left open");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_renewed_at_half_life_and_survives_a_control_plane_that_was_away() {
+    let life = Duration::from_secs(20);
+    let Some(mut stage) = Stage::with_leaf_life(life).await else {
+        return;
+    };
+    let id = stage.create(1).await;
+    stage.until_phase(&id, Phase::Running).await;
+    let agent = stage.agent_pid(&id);
+
+    // At half life, over the connection that stands, and not before.
+    let renewals = |stage: &Stage| stage.agent_log(&id).matches("certificate renewed").count();
+    let (before, (_, first_ends)) = (renewals(&stage), stage.certificate(&id));
+    stage
+        .until(&id, "certificate renewed", |_| {
+            stage.wake.workshop(&id);
+            renewals(&stage) > before
+        })
+        .await;
+    let (_, second_ends) = stage.certificate(&id);
+    // Ends are cut to whole seconds.
+    assert!(second_ends - first_ends >= TimeDelta::seconds(9));
+
+    // Away until the last one is over: no connection can be made with it.
+    stage.kill().await;
+    let (last, ends) = stage.certificate(&id);
+    while Utc::now() <= ends + TimeDelta::seconds(1) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(stage.certificate(&id).0, last, "nobody signs meanwhile");
+    stage.start();
+    stage.wake.workshop(&id);
+    stage
+        .until(&id, "certificate taken up", |_| {
+            stage.certificate(&id).1 > ends
+        })
+        .await;
+
+    // The agent that serves is the same, and does what it is told.
+    stage.change(&id, 2).await;
+    let two = |view: &WorkshopView| {
+        view.seats.len() == 2 && view.seats.iter().all(|seat| seat.state == SeatState::Ready)
+    };
+    let view = stage.until(&id, "a second seat", two).await;
+    assert_eq!(stage.agent_pid(&id), agent, "without a restart");
+    assert!(view.seats.iter().all(|seat| seat.restarts == 0));
+    stage.delete(&id).await;
+    stage.until_phase(&id, Phase::Deleted).await;
 }
