@@ -114,10 +114,10 @@ const NEVER: [(&str, &[&str], &[&str]); 5] = [
         &["agent/src"],
         &[
             "agent/src/runtime/firecracker",
-            "agent/src/runtime/mod.rs",
+            "agent/src/runtime.rs",
             "agent/src/config.rs",
-            "agent/src/api.rs",
-            "agent/src/main.rs",
+            "agent/src/api",
+            "agent/src/fleet.rs",
         ],
     ),
     ("192.168.100", &["server/src", "guest/src", "cli/src"], &[]),
