@@ -28,6 +28,9 @@ pub const SEATS_DEADLINE: Duration = Duration::from_secs(20);
 pub const NOTICES: [u32; 3] = [30, 10, 1];
 /// The longest wait between two tries.
 pub const MAX_RETRY: Duration = Duration::from_mins(1);
+/// The longest wait between two tries at seats: short, since one seat that is
+/// refused holds up the others of its worker.
+pub const MAX_SEAT_RETRY: Duration = Duration::from_secs(5);
 
 /// A workshop's `n`-th worker, from 1.
 pub type Ordinal = NonZeroU32;
@@ -98,6 +101,20 @@ pub struct WorkerSeen {
     pub agent: AgentSeen,
     /// Tries at the verb that is due next, since it last succeeded.
     pub tries: Tries,
+    /// Tries at its seats.
+    pub seat_tries: SeatTries,
+}
+
+/// Tries without success at the seats of one worker, by what was asked of its
+/// agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SeatTries {
+    /// To hold it to epochs.
+    pub epochs: Tries,
+    /// To have it start seats.
+    pub create: Tries,
+    /// To have it end seats.
+    pub delete: Tries,
 }
 
 /// Tries without success, so that the next comes later.
@@ -232,6 +249,12 @@ impl Tries {
     pub fn due(&self) -> Option<DateTime<Utc>> {
         self.last.map(|last| last + retry_delay(self.count))
     }
+
+    /// The same for seats, which wait [`MAX_SEAT_RETRY`] at most.
+    fn due_for_seats(&self) -> Option<DateTime<Utc>> {
+        let delay = retry_delay(self.count).min(MAX_SEAT_RETRY);
+        self.last.map(|last| last + delay)
+    }
 }
 
 /// What follows from what is wanted and what is seen, at `now`.
@@ -276,6 +299,17 @@ impl Plan {
             Some(due) if due > now => self.look_again(Some(due), now),
             Some(_) | None => self.steps.push(step),
         }
+    }
+
+    /// The same for a step with seats; false if it has to wait.
+    fn try_seats(&mut self, step: Step, tries: &Tries, now: DateTime<Utc>) -> bool {
+        let due = tries.due_for_seats().filter(|due| *due > now);
+        if due.is_some() {
+            self.look_again(due, now);
+        } else {
+            self.steps.push(step);
+        }
+        due.is_none()
     }
 
     fn say(&mut self, phase: Phase, reason: impl Into<String>) {
@@ -338,7 +372,7 @@ fn settle_worker(
             if *renew {
                 plan.try_step(Step::RenewCertificate(ordinal), &worker.tries, now);
             }
-            settle_seats(ordinal, seats, run, plan, tally);
+            settle_seats((ordinal, worker), seats, run, now, plan, tally);
             return;
         }
         (Ground::Up | Ground::Making, AgentSeen::Silent) => (format!("booting {}", name()), false),
@@ -431,7 +465,8 @@ fn end_worker(
                 .map(|mv| mv.seat)
                 .collect();
             if !ask.is_empty() {
-                plan.steps.push(Step::DeleteSeats(ordinal, ask));
+                let ask = Step::DeleteSeats(ordinal, ask);
+                plan.try_seats(ask, &worker.seat_tries.delete, now);
             }
             plan.look_again(Some(deadline), now);
         }

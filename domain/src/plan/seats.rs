@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{EpochReason, Ordinal, PROVISION_DEADLINE, Plan, SeatWant, SeatWish, Step, Want};
+use super::{
+    EpochReason, Ordinal, PROVISION_DEADLINE, Plan, SeatWant, SeatWish, Step, Want, WorkerSeen,
+};
 use crate::{
     ids::SeatNo,
     microvm::{MicroVm, MicroVmState},
@@ -15,9 +17,10 @@ use crate::{
 /// Steps for the seats of one worker. Order matters: epochs close the sockets
 /// of a reset seat before its machine goes.
 pub(super) fn settle_seats(
-    ordinal: Ordinal,
+    (ordinal, worker): (Ordinal, &WorkerSeen),
     seats: &[&SeatWant],
     run: &[MicroVm],
+    now: DateTime<Utc>,
     plan: &mut Plan,
     tally: &mut Tally,
 ) {
@@ -56,14 +59,19 @@ pub(super) fn settle_seats(
         .filter(unknown)
         .filter(|mv| mv.state != MicroVmState::Stopping);
     delete.extend(orphans.map(|mv| mv.seat));
+    let tries = &worker.seat_tries;
     if !epochs.is_empty() {
-        plan.steps.push(Step::SetEpochs(ordinal, epochs));
+        let behind: Vec<_> = epochs.iter().map(|(seat, ..)| *seat).collect();
+        if !plan.try_seats(Step::SetEpochs(ordinal, epochs), &tries.epochs, now) {
+            create.retain(|seat| !behind.contains(seat));
+            delete.retain(|seat| !behind.contains(seat));
+        }
     }
     if !delete.is_empty() {
-        plan.steps.push(Step::DeleteSeats(ordinal, delete));
+        plan.try_seats(Step::DeleteSeats(ordinal, delete), &tries.delete, now);
     }
     if !create.is_empty() {
-        plan.steps.push(Step::CreateSeats(ordinal, create));
+        plan.try_seats(Step::CreateSeats(ordinal, create), &tries.create, now);
     }
 }
 

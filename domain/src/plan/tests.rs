@@ -73,6 +73,7 @@ fn worker(ground: Ground, agent: AgentSeen) -> WorkerSeen {
         ground,
         agent,
         tries: Tries::default(),
+        seat_tries: SeatTries::default(),
     }
 }
 
@@ -574,6 +575,31 @@ fn tries_wait_for_their_time_and_the_clock_is_set_for_it() {
     assert_eq!(early.reason, "creating worker 1 (last try: no disk)");
     let due = plan(&wish, &seen([lost]), at(14));
     assert_eq!(due.steps, [Step::CreateWorker(ord(1))]);
+}
+
+#[test]
+fn seats_that_are_refused_are_tried_later_and_hold_up_no_other_verb() {
+    let refused = Tries {
+        count: 9,
+        last: Some(at(10)),
+        error: "slot taken".into(),
+    };
+    let mut wish = want(Desired::Present, Phase::Running, 2);
+    wish.seats[1] = row(2, 1, 1, SeatWish::Removed);
+    let mut busy = worker(Ground::Up, answers(vec![ready(2)]));
+    busy.seat_tries.create = refused.clone();
+    let early = plan(&wish, &seen([busy.clone()]), at(14));
+    assert_eq!(early.steps, [Step::DeleteSeats(ord(1), vec![seat(2)])]);
+    assert_eq!(early.again, Some(at(15)), "five seconds at most");
+    let due = plan(&wish, &seen([busy.clone()]), at(15));
+    let create = Step::CreateSeats(ord(1), vec![seat(1)]);
+    assert!(due.steps.contains(&create));
+
+    // A seat whose epoch is not in force keeps its machine.
+    wish.seats[1] = row(2, 1, 2, SeatWish::Removed);
+    busy.seat_tries.epochs = refused;
+    let early = plan(&wish, &seen([busy]), at(14));
+    assert_eq!(early.steps, []);
 }
 
 /// Every combination, to hold what must hold for all.

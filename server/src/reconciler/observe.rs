@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clarateach_certs::ca::Ca;
 use clarateach_domain::{
     ids::WorkerName,
-    plan::{AgentSeen, Ground, Ordinal, Seen, Tries, WorkerSeen},
+    plan::{AgentSeen, Ground, Ordinal, SeatTries, Seen, Tries, WorkerSeen},
     workshop::Desired,
 };
 use tracing::{info, warn};
@@ -80,6 +80,11 @@ impl Reconciler {
                 ground: described.ground,
                 agent,
                 tries,
+                seat_tries: SeatTries {
+                    epochs: tries_at(of, ordinal, "epochs"),
+                    create: tries_at(of, ordinal, "seats.create"),
+                    delete: tries_at(of, ordinal, "seats.delete"),
+                },
             };
             looked.seen.workers.insert(ordinal, worker);
             looked.described.insert(ordinal, described);
@@ -200,6 +205,10 @@ fn tries(of: &Settling, ordinal: Ordinal, ground: Ground, agent: &AgentSeen) -> 
         (Desired::Present, Ground::Up | Ground::Unknown, AgentSeen::Answers { .. }) => "renew",
         (Desired::Present, _, _) => "create",
     };
+    tries_at(of, ordinal, verb)
+}
+
+fn tries_at(of: &Settling, ordinal: Ordinal, verb: &str) -> Tries {
     let mine = of.attempts.iter();
     let mine = mine.filter(|(at, of, _)| *at == ordinal && of == verb);
     mine.fold(Tries::default(), |tries, (_, _, row)| Tries {

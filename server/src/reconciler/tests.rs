@@ -13,6 +13,7 @@ use clarateach_certs::ca::Ca;
 use clarateach_domain::{
     ids::{JoinCode, WorkshopId},
     microvm::{Resources, Runtime},
+    plan::Ordinal,
     workshop::{Egress, Phase, SeatState},
 };
 use tokio::{task::JoinHandle, time::Instant};
@@ -337,6 +338,28 @@ async fn a_workshop_lives_through_everything_and_leaves_nothing() {
     );
     let runs = stage.store.open_runs().await.unwrap();
     assert_eq!(runs, 0, "no interval is left open");
+}
+
+#[tokio::test]
+async fn tries_that_fail_for_ever_leave_ten_rows_for_each_verb() {
+    let Some(mut stage) = Stage::new().await else {
+        return;
+    };
+    stage.kill().await;
+    let id = stage.create(1).await;
+    let now = Utc::now();
+    for verb in ["seats.create", "epochs"] {
+        for n in 0..25 {
+            let at = now + TimeDelta::seconds(n);
+            let attempt = stage.store.begin_attempt(&id, Ordinal::MIN, verb, at).await;
+            let ended = stage.store.end_attempt(attempt.unwrap(), Some("no"), at);
+            ended.await.unwrap();
+        }
+    }
+    let rows = stage.store.settling(&id).await.unwrap().unwrap().attempts;
+    assert_eq!(rows.len(), 20);
+    let last = rows.iter().map(|(.., row)| row.started_at).max();
+    assert!(last > Some(now + TimeDelta::seconds(23)), "the newest");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,7 +14,7 @@ use clarateach_domain::{
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend,
-    EntityTrait, PaginatorTrait, QueryFilter, Statement, sea_query::Expr,
+    EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement, sea_query::Expr,
 };
 
 use super::{
@@ -25,6 +25,9 @@ use super::{
     text::Text,
     workshops::sealed,
 };
+
+/// Tries kept for each verb with a worker: more than any back-off counts.
+const KEPT_ATTEMPTS: u64 = 10;
 
 /// A living worker's row.
 #[derive(Debug, Clone)]
@@ -115,6 +118,7 @@ impl Store {
         if verb == "create" {
             want_worker(&txn, id, of, now).await?;
         }
+        drop_old_attempts(&txn, id, of, verb).await?;
         let request_id = format!("{id}-w{of}-{:016x}", rand::random::<u64>());
         let row = attempt::ActiveModel {
             workshop_id: Set(id.to_string()),
@@ -439,6 +443,31 @@ async fn set_runs(
                 .await?;
         }
         (Some(_), true) | (None, false) => {}
+    }
+    Ok(())
+}
+
+/// Makes room for one more: back-offs need a count, not a history.
+async fn drop_old_attempts(
+    txn: &DatabaseTransaction,
+    id: &WorkshopId,
+    of: Ordinal,
+    verb: &str,
+) -> Result<(), StoreError> {
+    let same = Condition::all()
+        .add(attempt::Column::WorkshopId.eq(id.as_str()))
+        .add(attempt::Column::Ordinal.eq(number(of)))
+        .add(attempt::Column::Verb.eq(verb));
+    let newest = attempt::Entity::find()
+        .filter(same.clone())
+        .order_by_desc(attempt::Column::Id)
+        .offset(KEPT_ATTEMPTS - 1)
+        .limit(1);
+    if let Some(row) = newest.one(txn).await? {
+        attempt::Entity::delete_many()
+            .filter(same.add(attempt::Column::Id.lte(row.id)))
+            .exec(txn)
+            .await?;
     }
     Ok(())
 }
