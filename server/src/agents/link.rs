@@ -164,7 +164,7 @@ impl Runner {
             };
             let heard = Heard {
                 seats: Arc::new(wire::micro_vms(&message.micro_vms)),
-                version: worker.agent_version.clone(),
+                version: wire::words(&worker.agent_version, 100),
                 request: worker.certificate_request.clone(),
                 certificate_expires_at: self.expiry().or_else(|| wire::expiry(&worker)),
                 connection,

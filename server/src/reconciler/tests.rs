@@ -29,6 +29,7 @@ use crate::{
         requests::RequestKey,
         sealing::{MasterKey, random},
         seats::Upheaval,
+        settle::Settled,
         view::WorkshopView,
         workshops::{Change, NewSecrets, NewWorkshop},
     },
@@ -338,6 +339,32 @@ async fn a_workshop_lives_through_everything_and_leaves_nothing() {
     );
     let runs = stage.store.open_runs().await.unwrap();
     assert_eq!(runs, 0, "no interval is left open");
+}
+
+#[tokio::test]
+async fn a_count_that_no_column_holds_leaves_the_workshop_readable() {
+    let Some(mut stage) = Stage::new().await else {
+        return;
+    };
+    stage.kill().await;
+    let id = stage.create(1).await;
+    let before = stage.store.settling(&id).await.unwrap().unwrap();
+    let mut seats = before.seats.clone();
+    seats[0].terminals = u32::MAX;
+    seats[0].restarts = u32::MAX;
+    seats[0].queue_position = u32::MAX;
+    let settled = Settled {
+        phase: before.want.phase,
+        reason: String::new(),
+        seats,
+        workers: vec![],
+    };
+    let saved = stage.store.save_settled(&before, &settled, Utc::now());
+    assert!(saved.await.unwrap());
+    let after = stage.store.settling(&id).await.unwrap().unwrap();
+    assert_eq!(after.seats[0].terminals, i32::MAX.unsigned_abs());
+    stage.store.workshop_view(&id).await.unwrap().unwrap();
+    stage.delete(&id).await;
 }
 
 #[tokio::test]

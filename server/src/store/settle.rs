@@ -428,9 +428,12 @@ async fn save_seats(
         seat::Entity::update_many()
             .col_expr(seat::Column::State, Expr::value(Text(new.state)))
             .col_expr(seat::Column::Reason, Expr::value(new.reason.as_str()))
-            .col_expr(seat::Column::QueuePosition, Expr::value(new.queue_position))
-            .col_expr(seat::Column::Restarts, Expr::value(new.restarts))
-            .col_expr(seat::Column::Terminals, Expr::value(new.terminals))
+            .col_expr(
+                seat::Column::QueuePosition,
+                Expr::value(column(new.queue_position)),
+            )
+            .col_expr(seat::Column::Restarts, Expr::value(column(new.restarts)))
+            .col_expr(seat::Column::Terminals, Expr::value(column(new.terminals)))
             .col_expr(seat::Column::ReadyAt, Expr::value(new.ready_at))
             .col_expr(seat::Column::LastInputAt, Expr::value(new.last_input_at))
             .filter(the_seat(id, new.seat))
@@ -463,9 +466,9 @@ fn seat_row(row: seat::Model) -> Result<SeatRow, StoreError> {
         seat: seat_no(row.seat)?,
         state: row.state.0,
         reason: row.reason,
-        queue_position: small(row.queue_position)?,
-        restarts: small(row.restarts)?,
-        terminals: small(row.terminals)?,
+        queue_position: shown(row.queue_position),
+        restarts: shown(row.restarts),
+        terminals: shown(row.terminals),
         ready_at: row.ready_at,
         last_input_at: row.last_input_at,
     })
@@ -481,6 +484,17 @@ pub(super) fn ordinal(raw: i32) -> Result<Ordinal, StoreError> {
 
 fn small(raw: i32) -> Result<u32, StoreError> {
     u32::try_from(raw).map_err(|cause| StoreError::bad("number", cause))
+}
+
+/// What an agent counted, as a row holds it: one number that does not fit would
+/// make every later look at the workshop fail, its deletion too.
+fn column(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// And back; only shown to people, so never a reason to stop.
+fn shown(raw: i32) -> u32 {
+    u32::try_from(raw).unwrap_or(0)
 }
 
 fn unsigned(raw: i64) -> Result<u64, StoreError> {
