@@ -47,7 +47,10 @@ pub(super) fn settle_seats(
             }
             (SeatWish::Kept | SeatWish::Revoked, Some(mv)) => {
                 tally.count(mv);
-                if want.wish == SeatWish::Revoked && mv.state == MicroVmState::Ready {
+                // Failed too: it is fresh all the same, whoever holds the seat
+                // can have it reset, and joiners get it last.
+                let made = matches!(mv.state, MicroVmState::Ready | MicroVmState::Failed);
+                if want.wish == SeatWish::Revoked && made {
                     plan.steps.push(Step::FreeSeat(want.seat));
                 }
             }

@@ -578,6 +578,24 @@ fn tries_wait_for_their_time_and_the_clock_is_set_for_it() {
 }
 
 #[test]
+fn a_revoked_seat_whose_fresh_machine_fails_is_not_lost() {
+    let mut wish = want(Desired::Present, Phase::Running, 2);
+    wish.seats[0] = row(1, 2, 2, SeatWish::Revoked);
+    for (incarnation, state, free) in [
+        (2, MicroVmState::Failed, true),
+        (2, MicroVmState::Booting, false),
+        (2, MicroVmState::Restarting, false),
+        // The earlier learner's, still.
+        (1, MicroVmState::Failed, false),
+    ] {
+        let run = vec![mv(1, incarnation, 2, state), ready(2)];
+        let plan = plan(&wish, &seen([worker(Ground::Up, answers(run))]), at(1));
+        let freed = plan.steps.contains(&Step::FreeSeat(seat(1)));
+        assert_eq!(freed, free, "{incarnation} {state:?}");
+    }
+}
+
+#[test]
 fn seats_that_are_refused_are_tried_later_and_hold_up_no_other_verb() {
     let refused = Tries {
         count: 9,
