@@ -14,7 +14,7 @@ use std::{
 use clarateach_domain::ids::WorkshopId;
 use tokio::{
     sync::Semaphore,
-    task::JoinSet,
+    task::JoinError,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -24,14 +24,18 @@ use crate::{agents::Agents, provisioner::Provisioner, store::Store};
 
 mod apply;
 mod crash;
+mod cut;
 mod observe;
 mod settle;
 mod sight;
 mod sweep;
+mod tasks;
 mod wake;
 
 pub use crash::{CRASH_POINTS, CrashAt};
 pub use wake::Wake;
+
+use tasks::Tasks;
 
 /// Workshops settled at the same time.
 const AT_ONCE: usize = 16;
@@ -106,12 +110,16 @@ impl Reconciler {
                     let this = rounds.this.clone();
                     tokio::spawn(async move { this.sweep().await });
                 }
-                woken = rounds.this.wake.woken() => woken.iter().for_each(|id| rounds.start(id)),
+                woken = rounds.this.wake.woken() => woken.iter().for_each(|id| {
+                    rounds.cut(id);
+                    rounds.start(id);
+                }),
                 () = sleep_until(alarm) => rounds.ring(),
-                Some(ended) = rounds.running.join_next() => rounds.ended(ended),
+                Some((id, ended)) = rounds.running.next() => rounds.ended(id, ended),
+                Some((id, ended)) = rounds.cutting.next() => rounds.cut_ended(&id, ended),
             }
         }
-        let rest = async { while rounds.running.join_next().await.is_some() {} };
+        let rest = async { while rounds.running.next().await.is_some() {} };
         if tokio::time::timeout(DRAIN, rest).await.is_err() {
             info!("steps under way were left to the next start");
         }
@@ -122,10 +130,14 @@ impl Reconciler {
 struct Rounds {
     this: Arc<Reconciler>,
     places: Arc<Semaphore>,
-    running: JoinSet<(WorkshopId, Option<Duration>)>,
+    running: Tasks<Option<Duration>>,
     busy: BTreeSet<WorkshopId>,
     /// Woken while busy.
     again: BTreeSet<WorkshopId>,
+    /// Where learners are being cut off, past the rounds.
+    cutting: Tasks<()>,
+    /// Those, and whether they were woken meanwhile.
+    cuts: BTreeMap<WorkshopId, bool>,
     alarms: BTreeMap<WorkshopId, Instant>,
 }
 
@@ -134,9 +146,11 @@ impl Rounds {
         Self {
             this: Arc::new(this),
             places: Arc::new(Semaphore::new(AT_ONCE)),
-            running: JoinSet::new(),
+            running: Tasks::new(),
             busy: BTreeSet::new(),
             again: BTreeSet::new(),
+            cutting: Tasks::new(),
+            cuts: BTreeMap::new(),
             alarms: BTreeMap::new(),
         }
     }
@@ -158,24 +172,39 @@ impl Rounds {
             return;
         }
         self.alarms.remove(id);
-        let (this, places, id) = (self.this.clone(), self.places.clone(), id.clone());
-        self.running.spawn(async move {
+        let (this, places, whose) = (self.this.clone(), self.places.clone(), id.clone());
+        self.running.spawn(id, async move {
             let _place = places.acquire_owned().await;
-            let again = this.settle(&id).await;
-            (id, again)
+            this.settle(&whose).await
         });
     }
 
-    fn ended(&mut self, ended: Result<(WorkshopId, Option<Duration>), tokio::task::JoinError>) {
-        let (id, again) = match ended {
-            Ok(ended) => ended,
-            Err(cause) => {
-                // Which one is not known: all may be looked at again.
-                warn!(error = ?cause, "settling a workshop broke off");
-                self.busy.clear();
-                return;
-            }
-        };
+    /// A round may wait for a machine; a learner who was sent away may not.
+    fn cut(&mut self, id: &WorkshopId) {
+        if let Some(again) = self.cuts.get_mut(id) {
+            *again = true;
+            return;
+        }
+        self.cuts.insert(id.clone(), false);
+        let (this, whose) = (self.this.clone(), id.clone());
+        self.cutting
+            .spawn(id, async move { this.cut(&whose).await });
+    }
+
+    fn cut_ended(&mut self, id: &WorkshopId, ended: Result<(), JoinError>) {
+        if let Err(cause) = ended {
+            warn!(workshop = %id, error = ?cause, "cutting learners off broke off");
+        }
+        if self.cuts.remove(id) == Some(true) {
+            self.cut(id);
+        }
+    }
+
+    fn ended(&mut self, id: WorkshopId, ended: Result<Option<Duration>, JoinError>) {
+        let again = ended.unwrap_or_else(|cause| {
+            warn!(workshop = %id, error = ?cause, "settling a workshop broke off");
+            None // the clock starts it again
+        });
         self.busy.remove(&id);
         if self.again.remove(&id) {
             self.start(&id);

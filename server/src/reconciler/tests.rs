@@ -4,14 +4,18 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use clarateach_certs::ca::Ca;
 use clarateach_domain::{
-    ids::{JoinCode, WorkshopId},
+    ids::{JoinCode, WorkerName, WorkshopId},
     microvm::{Resources, Runtime},
     plan::Ordinal,
     workshop::{Egress, Phase, SeatState},
@@ -22,7 +26,10 @@ use tokio_util::sync::CancellationToken;
 use super::{CrashAt, Reconciler, Wake, observe::LEAF_LIFE};
 use crate::{
     agents::Agents,
-    provisioner::local::{DEFAULT_ALLOC_DIR, DEFAULT_SUBNET, Local, LocalSettings, down},
+    provisioner::{
+        Described, ProvisionError, Provisioner, WorkerSpec,
+        local::{DEFAULT_ALLOC_DIR, DEFAULT_SUBNET, Local, LocalSettings, down},
+    },
     store::{
         Store,
         limits::Limits,
@@ -59,10 +66,46 @@ fn no_key() -> RequestKey {
     RequestKey::new("test", "test", "", b"")
 }
 
+/// Local workers, which can be made to answer nothing for a while.
+struct Sticky {
+    local: Local,
+    stuck: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Provisioner for Sticky {
+    fn runtimes(&self) -> Vec<Runtime> {
+        self.local.runtimes()
+    }
+    async fn ensure(&self, worker: &WorkerSpec) -> Result<(), ProvisionError> {
+        self.local.ensure(worker).await
+    }
+    async fn describe(&self, name: &WorkerName) -> Result<Described, ProvisionError> {
+        while self.stuck.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.local.describe(name).await
+    }
+    async fn list(&self) -> Result<Vec<WorkerName>, ProvisionError> {
+        self.local.list().await
+    }
+    async fn stop(&self, name: &WorkerName) -> Result<(), ProvisionError> {
+        self.local.stop(name).await
+    }
+    async fn start(&self, worker: &WorkerSpec) -> Result<(), ProvisionError> {
+        self.local.start(worker).await
+    }
+    async fn delete(&self, name: &WorkerName) -> Result<(), ProvisionError> {
+        self.local.delete(name).await
+    }
+}
+
 /// A control plane without its doors, which can be stopped and started.
 struct Stage {
     dir: tempfile::TempDir,
     leaf_life: Duration,
+    /// Looking at workers takes for ever.
+    stuck: Arc<AtomicBool>,
     store: Store,
     wake: Wake,
     stop: CancellationToken,
@@ -98,6 +141,7 @@ impl Stage {
         let mut stage = Self {
             dir,
             leaf_life,
+            stuck: Arc::default(),
             store,
             wake: Wake::default(),
             stop: CancellationToken::new(),
@@ -122,7 +166,10 @@ impl Stage {
         });
         let reconciler = Reconciler::new(
             self.store.clone(),
-            Arc::new(local.unwrap()),
+            Arc::new(Sticky {
+                local: local.unwrap(),
+                stuck: self.stuck.clone(),
+            }),
             Agents::new(self.wake.clone()),
             self.wake.clone(),
             CrashAt::default(),
@@ -339,6 +386,36 @@ async fn a_workshop_lives_through_everything_and_leaves_nothing() {
     );
     let runs = stage.store.open_runs().await.unwrap();
     assert_eq!(runs, 0, "no interval is left open");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn learners_are_cut_off_while_the_loop_waits_for_something_else() {
+    let Some(stage) = Stage::new().await else {
+        return;
+    };
+    let id = stage.create(1).await;
+    let view = stage.until_phase(&id, Phase::Running).await;
+    let seat = view.seats[0].seat;
+    stage.stuck.store(true, Ordering::SeqCst);
+    stage.wake.workshop(&id);
+    let kept = stage.worker_dir(&id, 1).join("run/seats/1/epoch");
+    let epoch = || std::fs::read_to_string(&kept).unwrap_or_default();
+    let before = epoch();
+    let (key, now) = (no_key(), Utc::now());
+    let reset = stage
+        .store
+        .upheave("test", &id, seat, Upheaval::Reset, &key, now);
+    reset.await.unwrap().unwrap();
+    stage.wake.workshop(&id);
+    stage
+        .until(&id, "epoch in force", |_| epoch() > before)
+        .await;
+
+    stage.delete(&id).await;
+    let seats = stage.worker_dir(&id, 1).join("run/seats/1");
+    stage.until(&id, "seat gone", |_| !seats.exists()).await;
+    stage.stuck.store(false, Ordering::SeqCst);
+    stage.until_phase(&id, Phase::Deleted).await;
 }
 
 #[tokio::test]

@@ -183,6 +183,23 @@ impl Store {
         }))
     }
 
+    /// Only the wish; `None` if there is no such workshop.
+    pub async fn wished(
+        &self,
+        id: &WorkshopId,
+    ) -> Result<Option<(Desired, Vec<SeatWant>)>, StoreError> {
+        let row = workshop::Entity::find_by_id(id.as_str());
+        let Some(row) = row.one(&self.db).await? else {
+            return Ok(None);
+        };
+        let seats = seat::Entity::find()
+            .filter(seat::Column::WorkshopId.eq(id.as_str()))
+            .all(&self.db)
+            .await?;
+        let seats: Result<_, StoreError> = seats.iter().map(seat_want).collect();
+        Ok(Some((row.desired.0, seats?)))
+    }
+
     /// The environment of a workshop's shells. Secret.
     pub async fn seat_env(&self, id: &WorkshopId) -> Result<BTreeMap<String, String>, StoreError> {
         let row = workshop::Entity::find_by_id(id.as_str())
