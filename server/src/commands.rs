@@ -114,7 +114,10 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             gateway.drained().await;
         }
     };
-    tokio::join!(port::serve(listener, tls, router, stop), drained);
+    tokio::join!(
+        port::serve(listener, tls, router, args.trusted_proxy, stop),
+        drained
+    );
     rest.cancel();
     let _ = looping.await;
     let _ = keeping.await;

@@ -4,7 +4,10 @@
 //! When told to stop: no new connections, streams end with a reason, requests
 //! under way finish within a bound.
 
+mod addresses;
+mod gather;
 mod metrics;
+mod prompt;
 mod routes;
 mod tls;
 
@@ -17,10 +20,10 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
+use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -28,17 +31,25 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
+use self::{addresses::Addresses, prompt::Prompt};
 pub use routes::{Doors, Reach, router};
 pub use tls::acceptor;
 
 /// Who is silent for so long after connecting, or while sending headers, is
-/// disconnected. Bodies take as long as they take.
+/// disconnected. Bodies of calls have [`gather::BODY`]; those of files take as
+/// long as they take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 const HEADERS: Duration = Duration::from_secs(10);
 /// Dead peers of open streams are noticed within twice this.
 const PING: Duration = Duration::from_secs(20);
 /// Connections at once: each costs tens of KiB.
-const CONNECTIONS: usize = 4096;
+const CONNECTIONS: usize = 8192;
+/// From one address: a school of five hundred sits behind one.
+const PER_ADDRESS: usize = 4096;
+/// A peer whose machine has vanished is noticed after about a minute.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+const UNACKNOWLEDGED: Duration = Duration::from_mins(1);
 /// Streams at once on one h2 connection.
 const STREAMS: u32 = 256;
 /// Bytes of all headers of one request.
@@ -55,22 +66,25 @@ pub struct Peer {
     pub tls: bool,
 }
 
-/// Serves `router` on `listener` until `stop`, then drains.
+/// Serves `router` on `listener` until `stop`, then drains. Behind a trusted
+/// proxy (`proxied`) all connections have its address and share all places.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     router: axum::Router,
+    proxied: bool,
     stop: CancellationToken,
 ) {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let each = if proxied { CONNECTIONS } else { PER_ADDRESS };
+    let places = Addresses::new(each, CONNECTIONS);
     let server = Arc::new(builder());
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = listener.accept() => accepted,
         };
-        let (stream, address, place) = match accepted {
+        let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(cause) => {
                 warn!(error = %cause, "could not accept a connection");
@@ -79,11 +93,18 @@ pub async fn serve(
                 continue;
             }
         };
+        let Some(place) = places.enter(address.ip()) else {
+            debug!(%address, "connection refused: too many are open");
+            continue;
+        };
         let (router, server, tls) = (router.clone(), server.clone(), tls.clone());
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _place = place;
-            let _ = stream.set_nodelay(true);
+            if let Err(error) = tune(&stream) {
+                debug!(%address, %error, "a connection was gone at once");
+                return;
+            }
             let peer = Peer {
                 address,
                 tls: tls.is_some(),
@@ -104,14 +125,15 @@ pub async fn serve(
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await;
-    let place = place.map_err(io::Error::other)?;
-    let (stream, address) = listener.accept().await?;
-    Ok((stream, address, place))
+/// Small writes at once, and vanished peers noticed.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_EVERY)?;
+    let unacknowledged = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
+    sockopt::set_tcp_user_timeout(stream, unacknowledged)?;
+    Ok(())
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -146,7 +168,8 @@ async fn carry<S>(
         request.map(axum::body::Body::new)
     });
     let service = TowerToHyperService::new(service);
-    let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let stream = TokioIo::new(Prompt::new(stream, HEADERS));
+    let connection = server.serve_connection_with_upgrades(stream, service);
     if let Err(cause) = watcher.watch(connection.into_owned()).await {
         debug!(error = %cause, "a connection broke");
     }

@@ -1,7 +1,8 @@
 //! Which door a path leads to, and what every request passes on its way.
 //!
 //! Way: panic guard -> who and from where ([`Visit`]) -> CORS where browsers of
-//! other origins may come -> gRPC, JSON, gateway or a plain page.
+//! other origins may come -> bodies of calls whole -> gRPC, JSON, gateway or a
+//! plain page.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -30,7 +31,11 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
 };
 
-use super::{Peer, metrics as figures};
+use super::{
+    Peer,
+    gather::{BODY, Gather, gather},
+    metrics as figures,
+};
 use crate::{
     api::{Api, Visit, error::ApiError, rest_router},
     store::Store,
@@ -86,6 +91,7 @@ pub async fn router(doors: Doors) -> anyhow::Result<(Router, HealthReporter)> {
     let called = grpc
         .merge(rest_router(doors.api))
         .layer(GlobalConcurrencyLimitLayer::new(AT_ONCE))
+        .layer(from_fn_with_state(Gather::new(BODY), gather))
         .layer(cors);
     let plain = Router::new()
         .route("/", get(front))

@@ -82,7 +82,7 @@ impl Town {
             },
         };
         let (router, _) = serve::router(doors).await.unwrap();
-        tokio::spawn(serve::serve(listener, None, router, stop.clone()));
+        tokio::spawn(serve::serve(listener, None, router, false, stop.clone()));
         Self {
             store,
             address,
