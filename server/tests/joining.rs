@@ -56,7 +56,7 @@ async fn a_repeated_join_takes_one_seat_and_another_body_is_aborted() {
     let workshop = town.workshop(5).await;
     let client = town.seats().await;
     let ask = pb::JoinWorkshopRequest {
-        request_id: "join-1".into(),
+        request_id: "5f0a41c8d2e96b37".into(),
         display_name: "Ada".into(),
         ..code(&workshop)
     };
@@ -380,6 +380,13 @@ async fn a_join_names_every_fault_of_its_fields() {
     };
     let refused = client.join_workshop(ask).await.unwrap_err();
     assert_eq!(fields(&refused), ["display_name", "request_id"]);
+    // Another learner may have used it, and would be found by it.
+    let ask = pb::JoinWorkshopRequest {
+        request_id: "1".into(),
+        ..code(&workshop)
+    };
+    let refused = client.join_workshop(ask).await.unwrap_err();
+    assert_eq!(fields(&refused), ["request_id"]);
     // What people type.
     let typed = workshop
         .code

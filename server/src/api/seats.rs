@@ -75,7 +75,7 @@ impl Api {
         visit: &Visit,
     ) -> Result<pb::JoinWorkshopResponse, ApiError> {
         let display_name = text::optional_line(&ask.display_name, MAX_DISPLAY_NAME);
-        let request_id = wish::request_id(&ask.request_id);
+        let request_id = wish::join_request_id(&ask.request_id);
         let (display_name, request_id) = match (display_name, request_id) {
             (Ok(name), Ok(id)) => (name, id),
             (name, id) => {

@@ -23,6 +23,8 @@ use crate::config::MIN_TTL;
 const MAX_NAME: usize = 100;
 const MAX_INSTRUCTIONS: usize = 64 * 1024;
 const MAX_REQUEST_ID: usize = 64;
+/// And at least, where a repeat is answered with a secret.
+const MIN_JOIN_REQUEST_ID: usize = 16;
 const MAX_ENV: usize = 100;
 const MAX_ENV_NAME: usize = 128;
 const MAX_ENV_BYTES: usize = 32 * 1024;
@@ -227,6 +229,16 @@ pub fn request_id(text: &str) -> Result<String, &'static str> {
         Ok(text.to_owned())
     } else {
         Err("must have at most 64 printable ASCII characters")
+    }
+}
+
+/// The request id of a join: none, or one that nobody guesses. All learners of
+/// a workshop share one space of these, and a repeat is answered with the first
+/// one's seat and reconnect code.
+pub fn join_request_id(text: &str) -> Result<String, &'static str> {
+    match request_id(text)? {
+        id if id.is_empty() || id.len() >= MIN_JOIN_REQUEST_ID => Ok(id),
+        _ => Err("must be random and have at least 16 characters, or be empty"),
     }
 }
 
