@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use async_trait::async_trait;
 use clarateach_domain::{
     ids::Slot,
@@ -40,7 +40,7 @@ use super::{Disk, Machine, ProcessName, Runtime, machine::kill};
 use crate::{
     control::{Control, short_path},
     network::Network,
-    rundir::{RunDir, SeatDir, gone},
+    rundir::{RunDir, SeatDir, gone, replace},
     sys,
 };
 
@@ -246,19 +246,25 @@ impl Inner {
     ) -> anyhow::Result<images::Image> {
         let file = seat.file("disk.img");
         let named = seat.file("rootfs");
-        let kept = (disk == Disk::Keep && file.exists())
-            .then(|| fs::read_to_string(&named).ok())
-            .flatten();
+        let kept = match fs::read_to_string(&named) {
+            Ok(name) if disk == Disk::Keep && file.exists() => Some(name),
+            // Without a name the disk was never used: the name is written last.
+            Ok(_) => None,
+            Err(none) if none.kind() == std::io::ErrorKind::NotFound => None,
+            Err(_) if disk == Disk::Discard => None,
+            Err(cause) => bail!("could not read the image's name of a disk, kept: {cause}"),
+        };
         let image = images::choose(&self.images, kept.as_deref().map(str::trim))
             .context("could not choose an image")?;
-        if kept.as_deref() == Some(&image.rootfs_name) {
+        if kept.is_some() {
             disk::wait_until_free(&file, GONE_WITHIN)?;
             return Ok(image);
         }
         gone(fs::remove_file(&named)).context("could not forget the old disk")?;
         gone(fs::remove_file(&file)).context("could not remove the old disk")?;
         disk::copy(&self.template(spec.resources.disk_mib)?, &file)?;
-        fs::write(&named, &image.rootfs_name).context("could not write the image's name")?;
+        replace(&named, image.rootfs_name.as_bytes(), true)
+            .context("could not write the image's name")?;
         Ok(image)
     }
 

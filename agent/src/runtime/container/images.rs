@@ -20,8 +20,13 @@ pub(super) struct Image {
 /// was started from: its overlay fits no other.
 pub(super) fn choose(images: &Path, kept: Option<&str>) -> io::Result<Image> {
     let rootfs_name = match kept {
-        Some(name) if images.join(name).is_dir() => name.to_owned(),
-        _ => named(images, "current", "rootfs-")?,
+        Some(name) if fits(name, "rootfs-") && images.join(name).is_dir() => name.to_owned(),
+        Some(name) => {
+            // Never another one instead: that would cost a learner the files.
+            let what = format!("the image {name:?} of this seat's disk is gone; the disk is kept");
+            return Err(io::Error::new(io::ErrorKind::NotFound, what));
+        }
+        None => named(images, "current", "rootfs-")?,
     };
     let guest = images.join(named(images, "guest-current", "guest-")?);
     Ok(Image {
@@ -37,14 +42,18 @@ fn named(images: &Path, pointer: &str, prefix: &str) -> io::Result<String> {
     let text = fs::read_to_string(&path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     let name = text.trim();
-    let fits = name.strip_prefix(prefix).is_some_and(|hash| {
-        !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    });
-    if fits && images.join(name).exists() {
+    if fits(name, prefix) && images.join(name).exists() {
         return Ok(name.to_owned());
     }
     let what = format!("{} names no image: {name:?}", path.display());
     Err(io::Error::new(io::ErrorKind::InvalidData, what))
+}
+
+/// Whether a name is an image's, and so stays in the folder.
+fn fits(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|hash| {
+        !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 #[cfg(test)]
@@ -61,12 +70,11 @@ mod tests {
         fs::write(images.join("guest-11"), "").unwrap();
         fs::write(images.join("guest-current"), "guest-11\n").unwrap();
         fs::write(images.join("current"), "rootfs-bb\n").unwrap();
-        for (kept, taken) in [
-            (None, "rootfs-bb"),
-            (Some("rootfs-aa"), "rootfs-aa"),
-            (Some("rootfs-gone"), "rootfs-bb"),
-        ] {
+        for (kept, taken) in [(None, "rootfs-bb"), (Some("rootfs-aa"), "rootfs-aa")] {
             assert_eq!(choose(images, kept).unwrap().rootfs_name, taken, "{kept:?}");
+        }
+        for kept in ["rootfs-gone", "", ".", "rootfs-", "../rootfs-aa"] {
+            assert!(choose(images, Some(kept)).is_err(), "{kept:?}");
         }
         for bad in ["", "rootfs-", "rootfs-../x", "../rootfs-aa", "guest-11"] {
             fs::write(images.join("current"), bad).unwrap();
