@@ -45,6 +45,10 @@ const SILENCES: u32 = 6;
 const ADOPT_WITHIN: Duration = Duration::from_secs(30);
 /// How long a guest may take to close viewers or show a notice.
 const TELL_WITHIN: Duration = Duration::from_millis(400);
+/// Terminals a guest can have; more is not believed.
+const MAX_TERMINALS: u32 = 8;
+/// How far a guest's clock may be ahead.
+const CLOCKS_APART: Duration = Duration::from_mins(1);
 
 /// What a seat's task is asked by the fleet's owner.
 #[derive(Debug)]
@@ -567,15 +571,12 @@ impl Seat {
     }
 
     async fn note(&mut self, health: &Health) {
-        let typed = health.last_input_unix_millis;
-        let typed: Option<DateTime<Utc>> = (typed > 0)
-            .then(|| Utc.timestamp_millis_opt(typed).single())
-            .flatten();
+        let (typed, terminals) = believable(health, Utc::now());
         // A guest that started afresh does not know of keys in its earlier life.
         let typed = typed.max(self.vm.last_input_at);
-        if (typed, health.terminals) != (self.vm.last_input_at, self.vm.terminals) {
+        if (typed, terminals) != (self.vm.last_input_at, self.vm.terminals) {
             self.vm.last_input_at = typed;
-            self.vm.terminals = health.terminals;
+            self.vm.terminals = terminals;
             self.tell(None).await;
         }
     }
@@ -722,4 +723,39 @@ async fn boot(
 fn fresh_secret() -> String {
     let (high, low): (u128, u128) = rand::random();
     format!("{high:032x}{low:032x}")
+}
+
+/// What a guest says, as far as it can be true: its learner may be root there,
+/// and these numbers go into rows. A key of the future would stick for ever.
+fn believable(health: &Health, now: DateTime<Utc>) -> (Option<DateTime<Utc>>, u32) {
+    let typed = health.last_input_unix_millis;
+    let typed = (typed > 0)
+        .then(|| Utc.timestamp_millis_opt(typed).single())
+        .flatten()
+        .filter(|typed| *typed <= now + CLOCKS_APART);
+    (typed, health.terminals.min(MAX_TERMINALS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_cannot_be_true_stay_with_the_guest() {
+        let now = Utc.timestamp_millis_opt(1_800_000_000_000).unwrap();
+        for (millis, told) in [
+            (i64::MIN, None),
+            (0, None),
+            (now.timestamp_millis(), Some(now)),
+            (now.timestamp_millis() + 61_000, None),
+            (i64::MAX, None),
+        ] {
+            let health = Health {
+                last_input_unix_millis: millis,
+                terminals: u32::MAX,
+                ..Health::default()
+            };
+            assert_eq!(believable(&health, now), (told, MAX_TERMINALS), "{millis}");
+        }
+    }
 }

@@ -52,6 +52,7 @@ const REFUSED: &[(&str, &[&str])] = &[
             "userfaultfd",
             "lookup_dcookie",
             "kcmp",
+            "pidfd_getfd", // the control channel is a descriptor of PID 1
             "fanotify_init",
             "syslog",
             "acct",
