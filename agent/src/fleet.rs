@@ -22,7 +22,7 @@ use tokio::{
     task::{JoinSet, spawn_blocking},
     time::timeout,
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 pub use handle::{Cut, Door, EpochReason, Fleet, FleetError, FleetSettings, Notice, SeatLife};
 
@@ -119,19 +119,28 @@ async fn take_over(
     owner: &mut Owner,
 ) -> anyhow::Result<Vec<tokio::sync::oneshot::Receiver<()>>> {
     let run = shared.run.clone();
-    let specs = spawn_blocking(move || {
-        let slots = run.slots()?;
-        let specs = slots.into_iter().filter_map(|slot| {
-            // A spec in another slot's folder was not put there by an agent.
-            run.seat(slot).spec().filter(|spec| spec.slot == slot)
-        });
-        std::io::Result::Ok(specs.collect::<Vec<_>>())
+    let (specs, unread) = spawn_blocking(move || {
+        let (mut specs, mut unread) = (Vec::new(), Vec::new());
+        for slot in run.slots()? {
+            match run.seat(slot).spec() {
+                // A spec in another slot's folder was not put there by an agent.
+                Ok(spec) => specs.extend(spec.filter(|spec| spec.slot == slot)),
+                Err(cause) => unread.push((slot, cause)),
+            }
+        }
+        std::io::Result::Ok((specs, unread))
     })
     .await?
     .context("could not list the seats of the run directory")?;
     let mut seats = BTreeSet::new();
     let mut slots = BTreeSet::new();
     let mut begins = Vec::new();
+    for (slot, cause) in unread {
+        // Somebody's files may be there: kept, and the slot is nobody else's.
+        error!(%slot, %cause, "spec could not be read: machine and disk are left alone");
+        slots.insert(slot);
+        owner.hold(slot);
+    }
     for spec in specs {
         if !seats.insert(spec.seat) {
             warn!(seat = %spec.seat, slot = %spec.slot, "seat was found twice");

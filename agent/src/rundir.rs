@@ -1,7 +1,8 @@
 //! The run directory: all that an agent leaves for the next one.
 //!
 //! ```text
-//! RUN_DIR/seats/<slot>/spec.json   what the seat should be; without it the seat is rubbish
+//! RUN_DIR/seats/<slot>/spec.json   what the seat should be; where there is none, the seat is
+//!                                  rubbish; where it cannot be read, it is left alone
 //!                      epoch       the epoch in force, on disk before it is answered
 //!                      secret      the guest's secret, hex
 //!                      control.sock disk.img guest.log bundle/ …   the runtime's
@@ -83,15 +84,20 @@ impl SeatDir {
         make_private(&self.path)
     }
 
-    /// What the seat should be; `None` when nobody wrote it or nobody can read it.
-    pub fn spec(&self) -> Option<MicroVmSpec> {
-        let text = fs::read(self.file("spec.json")).ok()?;
-        serde_json::from_slice(&text).ok()
+    /// What the seat should be; `None` only when there is no such file. One that
+    /// cannot be read is an error: a learner's disk hangs on the difference.
+    pub fn spec(&self) -> io::Result<Option<MicroVmSpec>> {
+        match fs::read(self.file("spec.json")) {
+            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+            Err(none) if none.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(cause),
+        }
     }
 
-    /// Writes what the seat should be, before anything of it is made.
+    /// Writes what the seat should be, before anything of it is made; on disk
+    /// when this returns, so that a power loss leaves no empty file.
     pub fn write_spec(&self, spec: &MicroVmSpec) -> io::Result<()> {
-        replace(&self.file("spec.json"), &serde_json::to_vec(spec)?, false)
+        replace(&self.file("spec.json"), &serde_json::to_vec(spec)?, true)
     }
 
     /// From here on the seat is rubbish, to be swept by whoever sees it.
@@ -164,6 +170,28 @@ pub(crate) fn replace(path: &Path, text: &[u8], durable: bool) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_spec_that_nobody_wrote_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::open(dir.path()).unwrap();
+        let seat = run.seat(Slot::try_from(3).unwrap());
+        assert!(seat.spec().unwrap().is_none(), "no folder");
+        seat.make().unwrap();
+        assert!(seat.spec().unwrap().is_none(), "no file");
+        let later = r#"{"seat":1,"slot":3,"incarnation":1,"epoch":1,"resources":
+            {"vcpus":1,"memory_mib":512,"disk_mib":2048},"template":"","env":{},
+            "workshop_name":"","of_a_later_release":true}"#;
+        fs::write(seat.file("spec.json"), later).unwrap();
+        assert!(seat.spec().unwrap().is_some(), "a later release's");
+        for damaged in ["", "{", "{\"seat\":1}"] {
+            fs::write(seat.file("spec.json"), damaged).unwrap();
+            assert!(seat.spec().is_err(), "{damaged:?}");
+        }
+        seat.forget_spec().unwrap();
+        fs::create_dir(seat.file("spec.json")).unwrap();
+        assert!(seat.spec().is_err(), "not a file");
+    }
 
     #[test]
     fn an_epoch_that_cannot_be_read_admits_nobody() {

@@ -182,6 +182,10 @@ pub(super) fn fleet_status(error: FleetError) -> Status {
         FleetError::SeatElsewhere { .. } => {
             reasoned(tonic::Code::FailedPrecondition, "SEAT_ELSEWHERE", text)
         }
+        FleetError::SlotUnread { .. } => {
+            reasoned(tonic::Code::FailedPrecondition, "SLOT_UNREAD", text)
+        }
+        FleetError::Busy(_) => reasoned(tonic::Code::Unavailable, "SEAT_BUSY", text),
         FleetError::Removing(_) => reasoned(tonic::Code::Unavailable, "SEAT_REMOVING", text),
         FleetError::RunDir { .. } | FleetError::Remove { .. } => {
             tracing::error!(error = %text, "fleet failed");

@@ -123,6 +123,17 @@ pub enum FleetError {
         /// Where it is.
         slot: Slot,
     },
+    /// What stands on the slot could not be read; it is kept for a person to see.
+    #[error(
+        "the spec on slot {slot} could not be read: mend or remove its folder, then start the agent again"
+    )]
+    SlotUnread {
+        /// The slot asked for.
+        slot: Slot,
+    },
+    /// The seat has too much to do; ask again.
+    #[error("seat {0} has too much to do")]
+    Busy(SeatNo),
     /// The seat is being removed; ask again when it is gone.
     #[error("seat {0} is being removed")]
     Removing(SeatNo),

@@ -2,7 +2,7 @@
 //! the list that everybody watches.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Owner {
     shared: Arc<Shared>,
     seats: HashMap<SeatNo, Row>,
     slots: BTreeMap<Slot, SeatNo>,
+    /// Slots whose spec could not be read.
+    held: BTreeSet<Slot>,
     list: watch::Sender<Arc<Vec<MicroVm>>>,
 }
 
@@ -44,6 +46,7 @@ impl Owner {
             shared,
             seats: HashMap::new(),
             slots: BTreeMap::new(),
+            held: BTreeSet::new(),
             list,
         }
     }
@@ -77,6 +80,11 @@ impl Owner {
         }
     }
 
+    /// Gives the slot to nobody: what stands there could not be told.
+    pub(super) fn hold(&mut self, slot: Slot) {
+        self.held.insert(slot);
+    }
+
     /// Starts a seat's task; the receiver hears when it has begun.
     pub(super) fn start_seat(
         &mut self,
@@ -105,10 +113,13 @@ impl Owner {
             FleetRequest::Ensure { spec, reply } => self.ensure(spec, reply),
             FleetRequest::Remove { seat, grace, reply } => match self.seats.get(&seat) {
                 None => drop(reply.send(Ok(()))),
-                Some(row) => forward(row, SeatRequest::Remove { grace, reply }),
+                Some(row) => {
+                    forward(row, SeatRequest::Remove { grace, reply });
+                }
             },
             FleetRequest::SetEpochs { epochs, reply } => {
                 let mut answers = Vec::new();
+                let mut all = Ok(());
                 for (seat, epoch, reason) in epochs {
                     let Some(row) = self.seats.get(&seat) else {
                         continue;
@@ -120,10 +131,11 @@ impl Owner {
                         reason,
                         reply,
                     };
-                    forward(row, raise);
+                    if !forward(row, raise) {
+                        all = Err(FleetError::Busy(seat)); // not done: never OK
+                    }
                 }
                 tokio::spawn(async move {
-                    let mut all = Ok(());
                     for answer in answers {
                         // A seat that went meanwhile admits nobody.
                         all = all.and(answer.await.unwrap_or(Ok(())));
@@ -192,10 +204,15 @@ impl Owner {
                 let (seat, slot) = (spec.seat, row.slot);
                 let _ended = reply.send(Err(FleetError::SeatElsewhere { seat, slot }));
             }
-            (Some(row), _) => forward(row, SeatRequest::Ensure { spec, reply }),
+            (Some(row), _) => {
+                forward(row, SeatRequest::Ensure { spec, reply });
+            }
             (None, Some(holder)) => {
                 let slot = spec.slot;
                 let _ended = reply.send(Err(FleetError::SlotTaken { slot, holder }));
+            }
+            (None, None) if self.held.contains(&spec.slot) => {
+                let _ended = reply.send(Err(FleetError::SlotUnread { slot: spec.slot }));
             }
             (None, None) => {
                 let (vm, _begins) = self.start_seat(spec, Beginning::New);
@@ -250,8 +267,53 @@ impl Owner {
 
 /// Hands a request on without waiting. A seat's task that has ended, or that
 /// has a full inbox, drops the reply: the asker hears that it was not done.
-fn forward(row: &Row, request: SeatRequest) {
-    if let Err(error) = row.requests.try_send(request) {
-        tracing::warn!(seat = %row.vm.seat, %error, "seat took no request");
+/// False when the inbox is full: the seat is there and will not do it.
+fn forward(row: &Row, request: SeatRequest) -> bool {
+    match row.requests.try_send(request) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(seat = %row.vm.seat, %error, "seat took no request");
+            matches!(error, mpsc::error::TrySendError::Closed(_))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_inbox_is_not_a_seat_that_went() {
+        let seat = SeatNo::try_from(1).unwrap();
+        let slot = Slot::try_from(1).unwrap();
+        let (requests, inbox) = mpsc::channel(1);
+        let vm = MicroVm {
+            seat,
+            slot,
+            incarnation: 1,
+            state: MicroVmState::Ready,
+            reason: String::new(),
+            restarts: 0,
+            epoch: 1,
+            ready_at: None,
+            last_input_at: None,
+            terminals: 0,
+            queue_position: 0,
+        };
+        let row = Row {
+            slot,
+            requests,
+            vm,
+            turn: None,
+        };
+        let raise = || SeatRequest::RaiseEpoch {
+            epoch: 2,
+            reason: super::super::EpochReason::Revoked,
+            reply: oneshot::channel().0,
+        };
+        assert!(forward(&row, raise()));
+        assert!(!forward(&row, raise()), "full");
+        drop(inbox);
+        assert!(forward(&row, raise()), "a seat that went admits nobody");
     }
 }
