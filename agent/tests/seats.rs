@@ -213,7 +213,7 @@ fn a_learner_is_root_in_the_seat_and_nobody_outside() {
         ),
         // More than the disk holds, and it is still there afterwards.
         (
-            "head -c 400M /dev/zero > big 2>/dev/null || echo full; rm big; echo fits > note2; cat note2",
+            "head -c 400M /dev/zero > big 2>/dev/null || echo full; rm big; sync; echo fits > note2; cat note2",
             "full|fits|[0]",
         ),
         (

@@ -323,10 +323,7 @@ impl Inner {
             endings::remove_cgroups(place)?;
         }
         endings::release_loops(&dir)?;
-        match fs::remove_dir_all(&dir) {
-            Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => {}
-            done => done.context("could not remove the worker's files")?,
-        }
+        remove_files(&dir).context("could not remove the worker's files")?;
         if let Some(place) = place {
             let _lock = self.allocations.lock()?;
             ground::clear(&place)?;
@@ -338,6 +335,22 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Removes a folder and all in it. Somebody who is just being ended may still
+/// have written a last file into it: then once more, for at most a second.
+fn remove_files(dir: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
+    for _ in 0..20 {
+        match fs::remove_dir_all(dir) {
+            Err(cause) if cause.kind() == NotFound => return Ok(()),
+            Err(cause) if cause.kind() == DirectoryNotEmpty => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            done => return done,
+        }
+    }
+    fs::remove_dir_all(dir)
 }
 
 /// Runs file and kernel work where it may block.
