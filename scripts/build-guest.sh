@@ -10,15 +10,17 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 images=$IMAGES
-guest=1 rootfs=1
+guest=1 rootfs=1 firecracker=''
 
 usage() {
   cat << HELP
-Usage: scripts/build-guest.sh [--images DIR] [--guest-only | --rootfs-only]
+Usage: scripts/build-guest.sh [--images DIR] [--firecracker] [--guest-only | --rootfs-only]
 
   --images DIR    where images are kept (default: $images)
   --guest-only    only the static guest binary (needs no root)
   --rootfs-only   only the root filesystem (needs root)
+  --firecracker   the MicroVMs' kernel and disks, too: the kernel that this
+                  kind of host needs takes some minutes the first time
 HELP
 }
 
@@ -54,6 +56,7 @@ while (($#)); do
     --images) images=${2:?--images wants a directory}; shift ;;
     --guest-only) rootfs= ;;
     --rootfs-only) guest= ;;
+    --firecracker) firecracker=1 ;;
     -h | --help) usage; exit ;;
     *) usage >&2; exit 2 ;;
   esac
@@ -69,4 +72,14 @@ if [[ -n $rootfs ]]; then
   ensure_commands mmdebstrap=mmdebstrap
   step "root filesystem"
   "$TOP/guest/image/build-rootfs.sh" --images "$images"
+fi
+if [[ -n $firecracker ]]; then
+  # As the agent finds out: by what the processor and the kernel have.
+  variant=emulated
+  if grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo && [[ ! -e /sys/module/kvm_pvm ]]; then
+    variant=hardware
+  fi
+  step "guest kernel for this kind of host: $variant"
+  "$TOP/guest/image/kernel/build-kernel.sh" --variant "$variant" --images "$images"
+  "$TOP/guest/image/build-ext4.sh" --images "$images"
 fi
