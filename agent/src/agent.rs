@@ -29,6 +29,7 @@ use crate::{
     enrol, files,
     fleet::{Fleet, FleetSettings, Notice},
     proxy::Proxy,
+    runtime::firecracker::FirecrackerSettings,
     serve::Door,
     tls::{Front, Identity},
 };
@@ -227,6 +228,12 @@ pub(crate) async fn control_routes(worker: Worker) -> anyhow::Result<Routes> {
 fn fleet_settings(config: &Config) -> FleetSettings {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     FleetSettings {
+        firecracker: FirecrackerSettings {
+            firecracker: config.firecracker_bin.clone(),
+            jailer: config.jailer_bin.clone(),
+            kernel: config.kernel.clone(),
+            accepted_version: config.firecracker_accept.clone(),
+        },
         run_dir: config.run_dir.clone(),
         workshop: config.workshop.clone(),
         runtime: config.runtime,

@@ -70,6 +70,32 @@ pub(crate) struct Config {
     )]
     pub(crate) images: PathBuf,
 
+    /// Firecracker's VMM, for --runtime firecracker: a static release binary.
+    #[arg(
+        long,
+        env = "AGENT_FIRECRACKER_BIN",
+        value_name = "FILE",
+        default_value = "/usr/local/bin/firecracker"
+    )]
+    pub(crate) firecracker_bin: PathBuf,
+
+    /// The jailer of the same version.
+    #[arg(
+        long,
+        env = "AGENT_JAILER_BIN",
+        value_name = "FILE",
+        default_value = "/usr/local/bin/jailer"
+    )]
+    pub(crate) jailer_bin: PathBuf,
+
+    /// A guest kernel (vmlinux) other than the images' own for this kind of host.
+    #[arg(long, env = "AGENT_KERNEL", value_name = "FILE")]
+    pub(crate) kernel: Option<PathBuf>,
+
+    /// Take this version of firecracker although it has known holes.
+    #[arg(long, env = "AGENT_FIRECRACKER_ACCEPT", value_name = "VERSION")]
+    pub(crate) firecracker_accept: Option<String>,
+
     /// First host uid of the seats' user namespaces: slot n has the 65536 uids
     /// from UID + n * 65536.
     #[arg(

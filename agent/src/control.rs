@@ -46,6 +46,8 @@ pub enum ControlError {
 #[derive(Debug, Clone)]
 pub struct Control {
     socket: PathBuf,
+    /// The guest's vsock port, when the socket is a VMM's.
+    port: Option<u32>,
 }
 
 impl Control {
@@ -53,6 +55,15 @@ impl Control {
     pub fn at(socket: &Path) -> Self {
         Self {
             socket: socket.to_owned(),
+            port: None,
+        }
+    }
+
+    /// The guest that listens on this vsock port of the VMM behind the socket.
+    pub fn through_vmm(socket: &Path, port: u32) -> Self {
+        Self {
+            socket: socket.to_owned(),
+            port: Some(port),
         }
     }
 
@@ -120,7 +131,7 @@ impl Control {
             id: 1,
             verb: Some(verb),
         };
-        let response = timeout(within, exchange(&self.socket, &request))
+        let response = timeout(within, exchange(&self.socket, self.port, &request))
             .await
             .map_err(|_elapsed| ControlError::TimedOut(within))?
             .map_err(ControlError::Channel)?;
@@ -132,8 +143,11 @@ impl Control {
     }
 }
 
-async fn exchange(socket: &Path, request: &Request) -> io::Result<Response> {
+async fn exchange(socket: &Path, port: Option<u32>, request: &Request) -> io::Result<Response> {
     let mut stream = connect(socket).await?;
+    if let Some(port) = port {
+        pass_vmm(&mut stream, port).await?;
+    }
     stream
         .write_all(&request.encode_length_delimited_to_vec())
         .await?;
@@ -156,6 +170,23 @@ async fn connect(socket: &Path) -> io::Result<UnixStream> {
     let stream = UnixStream::connect(short).await;
     drop(directory);
     stream
+}
+
+/// Has the VMM carry the connection on to the guest's port. It hangs up when
+/// nobody listens there.
+async fn pass_vmm(stream: &mut UnixStream, port: u32) -> io::Result<()> {
+    stream
+        .write_all(format!("CONNECT {port}\n").as_bytes())
+        .await?;
+    let mut answer = Vec::new();
+    // "OK " and the number of a port.
+    while answer.len() < 32 {
+        match stream.read_u8().await? {
+            b'\n' if answer.starts_with(b"OK ") => return Ok(()),
+            byte => answer.push(byte),
+        }
+    }
+    Err(io::Error::other("the vmm answered something else"))
 }
 
 /// The socket's path through a descriptor of its directory, which must stay

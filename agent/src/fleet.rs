@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clarateach_domain::microvm::Runtime as RuntimeKind;
 use tokio::{
     sync::{mpsc, watch},
@@ -29,7 +29,7 @@ pub use handle::{Cut, Door, EpochReason, Fleet, FleetError, FleetSettings, Notic
 use crate::{
     network::{Network, RuleSettings},
     rundir::RunDir,
-    runtime::{Disk, Runtime, container::ContainerRuntime},
+    runtime::{Disk, Runtime, container::ContainerRuntime, firecracker::FirecrackerRuntime},
 };
 use owner::Owner;
 use seat::Beginning;
@@ -106,9 +106,14 @@ fn prepare(settings: &FleetSettings) -> anyhow::Result<(RunDir, Arc<dyn Runtime>
             &settings.cgroup,
             network,
         )?),
-        RuntimeKind::Firecracker => {
-            bail!("this agent does not give MicroVMs yet: --runtime container")
-        }
+        RuntimeKind::Firecracker => Arc::new(FirecrackerRuntime::prepare(
+            run.clone(),
+            &settings.images,
+            settings.uid_base,
+            &settings.cgroup,
+            network,
+            &settings.firecracker,
+        )?),
     };
     Ok((run, runtime))
 }

@@ -8,6 +8,7 @@ pub(crate) mod bridge;
 pub(crate) mod netlink;
 pub(crate) mod ports;
 pub(crate) mod rules;
+pub(crate) mod tap;
 
 use std::{collections::BTreeSet, io};
 
@@ -73,6 +74,27 @@ impl Network {
     /// joined. Undone when dropped before [`ports::PortNamespace::keep`]. Blocks.
     pub fn open_port(&self, slot: Slot) -> Result<ports::PortNamespace, NetworkError> {
         ports::PortNamespace::make(self.bridge, slot)
+    }
+
+    /// Makes the seat's tap, down, for a VMM of this uid and gid. Undone when
+    /// dropped before [`tap::Tap::keep`]. Blocks.
+    pub fn open_tap(&self, slot: Slot, id: u32) -> Result<tap::Tap, NetworkError> {
+        tap::Tap::make(self.bridge, slot, id)
+    }
+
+    /// Makes a tap that is on no bridge. Blocks.
+    pub fn loose_tap(name: &str, id: u32) -> io::Result<tap::LooseTap> {
+        tap::LooseTap::make(name, id)
+    }
+
+    /// Removes a tap that is on no bridge; gone already is removed. Blocks.
+    pub fn remove_tap(name: &str) -> io::Result<()> {
+        tap::remove(name)
+    }
+
+    /// Brings the seat's tap up. Blocks.
+    pub fn connect(slot: Slot) -> Result<(), NetworkError> {
+        tap::connect(slot)
     }
 
     /// Removes the seat's port with both its ends; gone already is removed. Blocks.

@@ -5,7 +5,12 @@
 //! [`Runtime::halt`]. Everything half-made is undone until `boot` returns; from
 //! then on only `halt` ends a machine.
 
+mod cgroups;
 pub mod container;
+mod disk;
+pub mod firecracker;
+mod images;
+mod log;
 mod machine;
 
 use clarateach_domain::{ids::Slot, microvm::MicroVmSpec};
@@ -21,13 +26,17 @@ pub enum Disk {
     Discard,
 }
 
-/// Two tenants: the container runtime and (issue B) Firecracker.
+/// Two tenants: the container runtime and Firecracker.
 #[async_trait::async_trait]
 pub trait Runtime: Send + Sync {
     /// Starts the machine and returns when its first process runs; the guest
     /// may be spoken to at once. With [`Disk::Keep`] it starts from the disk
     /// that is there, if there is one.
     async fn boot(&self, spec: &MicroVmSpec, disk: Disk) -> anyhow::Result<Machine>;
+
+    /// Lets the machine out of its slot's port. Called when the guest has taken
+    /// its identity, at every boot and adoption; repeats are harmless.
+    async fn connect(&self, slot: Slot) -> anyhow::Result<()>;
 
     /// The machine that an earlier agent left on the slot, if it runs.
     async fn adopt(&self, slot: Slot) -> anyhow::Result<Option<Machine>>;

@@ -2,14 +2,19 @@
 #![allow(unsafe_code)]
 
 use std::{
-    ffi::CStr,
+    ffi::{CStr, CString},
     fs::{self, File},
     io,
     mem::MaybeUninit,
-    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
+    os::{
+        fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
+        unix::process::CommandExt as _,
+    },
+    process::Command,
 };
 
 use rustix::{
+    mount::{MountFlags, MountPropagationFlags, mount_bind, mount_change, mount_remount},
     process::{Pid, WaitOptions},
     thread::UnshareFlags,
 };
@@ -242,6 +247,95 @@ pub(crate) fn run(
     Ok(ended.is_some_and(|(_, status)| status.exit_status() == Some(0)))
 }
 
+/// `struct ifreq` of `linux/if.h`, as far as a tap needs it.
+#[repr(C)]
+struct InterfaceRequest {
+    name: [u8; 16],
+    flags: u16,
+    rest: [u8; 22],
+}
+
+/// Makes a tap that stays until it is removed, in this thread's network
+/// namespace, for processes of the uid and gid `id`.
+pub(crate) fn make_tap(name: &str, id: u32) -> io::Result<()> {
+    const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
+    const TUNSETPERSIST: libc::c_ulong = 0x4004_54cb;
+    const TUNSETOWNER: libc::c_ulong = 0x4004_54cc;
+    const TUNSETGROUP: libc::c_ulong = 0x4004_54ce;
+    // IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_TUN_EXCL: as Firecracker opens it,
+    // and never one that is there already.
+    const FLAGS: u16 = 0x0002 | 0x1000 | 0x4000 | 0x8000;
+    let mut request = InterfaceRequest {
+        name: [0; 16],
+        flags: FLAGS,
+        rest: [0; 22],
+    };
+    if name.len() > 15 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    request.name[..name.len()].copy_from_slice(name.as_bytes());
+    let device = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")?;
+    let fd = device.as_raw_fd();
+    let ids = libc::c_ulong::from(id);
+    // SAFETY: `request` has the kernel's layout and outlives the call, which
+    // writes at most its size back; the other three take plain numbers.
+    let made = unsafe {
+        libc::ioctl(fd, TUNSETIFF, &raw mut request) == 0
+            && libc::ioctl(fd, TUNSETOWNER, ids) == 0
+            && libc::ioctl(fd, TUNSETGROUP, ids) == 0
+            && libc::ioctl(fd, TUNSETPERSIST, 1 as libc::c_ulong) == 0
+    };
+    if made {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// The version of KVM's interface behind this open `/dev/kvm`.
+pub(crate) fn kvm_version(kvm: BorrowedFd<'_>) -> io::Result<i32> {
+    const KVM_GET_API_VERSION: libc::c_ulong = 0xAE00;
+    // SAFETY: this request takes no argument and returns a number.
+    let version = unsafe { libc::ioctl(kvm.as_raw_fd(), KVM_GET_API_VERSION, 0) };
+    if version < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(version)
+}
+
+/// A file of this host shown at another path.
+#[derive(Debug)]
+pub(crate) struct Bind {
+    pub(crate) from: CString,
+    pub(crate) to: CString,
+    pub(crate) read_only: bool,
+}
+
+/// The command's child has a mount namespace of its own with these files in it:
+/// they are gone when its last process is.
+pub(crate) fn bind_for(command: &mut Command, binds: Vec<Bind>) {
+    // SAFETY: the closure runs in the child between fork and exec and makes
+    // only system calls on strings that were made before; it allocates nothing.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::thread::unshare_unsafe(UnshareFlags::NEWNS)?;
+            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            mount_change(c"/", private)?;
+            for bind in &binds {
+                mount_bind(&*bind.from, &*bind.to)?;
+                if bind.read_only {
+                    let flags = MountFlags::BIND | MountFlags::RDONLY;
+                    mount_remount(&*bind.to, flags, c"")?;
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
 /// Has tokio tell when `file` becomes readable. Must be called inside a runtime.
 pub(crate) fn watch(file: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` names the same open file from here until it is
@@ -276,5 +370,6 @@ mod tests {
         assert_eq!(size_of::<MountAttr>(), 32);
         assert_eq!(size_of::<LoopInfo>(), 232);
         assert_eq!(size_of::<LoopConfig>(), 304);
+        assert_eq!(size_of::<InterfaceRequest>(), 40);
     }
 }

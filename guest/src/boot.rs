@@ -1,29 +1,65 @@
-//! The first moments of PID 1, before there is a second thread.
+//! The first moments of PID 1, and the moment it learns whose machine it is.
 //!
 //! A container's agent has made mounts and network already; under Firecracker
-//! there is only a kernel. Afterwards both are the same machine.
+//! there is only a kernel and no seat yet: what belongs to one comes with
+//! [`take_seat`]. Afterwards both are the same machine.
 
 mod firecracker;
 pub(crate) mod identity;
+mod network;
 
-use std::fs;
+use std::{fs, time::Instant};
 
 use anyhow::Context as _;
+use clarateach_proto::guest::Interface;
 use rustix::{fs::Mode, process::umask};
+use tracing::debug;
 
 use crate::{
     config::{Config, Runtime},
-    learner,
+    learner, sys,
 };
 
-/// Makes the machine one in which a learner can work.
+/// Makes the machine one that can wait for its seat, before there is a second
+/// thread.
 pub(crate) fn boot(config: &Config) -> anyhow::Result<()> {
     // What the guest makes is readable, and writable by its owner alone.
     umask(Mode::from_raw_mode(0o022));
     match config.runtime {
-        Runtime::Firecracker => firecracker::mount_everything()?,
-        Runtime::Container | Runtime::Process => {}
+        Runtime::Firecracker => firecracker::mount_base(),
+        Runtime::Container | Runtime::Process => make_folders(config),
     }
+}
+
+/// Gives a MicroVM, booted or restored, what is its own: randomness first,
+/// then disk and network. Called at every `Configure`; a repeat changes nothing
+/// but the randomness.
+pub(crate) fn take_seat(
+    config: &Config,
+    interface: Option<&Interface>,
+    entropy: &[u8],
+) -> anyhow::Result<()> {
+    if config.runtime != Runtime::Firecracker {
+        return Ok(());
+    }
+    let began = Instant::now();
+    if !entropy.is_empty() {
+        sys::add_entropy(entropy).context("could not take the host's randomness")?;
+    }
+    let random = began.elapsed();
+    if firecracker::enter_seat_disk()? {
+        make_folders(config)?;
+        identity::renew_machine_id().context("could not write /etc/machine-id")?;
+    }
+    let entered = began.elapsed();
+    if let Some(interface) = interface {
+        network::bring_up(interface)?;
+    }
+    debug!(?random, ?entered, took = ?began.elapsed(), "seat taken");
+    Ok(())
+}
+
+fn make_folders(config: &Config) -> anyhow::Result<()> {
     fs::create_dir_all(&config.home)
         .with_context(|| format!("could not make {}", config.home.display()))?;
     learner::make_folder(config, &config.workspace())

@@ -56,10 +56,10 @@ fn run(config: Config) -> anyhow::Result<()> {
 }
 
 async fn live(config: Config) -> anyhow::Result<()> {
-    let seat = seat::Seat::new(config)?;
+    let seat = seat::Seat::new(config);
     let reaper = reaper::Reaper::start().context("could not watch for ended processes")?;
     let (stopper, stop) = shutdown::channel();
-    let control = control::listener(seat.config())?;
+    let control = control::Listener::open(seat.config())?;
     let files = files::start(&seat).context("could not serve files")?;
     let terminals = terminal::Terminals::new(seat.clone(), reaper.clone());
     let served = serve::start(&seat, &reaper, &terminals)

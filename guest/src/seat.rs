@@ -33,10 +33,15 @@ pub(crate) struct Identity {
     pub(crate) nameservers: Vec<IpAddr>,
 }
 
+/// Who this guest is, and which of its lives this is.
+struct Known {
+    instance: String,
+    identity: Arc<Identity>,
+}
+
 struct Inner {
     config: Config,
-    instance: String,
-    identity: watch::Sender<Option<Arc<Identity>>>,
+    identity: watch::Sender<Option<Known>>,
     last_input_millis: AtomicI64,
     viewers: Viewers,
 }
@@ -47,14 +52,13 @@ pub(crate) struct Seat(Arc<Inner>);
 
 impl Seat {
     /// Before anybody said who this is.
-    pub(crate) fn new(config: Config) -> anyhow::Result<Self> {
-        Ok(Self(Arc::new(Inner {
+    pub(crate) fn new(config: Config) -> Self {
+        Self(Arc::new(Inner {
             config,
-            instance: random_id().context("could not draw an instance id")?,
             identity: watch::Sender::new(None),
             last_input_millis: AtomicI64::new(0),
             viewers: Viewers::default(),
-        })))
+        }))
     }
 
     /// The settings.
@@ -62,9 +66,13 @@ impl Seat {
         &self.0.config
     }
 
-    /// New for every start of this guest.
-    pub(crate) fn instance(&self) -> &str {
-        &self.0.instance
+    /// New for every start and every restore of this guest; empty before it
+    /// knows who it is, because a snapshot's clones would share it.
+    pub(crate) fn instance(&self) -> String {
+        let known = self.0.identity.borrow();
+        known
+            .as_ref()
+            .map_or_else(String::new, |known| known.instance.clone())
     }
 
     /// Everybody who has a terminal open.
@@ -74,12 +82,21 @@ impl Seat {
 
     /// None until the agent has spoken.
     pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
-        self.0.identity.borrow().clone()
+        let known = self.0.identity.borrow();
+        known.as_ref().map(|known| Arc::clone(&known.identity))
     }
 
     /// Takes effect for the next request and the next shell.
-    pub(crate) fn configure(&self, identity: Identity) {
-        self.0.identity.send_replace(Some(Arc::new(identity)));
+    pub(crate) fn configure(&self, identity: Identity) -> std::io::Result<()> {
+        let instance = match self.instance() {
+            none if none.is_empty() => random_id()?,
+            present => present,
+        };
+        self.0.identity.send_replace(Some(Known {
+            instance,
+            identity: Arc::new(identity),
+        }));
+        Ok(())
     }
 
     /// The learner typed, now.

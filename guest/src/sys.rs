@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::os::{
-    fd::{FromRawFd as _, OwnedFd},
+    fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     unix::net::UnixListener,
 };
 
@@ -30,6 +30,39 @@ pub(crate) fn give_memory_back() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Gives the kernel randomness that counts, and has it used at once: what a
+/// snapshot's clones had in common is not drawn from again.
+pub(crate) fn add_entropy(bytes: &[u8]) -> std::io::Result<()> {
+    const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
+    const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
+    const MOST: usize = 64;
+    /// `struct rand_pool_info` of `linux/random.h`.
+    #[repr(C)]
+    struct Pool {
+        bits: i32,
+        bytes: i32,
+        buffer: [u8; MOST],
+    }
+    let taken = bytes.len().min(MOST);
+    let mut pool = Pool {
+        bits: 0,
+        bytes: i32::try_from(taken).map_err(std::io::Error::other)?,
+        buffer: [0; MOST],
+    };
+    pool.bits = pool.bytes * 8;
+    pool.buffer[..taken].copy_from_slice(&bytes[..taken]);
+    let device = std::fs::File::options().write(true).open("/dev/random")?;
+    // SAFETY: `pool` has the kernel's layout, says how much of its buffer
+    // counts, and outlives the call, which copies it.
+    let added = unsafe { libc::ioctl(device.as_raw_fd(), RNDADDENTROPY, &raw const pool) };
+    // SAFETY: this request takes no argument.
+    let reseeded = unsafe { libc::ioctl(device.as_raw_fd(), RNDRESEEDCRNG) };
+    if added < 0 || reseeded < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Takes the listening socket that the agent left at descriptor 3.

@@ -16,6 +16,8 @@ use clarateach_domain::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::runtime::firecracker::FirecrackerSettings;
+
 /// What a fleet needs to know of its worker, from `config.rs`.
 #[derive(Debug, Clone)]
 pub struct FleetSettings {
@@ -29,6 +31,8 @@ pub struct FleetSettings {
     pub images: PathBuf,
     /// First uid of slot 0's range; slot n has `uid_base + n * 65536` and 65535 more.
     pub uid_base: u32,
+    /// Where Firecracker's parts are; only its runtime needs them.
+    pub firecracker: FirecrackerSettings,
     /// Parent cgroup of all seats, such as `clarateach/w7`.
     pub cgroup: String,
     /// The interface towards the internet.

@@ -5,8 +5,8 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use clarateach_domain::{microvm::MicroVmSpec, seat_net};
-use clarateach_proto::guest::Configure;
+use clarateach_domain::{ids::Slot, microvm::MicroVmSpec, seat_net};
+use clarateach_proto::guest::{Configure, Interface};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::control::Control;
+use crate::{control::Control, network::bridge, runtime::Runtime};
 
 /// How long a started guest may take until both ports answer.
 pub(super) const READY_WITHIN: Duration = Duration::from_mins(1);
@@ -25,7 +25,7 @@ const LOOK_WITHIN: Duration = Duration::from_secs(5);
 pub(super) async fn make_ready(
     control: &Control,
     configure: Configure,
-    address: Ipv4Addr,
+    (runtime, slot): (&dyn Runtime, Slot),
     within: Duration,
 ) -> anyhow::Result<()> {
     let secret = configure.secret.clone();
@@ -34,6 +34,11 @@ pub(super) async fn make_ready(
             .configure(configure, within)
             .await
             .context("the guest did not take its identity")?;
+        runtime
+            .connect(slot)
+            .await
+            .context("the port could not be brought up")?;
+        let address = seat_net::address(slot);
         let (terminal, files) = tokio::join!(
             answers(address, seat_net::TERMINAL_PORT, &secret),
             answers(address, seat_net::FILES_PORT, &secret)
@@ -58,6 +63,14 @@ pub(super) fn identity(spec: &MicroVmSpec, secret: &str, nameservers: &[String])
         workshop_name: spec.workshop_name.clone(),
         nameservers: nameservers.to_vec(),
         unix_nanos: i64::try_from(now.as_nanos()).unwrap_or_default(),
+        interface: Some(Interface {
+            address: seat_net::address(spec.slot).to_string(),
+            prefix: seat_net::PREFIX.into(),
+            gateway: seat_net::GATEWAY.to_string(),
+            mac: seat_net::mac_text(spec.slot),
+            gateway_mac: bridge::mac_text(),
+        }),
+        entropy: rand::random::<[u8; 64]>().to_vec(),
     }
 }
 

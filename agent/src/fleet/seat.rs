@@ -265,8 +265,8 @@ impl Seat {
             return Ok(None);
         };
         let configure = ready::identity(&self.spec, &secret, &self.shared.nameservers);
-        let address = seat_net::address(self.spec.slot);
-        let answered = ready::make_ready(machine.control(), configure, address, ADOPT_WITHIN).await;
+        let port = (&*self.shared.runtime, self.spec.slot);
+        let answered = ready::make_ready(machine.control(), configure, port, ADOPT_WITHIN).await;
         if let Err(error) = answered {
             warn!(error = format!("{error:#}"), "adopted guest did not answer");
             return Ok(None);
@@ -703,9 +703,9 @@ async fn boot(
     // The guest's own start needs no turn: the next machine may be built beside it.
     drop(permit);
     let configure = ready::identity(&spec, &secret, &shared.nameservers);
-    let address = seat_net::address(spec.slot);
+    let port = (&*shared.runtime, spec.slot);
     let answered = tokio::select! {
-        ready = ready::make_ready(machine.control(), configure, address, ready::READY_WITHIN) => ready,
+        ready = ready::make_ready(machine.control(), configure, port, ready::READY_WITHIN) => ready,
         () = machine.died() => Err(anyhow::anyhow!("the guest ended while it started")),
         () = cancel.cancelled() => Err(anyhow::anyhow!("the boot was called off")),
     };

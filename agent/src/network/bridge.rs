@@ -18,6 +18,11 @@ use super::{NetworkError, netlink::Netlink};
 /// permanent neighbour; no slot's address has a 1 in the fifth place.
 pub(crate) const MAC: [u8; 6] = [0x02, 0xc1, 0xa2, 0, 1, 0];
 
+/// [`MAC`] as text.
+pub(crate) fn mac_text() -> String {
+    MAC.map(|byte| format!("{byte:02x}")).join(":")
+}
+
 /// Makes the bridge as it must be, whatever there was, and says its index.
 pub(super) fn ensure() -> Result<u32, NetworkError> {
     let bridge = |act| move |cause| NetworkError::Bridge { act, cause };

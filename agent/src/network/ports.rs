@@ -88,7 +88,7 @@ impl Drop for PortNamespace {
     }
 }
 
-fn port(slot: Slot, act: &'static str) -> impl Fn(io::Error) -> NetworkError {
+pub(super) fn port(slot: Slot, act: &'static str) -> impl Fn(io::Error) -> NetworkError {
     move |cause| NetworkError::Port { slot, act, cause }
 }
 
@@ -218,7 +218,7 @@ fn pair(bridge_index: u32, slot: Slot, namespace: &OwnedFd) -> LinkMessage {
 }
 
 /// The port's switches: it meets no other port and teaches the bridge nothing.
-fn pinned(index: u32) -> LinkMessage {
+pub(super) fn pinned(index: u32) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index;
     message.attributes = vec![LinkAttribute::LinkInfo(vec![
@@ -238,7 +238,7 @@ fn pinned(index: u32) -> LinkMessage {
 }
 
 /// The static forwarding entry, in place of learning.
-fn entry(index: u32, slot: Slot) -> NeighbourMessage {
+pub(super) fn entry(index: u32, slot: Slot) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Bridge;
     message.header.ifindex = index;
@@ -251,7 +251,7 @@ fn entry(index: u32, slot: Slot) -> NeighbourMessage {
 }
 
 /// A permanent neighbour: nobody is asked, so nobody can answer falsely.
-fn neighbour(index: u32, address: std::net::Ipv4Addr, mac: [u8; 6]) -> NeighbourMessage {
+pub(super) fn neighbour(index: u32, address: std::net::Ipv4Addr, mac: [u8; 6]) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Inet;
     message.header.ifindex = index;

@@ -5,11 +5,7 @@
 //! scene and the port are let go, the container holds them. The guest's
 //! processes are nobody's children: an agent that dies takes nobody with it.
 
-mod cgroups;
 mod config;
-mod disk;
-mod images;
-mod log;
 mod seccomp;
 mod stage;
 
@@ -36,7 +32,7 @@ use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use tracing::debug;
 
-use super::{Disk, Machine, ProcessName, Runtime, machine::kill};
+use super::{Disk, Machine, ProcessName, Runtime, cgroups, disk, images, log, machine::kill};
 use crate::{
     control::{Control, short_path},
     network::Network,
@@ -136,6 +132,11 @@ impl Runtime for ContainerRuntime {
         .await
         .context("the boot was aborted")??;
         self.machine(slot, process)
+    }
+
+    async fn connect(&self, _slot: Slot) -> anyhow::Result<()> {
+        // The port is up before the container is: its network is not the guest's.
+        Ok(())
     }
 
     async fn adopt(&self, slot: Slot) -> anyhow::Result<Option<Machine>> {

@@ -3,7 +3,13 @@
 
 // The other process is told where it is by the environment, and answers by
 // printing; helpers of tests may fail as tests do.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
+// Not every program that shares this file needs all of it.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    dead_code
+)]
 
 use std::{
     fs,
@@ -14,7 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clarateach_agent::fleet::{EpochReason, Fleet, FleetSettings};
+use clarateach_agent::{
+    fleet::{EpochReason, Fleet, FleetSettings},
+    runtime::firecracker::FirecrackerSettings,
+};
 use clarateach_domain::{
     ids::SeatNo,
     microvm::{MicroVmSpec, Resources, Runtime},
@@ -30,21 +39,41 @@ pub(crate) struct Worker {
     name: String,
     dir: tempfile::TempDir,
     uid_base: u32,
+    runtime: Runtime,
 }
 
 impl Worker {
-    /// A worker, unless this machine cannot have one: then it says why.
+    /// A worker for containers, unless this machine cannot have one: then it
+    /// says why.
     pub(crate) fn new() -> Option<Self> {
+        Self::of(Runtime::Container)
+    }
+
+    /// As [`Worker::new`], for MicroVMs.
+    pub(crate) fn of_micro_vms() -> Option<Self> {
+        Self::of(Runtime::Firecracker)
+    }
+
+    fn of(runtime: Runtime) -> Option<Self> {
+        let tools: &[&str] = match runtime {
+            Runtime::Container => &["runc", "nft", "ip", "mkfs.ext4", "unshare", "nsenter"],
+            Runtime::Firecracker => &["nft", "ip", "mkfs.ext4", "unshare", "nsenter"],
+        };
         let missing = if !rustix::process::geteuid().is_root() {
             Some("needs root".to_owned())
         } else if !images().join("guest-current").exists() || !images().join("current").exists() {
             Some(format!("no images in {}", images().display()))
+        } else if runtime == Runtime::Firecracker {
+            no_micro_vms()
         } else {
-            ["runc", "nft", "ip", "mkfs.ext4", "unshare", "nsenter"]
+            None
+        };
+        let missing = missing.or_else(|| {
+            tools
                 .iter()
                 .find(|tool| !run("sh", &["-c", &format!("command -v {tool}")]))
                 .map(|tool| format!("no {tool}"))
-        };
+        });
         if let Some(why) = missing {
             println!("SKIPPED: {why}");
             return None;
@@ -62,16 +91,18 @@ impl Worker {
             name,
             dir,
             uid_base,
+            runtime,
         })
     }
 
     /// A fleet process in this worker.
     pub(crate) fn start(&self) -> FleetProcess {
         let place = format!(
-            "{} {} {}",
+            "{} {} {} {}",
             self.dir.path().display(),
             self.uid_base,
-            self.cgroup()
+            self.cgroup(),
+            self.runtime
         );
         // Not `ip netns exec`: it mounts a /sys of its own, without cgroups.
         let mut child = Command::new("nsenter")
@@ -126,6 +157,25 @@ impl Worker {
         assert!(run("kill", &["-9", pid.trim()]), "kill");
     }
 
+    /// The number of a MicroVM's VMM on this host.
+    pub(crate) fn vmm(&self, slot: u32) -> u64 {
+        let note = self.run_dir().join(format!("seats/{slot}/vmm.json"));
+        let note: serde_json::Value = serde_json::from_slice(&fs::read(note).unwrap()).unwrap();
+        note["pid"].as_u64().unwrap()
+    }
+
+    /// The memory files of all templates.
+    pub(crate) fn template_memories(&self) -> Vec<PathBuf> {
+        let _ = self;
+        let found: Vec<_> = fs::read_dir(images().join("snapshots"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path().join("memory"))
+            .filter(|memory| memory.exists())
+            .collect();
+        assert!(!found.is_empty(), "no template was kept");
+        found
+    }
+
     /// Nothing of any seat is left: ports, cgroups, processes, disks, files.
     pub(crate) fn assert_empty(&self) {
         let within = Instant::now() + Duration::from_secs(10);
@@ -146,6 +196,9 @@ impl Worker {
                 .filter(|line| line.contains("ctp"))
                 .map(String::from),
         );
+        if let Ok(jails) = fs::read_dir(self.dir.path().join("jails/firecracker")) {
+            left.extend(jails.map(|entry| entry.unwrap().path().display().to_string()));
+        }
         let seats = fs::read_dir(self.dir.path().join("seats")).unwrap();
         left.extend(seats.map(|entry| entry.unwrap().path().display().to_string()));
         let records = fs::read_dir(self.dir.path().join("runc")).unwrap();
@@ -220,6 +273,39 @@ fn run(program: &str, args: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// Where `scripts/fetch-firecracker.sh` put both binaries.
+fn firecracker_dir() -> PathBuf {
+    let all = std::env::var_os("CLARATEACH_FIRECRACKER_DIR").map_or_else(
+        || PathBuf::from("/var/cache/clarateach/firecracker"),
+        PathBuf::from,
+    );
+    let current = fs::read_to_string(all.join("current")).unwrap_or_default();
+    all.join(current.trim())
+}
+
+/// Why there can be no MicroVM here, if there can be none.
+fn no_micro_vms() -> Option<String> {
+    let kvm = fs::File::options().read(true).write(true).open("/dev/kvm");
+    if let Err(error) = kvm {
+        return Some(format!("/dev/kvm does not open: {error}"));
+    }
+    if !firecracker_dir().join("jailer").exists() {
+        return Some("no firecracker: scripts/fetch-firecracker.sh --tests".to_owned());
+    }
+    let there = |prefix: &str, end: &str| {
+        fs::read_dir(images())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|entry| {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                name.starts_with(prefix) && name.ends_with(end)
+            })
+    };
+    let missing = !there("vmlinux-", "-current") || !there("base-", ".ext4");
+    missing.then(|| "no MicroVM images: scripts/build-guest.sh --firecracker".to_owned())
+}
+
 /// A fleet in a process of its own.
 pub(crate) struct FleetProcess {
     child: Child,
@@ -284,16 +370,25 @@ pub(crate) fn fleet_here() {
         return; // among the other tests it has nothing to do
     };
     let parts: Vec<&str> = place.split(' ').collect();
-    let [dir, uid_base, cgroup] = parts[..] else {
+    let [dir, uid_base, cgroup, runtime] = parts[..] else {
         panic!("{place}")
     };
     let settings = FleetSettings {
         run_dir: dir.into(),
         workshop: "ws-0123456789".parse().unwrap(),
-        runtime: Runtime::Container,
+        runtime: runtime.parse().unwrap(),
         images: images(),
         uid_base: uid_base.parse().unwrap(),
         cgroup: cgroup.to_owned(),
+        firecracker: FirecrackerSettings {
+            firecracker: firecracker_dir().join("firecracker"),
+            jailer: firecracker_dir().join("jailer"),
+            kernel: None,
+            // What tests can fetch is old.
+            accepted_version: firecracker_dir()
+                .file_name()
+                .map(|version| version.to_string_lossy().into_owned()),
+        },
         uplink: "up0".to_owned(),
         nameservers: vec!["9.9.9.9".parse().unwrap()],
         boots_at_once: 4,

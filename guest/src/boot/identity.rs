@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::{
     config::{Config, Runtime},
-    seat::Identity,
+    seat::{Identity, random_id},
 };
 
 /// Sets what it can; what it cannot is logged.
@@ -44,6 +44,15 @@ pub(crate) fn apply(config: &Config, identity: &Identity, unix_nanos: i64) {
             warn!(%cause, "could not set the clock");
         }
     }
+}
+
+/// Gives a machine that has none an id of its own.
+pub(crate) fn renew_machine_id() -> io::Result<()> {
+    const PATH: &str = "/etc/machine-id";
+    if fs::metadata(PATH).is_ok_and(|present| present.len() > 1) {
+        return Ok(()); // this seat's, from an earlier boot
+    }
+    fs::write(PATH, format!("{}\n", random_id()?))
 }
 
 fn hosts(hostname: &str) -> String {

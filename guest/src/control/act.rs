@@ -9,7 +9,7 @@ use clarateach_proto::guest::{
 use tracing::{info, warn};
 
 use crate::{
-    boot::identity,
+    boot::{self, identity},
     learner::is_variable,
     seat::{Identity, Seat},
     shutdown::Stopper,
@@ -55,10 +55,15 @@ impl Door {
 
     fn configure(&self, configure: Configure) -> Result<Outcome, String> {
         let unix_nanos = configure.unix_nanos;
+        let (interface, entropy) = (configure.interface.clone(), configure.entropy.clone());
         let identity = parse(configure)?;
+        boot::take_seat(self.seat.config(), interface.as_ref(), &entropy)
+            .map_err(|cause| format!("{cause:#}"))?;
         identity::apply(self.seat.config(), &identity, unix_nanos);
         info!(hostname = identity.hostname, "guest configured");
-        self.seat.configure(identity);
+        self.seat
+            .configure(identity)
+            .map_err(|cause| cause.to_string())?;
         Ok(Outcome::Configured(Configured {}))
     }
 
@@ -66,7 +71,7 @@ impl Door {
         Health {
             ready: self.seat.identity().is_some(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            instance: self.seat.instance().to_owned(),
+            instance: self.seat.instance(),
             viewers: count(self.seat.viewers().count()),
             last_input_unix_millis: self.seat.last_input_millis(),
             terminals: count(self.terminals.live()),

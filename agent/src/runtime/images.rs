@@ -16,6 +16,45 @@ pub(super) struct Image {
     pub(super) guest: PathBuf,
 }
 
+/// The disks of a MicroVM, by absolute path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Disks {
+    /// Name of the root filesystem, as in [`Image`].
+    pub(super) rootfs_name: String,
+    /// The root filesystem as an ext4, shared by all.
+    pub(super) base: PathBuf,
+    /// The small disk that the kernel starts the guest from.
+    pub(super) boot: PathBuf,
+}
+
+/// As [`choose`], for a MicroVM.
+pub(super) fn choose_disks(images: &Path, kept: Option<&str>) -> io::Result<Disks> {
+    let Image {
+        rootfs_name, guest, ..
+    } = choose(images, kept)?;
+    let hash = rootfs_name.trim_start_matches("rootfs-");
+    let base = there(images.join(format!("base-{hash}.ext4")))?;
+    let guest = guest.file_name().unwrap_or_default().to_string_lossy();
+    let hash = guest.trim_start_matches("guest-");
+    let boot = there(images.join(format!("boot-{hash}.ext4")))?;
+    Ok(Disks {
+        rootfs_name,
+        base,
+        boot,
+    })
+}
+
+fn there(path: PathBuf) -> io::Result<PathBuf> {
+    if path.is_file() {
+        return Ok(path);
+    }
+    let what = format!(
+        "{} is missing: scripts/build-guest.sh makes it",
+        path.display()
+    );
+    Err(io::Error::new(io::ErrorKind::NotFound, what))
+}
+
 /// The images in use now. `kept` is the root filesystem that an existing disk
 /// was started from: its overlay fits no other.
 pub(super) fn choose(images: &Path, kept: Option<&str>) -> io::Result<Image> {
@@ -37,7 +76,7 @@ pub(super) fn choose(images: &Path, kept: Option<&str>) -> io::Result<Image> {
 }
 
 /// The name that the file `pointer` holds; checked, so that it stays in the folder.
-fn named(images: &Path, pointer: &str, prefix: &str) -> io::Result<String> {
+pub(super) fn named(images: &Path, pointer: &str, prefix: &str) -> io::Result<String> {
     let path = images.join(pointer);
     let text = fs::read_to_string(&path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
