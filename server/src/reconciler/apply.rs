@@ -35,7 +35,7 @@ impl Reconciler {
         let now = Utc::now();
         match step {
             Step::Expire => self.store.expire(&of.id, now).await.map(|()| true),
-            Step::Notify { mark, minutes } => self.tell(of, looked, mark, minutes).await,
+            Step::Notify { mark, minutes } => self.tell(of, mark, minutes).await,
             Step::CreateWorker(at) => {
                 let spec = spec(of, at);
                 let act = async { Ok(self.provisioner.ensure(&spec).await?) };
@@ -94,6 +94,7 @@ impl Reconciler {
             }
             Step::ForgetWorker(at) => {
                 self.agents.forget(&name(at));
+                self.told.lock().await.remove(&name(at));
                 self.store.forget_worker(&of.id, at, now).await?;
                 self.crash.pass("forget-worker", "done");
                 Ok(true)
@@ -235,34 +236,61 @@ impl Reconciler {
         Ok(self.agents.create(&name, specs.collect()).await?)
     }
 
-    /// Tells learners in their terminals, and Watch streams by an event. An
-    /// agent that cannot be told holds nothing up.
-    async fn tell(
-        &self,
-        of: &Settling,
-        looked: &Looked,
-        mark: u32,
-        minutes: u32,
-    ) -> Result<bool, StoreError> {
+    /// Tells Watch streams by an event; terminals are told by the next look.
+    async fn tell(&self, of: &Settling, mark: u32, minutes: u32) -> Result<bool, StoreError> {
         let ends = of.want.expires_at;
-        let unit = if minutes == 1 { "minute" } else { "minutes" };
-        let message = format!("{} ends in {minutes} {unit}; save your work.", of.name);
+        let message = notice(of, minutes);
         self.store
             .notified(&of.id, mark, &message, ends, Utc::now())
             .await?;
-        for &at in looked.versions.keys() {
-            let name = WorkerName::of(&of.id, at);
-            if let Err(cause) = self.agents.notify(&name, "expiring", &message, ends).await {
-                warn!(worker = %name, error = ?cause, "notice could not be sent");
+        info!(minutes, "notice due");
+        Ok(true)
+    }
+
+    /// Tells learners in the terminals of every agent that answers and was not
+    /// told the present notice: one that was away is told when it is back. A new
+    /// process tells all of them once more. Holds nothing up for long.
+    pub(super) async fn tell_terminals(&self, of: &Settling, looked: &Looked) {
+        let ends = of.want.expires_at;
+        let left = (ends - Utc::now()).to_std().unwrap_or_default();
+        let (Some(mark), false) = (of.want.notified, left.is_zero()) else {
+            return;
+        };
+        let message = notice(
+            of,
+            u32::try_from(left.as_secs().div_ceil(60)).unwrap_or(mark),
+        );
+        let told = self.told.lock().await;
+        let names = looked.versions.keys();
+        let names: Vec<_> = names
+            .map(|at| WorkerName::of(&of.id, *at))
+            .filter(|name| told.get(name) != Some(&(ends, mark)))
+            .collect();
+        drop(told);
+        for name in names {
+            let notify = self.agents.notify(&name, "expiring", &message, ends);
+            match tokio::time::timeout(NOTICE_PATIENCE, notify).await {
+                Ok(Ok(())) => {
+                    self.told.lock().await.insert(name, (ends, mark));
+                }
+                Ok(Err(cause)) => {
+                    warn!(worker = %name, error = ?cause, "notice could not be sent");
+                }
+                Err(_) => warn!(worker = %name, "notice was not taken in time"),
             }
         }
-        info!(minutes, "notice sent");
-        Ok(true)
     }
 }
 
+/// How long an agent may take over a notice.
+const NOTICE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// Verbs whose success is known only when the agent answers.
 pub(super) const LASTING: [&str; 4] = ["create", "start", "stop", "enrol"];
+
+fn notice(of: &Settling, minutes: u32) -> String {
+    let unit = if minutes == 1 { "minute" } else { "minutes" };
+    format!("{} ends in {minutes} {unit}; save your work.", of.name)
+}
 
 fn spec(of: &Settling, at: Ordinal) -> WorkerSpec {
     WorkerSpec {

@@ -11,7 +11,8 @@ use std::{
     time::Duration,
 };
 
-use clarateach_domain::ids::WorkshopId;
+use chrono::{DateTime, Utc};
+use clarateach_domain::ids::{WorkerName, WorkshopId};
 use tokio::{
     sync::Semaphore,
     task::JoinError,
@@ -46,6 +47,9 @@ const SWEEP: Duration = Duration::from_mins(1);
 /// How long a settling workshop may take to end its step when told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// Notices that were taken: for which end, and the mark.
+type Told = Arc<tokio::sync::Mutex<BTreeMap<WorkerName, (DateTime<Utc>, u32)>>>;
+
 /// What the loop works with.
 #[derive(Clone)]
 pub struct Reconciler {
@@ -60,6 +64,8 @@ pub struct Reconciler {
     holder: Arc<str>,
     /// Workers without a row, by the last sweep.
     suspects: Arc<tokio::sync::Mutex<BTreeSet<String>>>,
+    /// The last notice each agent took.
+    told: Told,
 }
 
 impl Reconciler {
@@ -80,6 +86,7 @@ impl Reconciler {
             leaf_life: observe::LEAF_LIFE,
             holder: format!("{:032x}", rand::random::<u128>()).into(),
             suspects: Arc::default(),
+            told: Arc::default(),
         }
     }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clarateach_domain::{
     ids::WorkshopId,
     plan::{Ordinal, plan},
-    workshop::Phase,
+    workshop::{Desired, Phase},
 };
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, instrument, warn};
@@ -101,6 +101,9 @@ impl Reconciler {
             }
             let looked = self.observe(&before).await?;
             self.clear_tries(&before, &looked).await?;
+            if before.want.desired == Desired::Present {
+                self.tell_terminals(&before, &looked).await;
+            }
             let now = Utc::now();
             let plan = plan(&before.want, &looked.seen, now);
             debug!(round, steps = ?plan.steps, phase = %plan.phase, "planned");

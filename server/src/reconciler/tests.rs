@@ -23,7 +23,7 @@ use clarateach_domain::{
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{CrashAt, Reconciler, Wake, observe::LEAF_LIFE};
+use super::{CrashAt, Reconciler, Told, Wake, observe::LEAF_LIFE};
 use crate::{
     agents::Agents,
     provisioner::{
@@ -106,6 +106,8 @@ struct Stage {
     leaf_life: Duration,
     /// Looking at workers takes for ever.
     stuck: Arc<AtomicBool>,
+    /// Of the present reconciler.
+    told: Told,
     store: Store,
     wake: Wake,
     stop: CancellationToken,
@@ -142,6 +144,7 @@ impl Stage {
             dir,
             leaf_life,
             stuck: Arc::default(),
+            told: Arc::default(),
             store,
             wake: Wake::default(),
             stop: CancellationToken::new(),
@@ -175,6 +178,7 @@ impl Stage {
             CrashAt::default(),
         )
         .with_leaf_life(self.leaf_life);
+        self.told = reconciler.told.clone();
         self.running = Some(tokio::spawn(reconciler.run(self.stop.clone())));
     }
 
@@ -186,6 +190,10 @@ impl Stage {
     }
 
     async fn create(&self, seats: u32) -> WorkshopId {
+        self.create_for(seats, TimeDelta::hours(1)).await
+    }
+
+    async fn create_for(&self, seats: u32, life: TimeDelta) -> WorkshopId {
         let now = Utc::now();
         let id = WorkshopId::from_random(random().unwrap());
         let ca = Ca::generate(id.as_str(), now, Duration::from_hours(48)).unwrap();
@@ -201,7 +209,7 @@ impl Stage {
             name: "Python 101".into(),
             seats,
             runtime: Runtime::Container,
-            expires_at: now + TimeDelta::hours(1),
+            expires_at: now + life,
             env: [("GREETING".to_owned(), "hello".to_owned())].into(),
             resources: Resources {
                 vcpus: 1,
@@ -416,6 +424,24 @@ async fn learners_are_cut_off_while_the_loop_waits_for_something_else() {
     stage.until(&id, "seat gone", |_| !seats.exists()).await;
     stage.stuck.store(false, Ordering::SeqCst);
     stage.until_phase(&id, Phase::Deleted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_came_after_a_notice_was_due_is_told_it_all_the_same() {
+    let Some(stage) = Stage::new().await else {
+        return;
+    };
+    let id = stage.create_for(1, TimeDelta::minutes(9)).await;
+    stage.until_phase(&id, Phase::Running).await;
+    let worker = WorkerName::of(&id, Ordinal::MIN);
+    let took = || {
+        let told = stage.told.try_lock().ok();
+        told.and_then(|told| told.get(&worker).map(|(_, mark)| *mark))
+    };
+    stage.until(&id, "told", |_| took() == Some(10)).await;
+    stage.delete(&id).await;
+    stage.until_phase(&id, Phase::Deleted).await;
+    assert_eq!(took(), None, "forgotten with its worker");
 }
 
 #[tokio::test]
