@@ -262,7 +262,7 @@ pub(crate) fn make_tap(name: &str, id: u32) -> io::Result<()> {
     const TUNSETPERSIST: libc::c_ulong = 0x4004_54cb;
     const TUNSETOWNER: libc::c_ulong = 0x4004_54cc;
     const TUNSETGROUP: libc::c_ulong = 0x4004_54ce;
-    // IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_TUN_EXCL: as Firecracker opens it,
+    // IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_TUN_EXCL: as the VMM opens it,
     // and never one that is there already.
     const FLAGS: u16 = 0x0002 | 0x1000 | 0x4000 | 0x8000;
     let mut request = InterfaceRequest {
