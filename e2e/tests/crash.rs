@@ -94,7 +94,13 @@ async fn the_server_may_die_between_any_two_steps() {
             house.start_server().await;
             assert!(status_or_death(&mut house, &path, "deleted").await);
         }
-        assert!(died, "{point} was never passed");
+        // Learners are cut off past the rounds: that may end the seats of a
+        // deleted workshop before a round finds any to end.
+        let overtaken = point.starts_with("seats.delete:");
+        assert!(died || overtaken, "{point} was never passed");
+        if !died {
+            println!("{point}: not passed, the seats had ended before");
+        }
         house.stop_server().await;
         let left = house.traces();
         assert!(left.is_empty(), "{point} left behind: {left:#?}");
