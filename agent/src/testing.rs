@@ -232,6 +232,7 @@ pub(crate) fn ready(epoch: u64) -> SeatLife {
     SeatLife {
         state: MicroVmState::Ready,
         epoch: Some(epoch),
+        made_for: epoch,
         cut: None,
         life: 1,
     }

@@ -74,6 +74,9 @@ pub struct SeatLife {
     pub state: MicroVmState,
     /// The epoch in force; `None` admits nobody.
     pub epoch: Option<u64>,
+    /// The epoch the present machine was made for. Below `epoch` it is the last
+    /// stay's: a fresh one is on its way, and nobody enters before it is there.
+    pub made_for: u64,
     /// Why the last cut happened. After `Reset` and `Revoked`, sockets with a
     /// token below `epoch` close; after `Deleted` and `Restarted`, all do.
     pub cut: Option<Cut>,

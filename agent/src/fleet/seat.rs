@@ -157,6 +157,7 @@ impl Seat {
         let (life, _) = watch::channel(SeatLife {
             state: MicroVmState::Queued,
             epoch: None,
+            made_for: spec.epoch,
             cut: None,
             life: 1,
         });
@@ -604,6 +605,7 @@ impl Seat {
         self.vm.ready_at = None;
         self.life.send_modify(|life| {
             life.state = state;
+            life.made_for = self.spec.epoch;
             life.life += 1;
             // A reset or revocation that was just told stays the reason.
             life.cut = cut.or(life.cut).or(Some(Cut::Restarted));

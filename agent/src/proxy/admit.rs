@@ -189,12 +189,13 @@ fn may(claims: &Claims, route: &Route) -> Result<(), Refusal> {
 /// Whether the claims still count, and the machine is there to be reached.
 fn in_force(claims: &Claims, door: &Door, route: &Route) -> Result<(), Refusal> {
     let life = door.life.borrow();
-    match life.epoch {
+    let epoch = match life.epoch {
         None => return Err(NO_EPOCH),
         Some(epoch) if claims.epoch < epoch => return Err(REVOKED),
-        Some(_) => {}
-    }
-    let ready = life.state == MicroVmState::Ready && !door.secret.is_empty();
+        Some(epoch) => epoch,
+    };
+    let fresh = life.made_for >= epoch;
+    let ready = fresh && life.state == MicroVmState::Ready && !door.secret.is_empty();
     if ready || route.verb == Verb::Renew {
         Ok(())
     } else {

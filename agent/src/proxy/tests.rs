@@ -434,6 +434,7 @@ async fn reset_revoke_delete_and_restart_close_with_their_codes() {
     let life = |epoch, cut, boot| SeatLife {
         state: MicroVmState::Ready,
         epoch: Some(epoch),
+        made_for: 2,
         cut: Some(cut),
         life: boot,
     };
@@ -467,18 +468,23 @@ async fn reset_revoke_delete_and_restart_close_with_their_codes() {
 async fn a_seat_without_an_epoch_or_a_machine_admits_nobody() {
     let stage = Stage::start().await;
     let token = sign(&claims());
-    for (epoch, state, want) in [
-        (None, MicroVmState::Ready, "503"),
-        (Some(2), MicroVmState::Booting, "503"),
-        (Some(2), MicroVmState::Restarting, "503"),
-        (Some(3), MicroVmState::Ready, "403"),
-        (Some(1), MicroVmState::Ready, "200"),
+    for (epoch, made_for, state, want) in [
+        (None, 2, MicroVmState::Ready, "503"),
+        (Some(2), 2, MicroVmState::Booting, "503"),
+        (Some(2), 2, MicroVmState::Restarting, "503"),
+        (Some(3), 2, MicroVmState::Ready, "403"),
+        (Some(2), 1, MicroVmState::Ready, "503"), // the last stay's machine
+        (Some(1), 1, MicroVmState::Ready, "200"),
     ] {
         let mut life = ready(2);
-        (life.epoch, life.state) = (epoch, state);
+        (life.epoch, life.made_for, life.state) = (epoch, made_for, state);
         stage.life.send_replace(life);
         let answer = stage.ask("GET", "3/files/", &token, "").await;
-        assert_eq!(status(&answer), want, "{epoch:?} {state:?}: {answer}");
+        assert_eq!(
+            status(&answer),
+            want,
+            "{epoch:?} {made_for} {state:?}: {answer}"
+        );
     }
 }
 

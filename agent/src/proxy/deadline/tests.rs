@@ -38,6 +38,7 @@ fn a_session_lives_as_long_as_its_epoch_and_its_machine() {
         let seen = SeatLife {
             state,
             epoch,
+            made_for: 2,
             cut,
             life,
         };
