@@ -14,13 +14,15 @@ guest=1 rootfs=1 firecracker=''
 
 usage() {
   cat << HELP
-Usage: scripts/build-guest.sh [--images DIR] [--firecracker] [--guest-only | --rootfs-only]
+Usage: scripts/build-guest.sh [--images DIR] [--firecracker]
+                               [--guest-only | --rootfs-only | --firecracker-only]
 
   --images DIR    where images are kept (default: $images)
   --guest-only    only the static guest binary (needs no root)
   --rootfs-only   only the root filesystem (needs root)
   --firecracker   the MicroVMs' kernel and disks, too: the kernel that this
                   kind of host needs takes some minutes the first time
+  --firecracker-only  those alone, of the guest and root filesystem that are there
 HELP
 }
 
@@ -57,6 +59,7 @@ while (($#)); do
     --guest-only) rootfs= ;;
     --rootfs-only) guest= ;;
     --firecracker) firecracker=1 ;;
+    --firecracker-only) firecracker=1 guest='' rootfs='' ;;
     -h | --help) usage; exit ;;
     *) usage >&2; exit 2 ;;
   esac

@@ -8,7 +8,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-seats=2 runtime=container listen=127.0.0.1:8080 cert='' key='' data=/var/lib/clarateach demo=1 down=''
+vmm=() seats=2 runtime=container listen=127.0.0.1:8080 cert='' key='' data=/var/lib/clarateach demo=1 down=''
 
 usage() {
   cat << HELP
@@ -17,8 +17,9 @@ Usage: scripts/run.sh [options]     start, and stay until Ctrl-C
 
   --seats N            seats of the demo workshop (default: $seats)
   --runtime NAME       what gives a seat its machine: container (the default
-                       here: Linux namespaces, any machine); firecracker is
-                       refused until it is carried through (docs/next.md)
+                       here: Linux namespaces, any machine) or firecracker (a
+                       kernel of its own; needs /dev/kvm, and builds a guest
+                       kernel the first time: some minutes)
   --listen HOST:PORT   where to answer (default: $listen). Anything but
                        loopback needs a certificate
   --tls-cert FILE      certificate chain, PEM
@@ -52,8 +53,6 @@ parse() {
   [[ $seats =~ ^[1-9][0-9]{0,5}$ ]] || die "--seats wants a number from 1, not '$seats'."
   [[ $runtime == container || $runtime == firecracker ]] ||
     die "--runtime is container or firecracker, not '$runtime'."
-  [[ $runtime == container ]] ||
-    die "--runtime firecracker is not carried through to the workers yet." "Use --runtime container; docs/next.md says what is missing."
   [[ $listen =~ ^(\[[0-9a-fA-F:.]+\]|[^:]+):[0-9]{1,5}$ ]] && ((10#${listen##*:} <= 65535)) ||
     die "--listen wants HOST:PORT, not '$listen'."
   [[ -n $data ]] || die "--data-dir wants a directory."
@@ -93,12 +92,36 @@ check_certificate() {
   fi
 }
 
+# Told before minutes of building, in the words of somebody who can do something.
+check_kvm() {
+  [[ $runtime == firecracker ]] || return 0
+  [[ -e /dev/kvm ]] || die "--runtime firecracker needs /dev/kvm, which this machine does not have." \
+    "On a virtual machine, switch nested virtualization on; on your own, switch virtualization on in its firmware and load kvm_intel or kvm_amd." \
+    "Or take --runtime container: the same classroom, without a kernel of its own a seat."
+  : 2> /dev/null <> /dev/kvm || die "/dev/kvm does not open, even for root." "Another program may hold it, or this is a container without the device."
+}
+
 build() {
   ensure_runtime
   ensure_rust
   step "building (the first time takes some minutes)"
   (cd "$TOP" && cargo build --locked --release -p clarateach-server -p clarateach-agent -p clarateach-cli)
-  "$TOP/scripts/build-guest.sh" --images "$IMAGES"
+  if [[ $runtime == container ]]; then
+    "$TOP/scripts/build-guest.sh" --images "$IMAGES"
+    return
+  fi
+  "$TOP/scripts/fetch-firecracker.sh"
+  "$TOP/scripts/build-guest.sh" --images "$IMAGES" --firecracker
+}
+
+# Also without --runtime firecracker: workshops of an earlier start may need it.
+find_firecracker() {
+  local all=$CLARATEACH_CACHE/firecracker version
+  [[ -e $all/current ]] || return 0
+  version=$(< "$all/current")
+  vmm=(--firecracker-bin "$all/$version/firecracker" --jailer-bin "$all/$version/jailer")
+  # Only what the fetching script itself fell back to, and warned of.
+  [[ ! -e $all/$version/known-holes ]] || vmm+=(--firecracker-accept "$version")
 }
 
 # Where people reach this server, and how curl does from here: by a name that the
@@ -139,7 +162,8 @@ check_alone() {
 }
 
 start_server() {
-  local tls=()
+  local tls=() runtimes=container
+  [[ $runtime == container ]] || runtimes=container,$runtime
   [[ -z $cert ]] || tls=(--tls-cert "$cert" --tls-key "$key" --public-url "$url")
   mkdir -p "$(dirname "$data")"
   [[ -d $data ]] || mkdir -m 0700 "$data"
@@ -150,7 +174,7 @@ start_server() {
   # drain should this script be killed.
   setsid setpriv --pdeathsig TERM "$CARGO_TARGET_DIR/release/clarateach-server" serve \
     --data-dir "$data" --listen "$listen" "${tls[@]}" --provisioner local \
-    --runtime "$runtime" --agent-bin "$CARGO_TARGET_DIR/release/clarateach-agent" --images "$IMAGES" \
+    --runtime "$runtimes" "${vmm[@]}" --agent-bin "$CARGO_TARGET_DIR/release/clarateach-agent" --images "$IMAGES" \
     >> "$log" 2>&1 < /dev/null &
   server=$!
   local tries
@@ -222,14 +246,20 @@ show_way_in() {
 
 # Says when the seats are there. A seat that is not must not hold up anything.
 await_seats() {
-  local tries now
-  for ((tries = 0; tries < 120; tries++)); do
+  local began=$SECONDS said=$SECONDS now
+  # A template is booted once for each image: where KVM emulates a guest's kernel
+  # that alone takes most of a minute.
+  while ((SECONDS - began < 300)); do
     now=$(api GET "/api/workshops/$(jq -r .id <<< "$workshop")" 2> /dev/null) || return 0
     case $(jq -r .status <<< "$now") in
       running) step "every seat answers"; return ;;
       provisioning) sleep 0.5 ;;
       *) break ;;
     esac
+    if ((SECONDS - said >= 5)); then
+      note "$(jq -r .reason <<< "$now") ($(took $((SECONDS - began))))"
+      said=$SECONDS
+    fi
   done
   warn "the workshop is $(jq -r '.status + ": " + .reason' <<< "$now")"
 }
@@ -279,9 +309,11 @@ if [[ -n $down ]]; then
   exit
 fi
 ensure_commands curl=curl jq=jq openssl=openssl
+check_kvm
 find_address
 check_alone
 build
+find_firecracker
 step "starting the server"
 start_server
 trap drain INT TERM

@@ -192,11 +192,13 @@ impl AgentService for Worker {
 
     async fn get_seat_log(
         &self,
-        _: Request<pb::GetSeatLogRequest>,
+        request: Request<pb::GetSeatLogRequest>,
     ) -> Result<Response<pb::GetSeatLogResponse>, Status> {
-        Err(Status::unimplemented(
-            "logs of the seats' machines come with the instructor's console",
-        ))
+        let seat = wire::seat("seat", request.into_inner().seat)?;
+        let log = self.fleet.log(seat).await;
+        let log =
+            log.ok_or_else(|| Status::not_found("the seat has no machine here, or no log"))?;
+        Ok(Response::new(pb::GetSeatLogResponse { log }))
     }
 
     async fn drain(

@@ -15,6 +15,7 @@
 pub mod house;
 pub mod http;
 pub mod learner;
+pub mod micro_vms;
 pub mod terminal;
 pub mod traces;
 pub mod wait;

@@ -104,7 +104,12 @@ fn ours(process: &str) -> Option<String> {
     let proc = Path::new("/proc").join(process);
     let program = fs::read_link(proc.join("exe")).ok()?;
     let program = program.to_str()?.trim_end_matches(" (deleted)");
-    let ours = ["clarateach-agent", "clarateach-server", "clarateach/guest"];
+    let ours = [
+        "clarateach-agent",
+        "clarateach-server",
+        "clarateach/guest",
+        "/firecracker",
+    ];
     if !ours.iter().any(|name| program.ends_with(name)) {
         return None;
     }

@@ -313,10 +313,9 @@ async fn buf_curl_drives_a_workshop_over_grpc_and_grpc_web() {
             );
             curl(protocol, &["--data", body, &url])
         };
-        let (ok, made) = call(
-            "CreateWorkshop",
-            r#"{"name":"By curl","seats":1,"runtime":"RUNTIME_CONTAINER"}"#,
-        );
+        let runtime = clarateach_e2e::house::runtime().as_str_name();
+        let wish = format!(r#"{{"name":"By curl","seats":1,"runtime":"{runtime}"}}"#);
+        let (ok, made) = call("CreateWorkshop", &wish);
         assert!(ok, "{protocol}: {made}");
         let made: serde_json::Value = serde_json::from_str(&made).unwrap();
         let id = made["id"].as_str().unwrap();

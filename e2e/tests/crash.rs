@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use clarateach_e2e::{
     House,
-    house::PATIENCE,
+    house::{PATIENCE, runtime_name},
     house_or_skip,
     wait::{tick, until},
 };
@@ -53,7 +53,8 @@ async fn the_server_may_die_between_any_two_steps() {
             ask(&house, Method::GET, "/api/health", "").await.ok_or(())
         })
         .await;
-        let wish = format!(r#"{{"name":"{point}","seats":1,"runtime":"container"}}"#);
+        let runtime = runtime_name();
+        let wish = format!(r#"{{"name":"{point}","seats":1,"runtime":"{runtime}"}}"#);
         let made = ask(&house, Method::POST, "/api/workshops", &wish).await;
         // The answer comes after the row: a client that got none asks again.
         let mut died = false;

@@ -9,7 +9,12 @@
 use std::time::Duration;
 
 use clarateach_e2e::{
-    House, house::PATIENCE, house_or_skip, http::send, terminal::Terminal, wait::until,
+    House,
+    house::{PATIENCE, runtime},
+    house_or_skip,
+    http::send,
+    terminal::Terminal,
+    wait::until,
 };
 use clarateach_proto::workshop::{
     CreateWorkshopRequest, DeleteWorkshopRequest, GetWorkshopRequest, JoinWorkshopRequest, Runtime,
@@ -23,7 +28,7 @@ fn wish(name: &str, seats: u32) -> CreateWorkshopRequest {
     CreateWorkshopRequest {
         name: name.to_owned(),
         seats,
-        runtime: Runtime::Container.into(),
+        runtime: runtime().into(),
         ..Default::default()
     }
 }
@@ -37,8 +42,11 @@ async fn wishes_that_make_no_sense_are_refused_with_the_field_named() {
     unknown.runtime = 99;
     let mut missing = wish("a", 1);
     missing.runtime = 0;
-    let mut firecracker = wish("a", 1);
-    firecracker.runtime = Runtime::Firecracker.into();
+    let mut foreign = wish("a", 1);
+    foreign.runtime = match runtime() {
+        Runtime::Container => Runtime::Firecracker.into(),
+        Runtime::Firecracker | Runtime::Unspecified => Runtime::Container.into(),
+    };
     for (bad, field) in [
         (wish("", 1), "name"),
         (wish("   ", 1), "name"),
@@ -64,7 +72,7 @@ async fn wishes_that_make_no_sense_are_refused_with_the_field_named() {
         );
         assert!(!details.error_info().unwrap().reason.is_empty());
     }
-    let refused = workshops.create_workshop(firecracker).await.unwrap_err();
+    let refused = workshops.create_workshop(foreign).await.unwrap_err();
     assert!(
         matches!(
             refused.code(),

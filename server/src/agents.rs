@@ -246,6 +246,29 @@ impl Agents {
         self.all(worker, ACT, CALL, [call]).await
     }
 
+    /// The end of what a seat's machine logged, at most 64 KiB; `None` when there
+    /// is no machine, or nothing of it yet.
+    pub async fn log(
+        &self,
+        worker: &WorkerName,
+        seat: SeatNo,
+    ) -> Result<Option<String>, AgentError> {
+        const ACT: &str = "read a seat's log";
+        let mut client = self.client(worker, ACT)?;
+        let request = pb::GetSeatLogRequest { seat: seat.get() };
+        let worker = worker.clone();
+        match timeout(CALL, client.get_seat_log(request)).await {
+            Ok(Ok(answer)) => Ok(Some(answer.into_inner().log)),
+            Ok(Err(none)) if none.code() == tonic::Code::NotFound => Ok(None),
+            Ok(Err(cause)) => Err(AgentError::Refused {
+                act: ACT,
+                worker,
+                cause: Box::new(cause),
+            }),
+            Err(_) => Err(AgentError::Late { act: ACT, worker }),
+        }
+    }
+
     /// Gives the agent a new certificate.
     pub async fn install(&self, worker: &WorkerName, chain: &str) -> Result<(), AgentError> {
         const ACT: &str = "renew the certificate";

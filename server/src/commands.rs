@@ -27,7 +27,7 @@ use tracing::{info, warn};
 use crate::{
     agents::Agents,
     api::{self, Api, Hub, Settings},
-    config::{DataArgs, DownArgs, OperatorCertArgs, ProvisionerKind, ServeArgs},
+    config::{DataArgs, DownArgs, FirecrackerArgs, OperatorCertArgs, ProvisionerKind, ServeArgs},
     gateway::{self, Gateway},
     provisioner::{
         Provisioner,
@@ -75,7 +75,13 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let provisioner = provisioner(&args)?;
     let settings = settings(&args, provisioner.as_ref());
     let agents = Agents::new(wake.clone());
-    let reconciler = Reconciler::new(store.clone(), provisioner, agents, wake.clone(), crash);
+    let reconciler = Reconciler::new(
+        store.clone(),
+        provisioner,
+        agents.clone(),
+        wake.clone(),
+        crash,
+    );
     let rest = CancellationToken::new();
     let looping = tokio::spawn(reconciler.run(rest.clone()));
     let keeping = tokio::spawn(keep_house(store.clone(), rest.clone()));
@@ -91,7 +97,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let gateway = Gateway::new(store.clone(), origins.clone(), stop.clone());
     let hub = Hub::new(store.clone(), stop.clone());
     let doors = Doors {
-        api: Api::new(store.clone(), settings, wake, hub),
+        api: Api::new(store.clone(), agents, settings, wake, hub),
         store: store.clone(),
         gateway: gateway::router(gateway.clone()),
         reach: Reach {
@@ -191,6 +197,11 @@ fn provisioner(args: &ServeArgs) -> anyhow::Result<Arc<dyn Provisioner>> {
                 data_dir: absolute(&args.data.data_dir)?,
                 agent: absolute(&agent)?,
                 images: absolute(&args.images)?,
+                firecracker: FirecrackerArgs {
+                    firecracker_bin: absolute(&args.firecracker.firecracker_bin)?,
+                    jailer_bin: absolute(&args.firecracker.jailer_bin)?,
+                    firecracker_accept: args.firecracker.firecracker_accept.clone(),
+                },
                 alloc_dir: args.alloc_dir.clone(),
                 subnet: args.local_subnet,
                 runtimes: args.runtimes.clone(),

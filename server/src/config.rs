@@ -158,6 +158,9 @@ pub struct ServeArgs {
         default_value = "container"
     )]
     pub runtimes: Vec<Runtime>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub firecracker: FirecrackerArgs,
     /// Resolver for seats; those of the host when absent.
     #[arg(
         long = "nameserver",
@@ -177,6 +180,29 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub limits: LimitArgs,
+}
+
+/// What local workers start MicroVMs with; their agents check it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct FirecrackerArgs {
+    /// Firecracker's VMM, for --runtime firecracker.
+    #[arg(
+        long,
+        env = "CLARATEACH_FIRECRACKER_BIN",
+        default_value = "/usr/local/bin/firecracker"
+    )]
+    pub firecracker_bin: PathBuf,
+    /// The jailer of the same version.
+    #[arg(
+        long,
+        env = "CLARATEACH_JAILER_BIN",
+        default_value = "/usr/local/bin/jailer"
+    )]
+    pub jailer_bin: PathBuf,
+    /// Take this version of firecracker although it has known holes: for
+    /// trying out, never for a class.
+    #[arg(long, env = "CLARATEACH_FIRECRACKER_ACCEPT", value_name = "VERSION")]
+    pub firecracker_accept: Option<String>,
 }
 
 /// How much there may be.

@@ -11,6 +11,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 source "$here/../../../scripts/lib.sh"
 
+# Raise it when a change of this script changes the kernel: its own words do not count.
+readonly RECIPE=1
+
 variant='' images=$IMAGES
 while (($#)); do
   case $1 in
@@ -35,9 +38,24 @@ ensure_commands flex=flex bison=bison bc=bc make=make cc=gcc xz=xz-utils
 inputs() {
   dpkg-query -W -f '${Version}\n' linux-source-6.1
   cc -dumpfullversion
-  cat "$here/common.config" "$here/$variant.config" "$here/build-kernel.sh"
+  cat "$here/common.config" "$here/$variant.config"
+  printf '%s\n' "$RECIPE"
   [[ $variant != emulated ]] || cat "$here/emulated-host.patch"
 }
+
+# Says how far make is, a line each ten seconds: it is quiet for minutes otherwise.
+# Usage: make … | progress
+progress() {
+  local lines=0 said=$SECONDS
+  while IFS= read -r _; do
+    lines=$((lines + 1))
+    if ((SECONDS - said >= 10)); then
+      note "$lines steps done, $(took $((SECONDS - began)))"
+      said=$SECONDS
+    fi
+  done
+}
+
 name=vmlinux-$variant-$(inputs | sha256sum | cut -c1-12)
 mkdir -p "$images"
 exec 9> "$images/.vmlinux-$variant.lock"
@@ -55,8 +73,8 @@ if [[ ! -e $images/$name ]]; then
   make -C "$build" -s olddefconfig
   began=$SECONDS
   step "kernel $variant: compiling on $(nproc) processors (some minutes)"
-  make -C "$build" -s -j"$(nproc)" KBUILD_BUILD_TIMESTAMP='1970-01-01' \
-    KBUILD_BUILD_USER=clarateach KBUILD_BUILD_HOST=clarateach vmlinux
+  make -C "$build" -j"$(nproc)" KBUILD_BUILD_TIMESTAMP='1970-01-01' \
+    KBUILD_BUILD_USER=clarateach KBUILD_BUILD_HOST=clarateach vmlinux | progress
   note "$(took $((SECONDS - began)))"
   strip -o "$images/.$name" "$build/vmlinux"
   cp "$build/.config" "$images/$name.config"

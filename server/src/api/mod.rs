@@ -1,8 +1,8 @@
 //! The doors: what instructors and learners ask, once for gRPC and JSON.
 //!
 //! Way: a request -> `auth` (who, and may they) -> `wish` (what, checked) -> one
-//! act on the store -> wake the loop -> `wire` (out again). Handlers never touch
-//! a cloud or an agent.
+//! act on the store -> wake the loop -> `wire` (out again). Handlers change
+//! nothing at a cloud or an agent.
 
 pub mod auth;
 pub mod error;
@@ -25,6 +25,7 @@ pub use rest::router as rest_router;
 pub use watch::Hub;
 
 use crate::{
+    agents::Agents,
     reconciler::Wake,
     store::{Store, limits::Limits, principals::Principal},
 };
@@ -65,6 +66,7 @@ pub struct Api(Arc<Inner>);
 /// What the doors share.
 pub struct Inner {
     store: Store,
+    agents: Agents,
     settings: Settings,
     wake: Wake,
     hub: Hub,
@@ -79,10 +81,11 @@ impl Deref for Api {
 }
 
 impl Api {
-    /// Doors to `store`.
-    pub fn new(store: Store, settings: Settings, wake: Wake, hub: Hub) -> Self {
+    /// Doors to `store`; of `agents` they only read logs.
+    pub fn new(store: Store, agents: Agents, settings: Settings, wake: Wake, hub: Hub) -> Self {
         Self(Arc::new(Inner {
             store,
+            agents,
             settings,
             wake,
             hub,

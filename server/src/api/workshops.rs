@@ -1,15 +1,15 @@
 //! `WorkshopService`: translate in, one act, translate out.
 
-use std::{pin::Pin, time::Duration};
+use std::{num::NonZeroU32, pin::Pin, time::Duration};
 
 use clarateach_domain::{
-    ids::{JoinCode, WorkshopId},
+    ids::{JoinCode, SeatNo, WorkerName, WorkshopId},
     workshop::Egress,
 };
 use clarateach_proto::workshop::{self as pb, workshop_service_server::WorkshopService};
 use futures_util::Stream;
-use tonic::{Request, Response, Status};
-use tracing::info;
+use tonic::{Code, Request, Response, Status};
+use tracing::{info, warn};
 
 use super::{
     Api, Visit,
@@ -243,6 +243,36 @@ impl Api {
         Ok(wire::seat(&view, seat, visit))
     }
 
+    /// The one thing a door reads at an agent: nothing is wanted or changed by it.
+    async fn seat_log(
+        &self,
+        who: &Principal,
+        ask: &pb::GetSeatLogRequest,
+    ) -> Result<String, ApiError> {
+        let workshop = self.own(who, &ask.workshop_id).await?;
+        let number = SeatNo::try_from(ask.seat).map_err(|_| ApiError::no_seat())?;
+        let view = self.view(&workshop.id).await?;
+        let seat = view.seat(number).ok_or_else(ApiError::no_seat)?;
+        let ordinal = NonZeroU32::new(seat.worker).ok_or_else(ApiError::no_seat)?;
+        let worker = WorkerName::of(&workshop.id, ordinal);
+        let log = self.agents.log(&worker, number).await.map_err(|cause| {
+            warn!(%worker, error = ?cause, "a seat's log was not read");
+            ApiError::new(
+                Code::Unavailable,
+                "WORKER_UNREACHABLE",
+                "the seat's worker does not answer now: try again in a moment",
+            )
+            .retry_after(Duration::from_secs(5))
+        })?;
+        log.ok_or_else(|| {
+            ApiError::new(
+                Code::FailedPrecondition,
+                "NOT_RUNNING",
+                "the seat has no machine yet, so there is no log",
+            )
+        })
+    }
+
     async fn caller<T>(&self, request: &Request<T>) -> Result<(Principal, Visit), ApiError> {
         let who = auth::principal(&self.store, headers(request)).await?;
         Ok((who, visit(request.extensions())))
@@ -401,6 +431,8 @@ impl WorkshopService for Api {
         &self,
         request: Request<pb::GetSeatLogRequest>,
     ) -> Result<Response<pb::GetSeatLogResponse>, Status> {
-        self.later(request, "logs of seats").await
+        let (who, _) = self.caller(&request).await?;
+        let log = self.seat_log(&who, request.get_ref()).await?;
+        Ok(Response::new(pb::GetSeatLogResponse { log }))
     }
 }

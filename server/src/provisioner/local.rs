@@ -21,6 +21,7 @@ use tokio::{sync::OwnedMutexGuard, task::spawn_blocking};
 use tracing::info;
 
 use super::{Described, ProvisionError, Provisioner, WorkerSpec};
+use crate::config::FirecrackerArgs;
 
 mod agent;
 mod alloc;
@@ -49,6 +50,8 @@ pub struct LocalSettings {
     pub agent: PathBuf,
     /// Root filesystems and guests, given to the agent.
     pub images: PathBuf,
+    /// What agents of the firecracker runtime start MicroVMs with.
+    pub firecracker: FirecrackerArgs,
     /// Host-wide allocations; [`DEFAULT_ALLOC_DIR`] except in tests.
     pub alloc_dir: PathBuf,
     /// First address of a /16 for all workers of the host.
@@ -110,6 +113,7 @@ pub fn down_in(data_dir: &Path, alloc_dir: &Path) -> anyhow::Result<Vec<WorkerNa
         data_dir: data_dir.to_owned(),
         agent: PathBuf::new(),
         images: PathBuf::new(),
+        firecracker: FirecrackerArgs::default(),
         alloc_dir: alloc_dir.to_owned(),
         subnet: std::net::Ipv4Addr::UNSPECIFIED,
         runtimes: vec![],

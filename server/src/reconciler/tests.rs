@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CrashAt, Reconciler, Told, Wake, observe::LEAF_LIFE};
 use crate::{
     agents::Agents,
+    config::FirecrackerArgs,
     provisioner::{
         Described, ProvisionError, Provisioner, WorkerSpec,
         local::{DEFAULT_ALLOC_DIR, DEFAULT_SUBNET, Local, LocalSettings, down},
@@ -161,6 +162,7 @@ impl Stage {
             data_dir: self.dir.path().to_owned(),
             agent: agent(),
             images: IMAGES.into(),
+            firecracker: FirecrackerArgs::default(),
             alloc_dir: DEFAULT_ALLOC_DIR.into(),
             subnet: DEFAULT_SUBNET.parse().unwrap(),
             runtimes: vec![Runtime::Container],

@@ -12,6 +12,7 @@ use clarateach_proto::workshop::{
     workshop_service_client::WorkshopServiceClient,
 };
 use clarateach_server::{
+    agents::Agents,
     api::{self, Api, Hub, Settings},
     reconciler::Wake,
     serve::{self, Doors, Reach},
@@ -71,7 +72,13 @@ impl Town {
         let address = listener.local_addr().unwrap();
         let hub = Hub::new(store.clone(), stop.clone());
         let doors = Doors {
-            api: Api::new(store.clone(), settings, Wake::default(), hub),
+            api: Api::new(
+                store.clone(),
+                Agents::new(Wake::default()),
+                settings,
+                Wake::default(),
+                hub,
+            ),
             store: store.clone(),
             gateway: axum::Router::new(),
             reach: Reach {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use clarateach_domain::microvm::Runtime;
 use fs4::fs_std::FileExt;
 use tokio::time::{Instant, sleep};
 
@@ -109,6 +110,14 @@ impl Start {
         flag("listen", format!("{}:{AGENT_PORT}", place.address()));
         flag("runtime", worker.runtime.to_string());
         flag("images", text(&settings.images));
+        if worker.runtime == Runtime::Firecracker {
+            let vmm = &settings.firecracker;
+            flag("firecracker-bin", text(&vmm.firecracker_bin));
+            flag("jailer-bin", text(&vmm.jailer_bin));
+            if let Some(version) = &vmm.firecracker_accept {
+                flag("firecracker-accept", version.clone());
+            }
+        }
         flag("uid-base", place.uid_base().to_string());
         flag("cgroup", place.cgroup());
         flag("uplink", UPLINK.to_owned());

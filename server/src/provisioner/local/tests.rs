@@ -57,6 +57,7 @@ impl Box_ {
             data_dir: dir.to_owned(),
             agent: dir.join("agent"),
             images: dir.join("images"),
+            firecracker: FirecrackerArgs::default(),
             alloc_dir: DEFAULT_ALLOC_DIR.into(),
             subnet: DEFAULT_SUBNET.parse().unwrap(),
             runtimes: vec![Runtime::Container],
