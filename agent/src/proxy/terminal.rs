@@ -35,8 +35,9 @@ use super::{
 };
 use crate::{fleet::Fleet, serve::Caller};
 
-/// A guest that does not answer an upgrade within this has gone.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A guest that does not answer an upgrade within this has gone: it starts a shell
+/// first, which takes seconds where KVM emulates and many join at once.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Between asking the guest to close a socket and cutting it.
 const CUT_AFTER: Duration = Duration::from_millis(500);
 /// As much of a guest's refusal as is passed on.
