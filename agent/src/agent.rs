@@ -25,11 +25,11 @@ use tracing::{error, info, warn};
 
 use crate::{
     api::Worker,
-    config::{Checked, Config},
+    check,
+    config::{Checked, Cli, Command, Config},
     enrol, files,
     fleet::{Fleet, FleetSettings, Notice},
     proxy::Proxy,
-    runtime::firecracker::FirecrackerSettings,
     serve::Door,
     tls::{Front, Identity},
 };
@@ -40,12 +40,18 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// A machine's boot is bound by processors; some more hide its waiting.
 const BOOTS_PER_CPU: usize = 2;
 
-/// Runs the agent until it is told to stop.
+/// Runs the agent until it is told to stop, or answers what was asked of it.
 pub fn main() -> ExitCode {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
-    let config = Config::parse();
+    match Cli::parse().command {
+        Command::Serve(config) => serve_to_the_end(*config),
+        Command::Check(asked) => check::run(&asked),
+    }
+}
+
+fn serve_to_the_end(config: Config) -> ExitCode {
     log_to_stderr(&config);
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
@@ -162,7 +168,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         name: config.worker.clone(),
         workshop: config.workshop.clone(),
         runtime: config.runtime,
-        guest_version: guest_version(&config.images),
+        guest_version: guest_version(&config.host.images),
         started_at: Utc::now(),
         fleet: fleet.clone(),
         identity: identity.clone(),
@@ -228,18 +234,13 @@ pub(crate) async fn control_routes(worker: Worker) -> anyhow::Result<Routes> {
 fn fleet_settings(config: &Config) -> FleetSettings {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     FleetSettings {
-        firecracker: FirecrackerSettings {
-            firecracker: config.firecracker_bin.clone(),
-            jailer: config.jailer_bin.clone(),
-            kernel: config.kernel.clone(),
-            accepted_version: config.firecracker_accept.clone(),
-        },
+        firecracker: config.host.firecracker(),
         run_dir: config.run_dir.clone(),
         workshop: config.workshop.clone(),
         runtime: config.runtime,
-        images: config.images.clone(),
+        images: config.host.images.clone(),
         uid_base: config.uid_base,
-        cgroup: config.cgroup.clone(),
+        cgroup: config.host.cgroup.clone(),
         uplink: config.uplink.clone(),
         nameservers: config.nameservers.clone(),
         boots_at_once: cpus * BOOTS_PER_CPU,

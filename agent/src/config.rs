@@ -1,7 +1,7 @@
 //! Every setting of the agent, read once and checked before anything starts.
 //!
-//! Way: flags and `AGENT_*` variables -> [`Config::parse`] -> [`Config::checked`]
-//! -> the parts. There is no setting that switches a check off.
+//! Way: flags and `AGENT_*` variables -> [`Cli`] -> [`Config::checked`] and the
+//! parts, or [`CheckArgs`] and `check/`. No setting switches a check off.
 
 use std::{
     fs,
@@ -12,55 +12,56 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use clarateach_certs::tls;
 use clarateach_domain::{
-    ids::{Slot, WorkerName, WorkshopId},
+    ids::{SeatNo, Slot, WorkerName, WorkshopId},
     microvm::Runtime,
     seat_token::Verifier,
 };
+
+use crate::runtime::firecracker::FirecrackerSettings;
 
 /// Uids of one seat's user namespace.
 const UIDS_PER_SEAT: u32 = 65_536;
 
 /// Runs on every worker: boots the seats' machines and carries learners to them.
 ///
-/// One agent serves one workshop. It listens on one TLS port: the control plane
-/// comes with a client certificate, learners with a seat token. Ending the
-/// agent, however, never ends a seat: the next one adopts what runs.
+/// First steps on a new host:
+///   clarateach-agent check                        (can it run MicroVMs? what is missing?)
+///   clarateach-agent check --runtime container    (or at least containers?)
+/// On a worker that serves:
+///   clarateach-agent check --seat 3 --run-dir DIR (how is seat 3's MicroVM held?)
+///
+/// `serve` is usually started by the control plane's provisioner.
 #[derive(Debug, Clone, clap::Parser)]
-#[command(name = "clarateach-agent", version)]
-pub(crate) struct Config {
-    /// Directory of its whole state, made 0700; one agent at a time holds it.
-    #[arg(long, env = "AGENT_RUN_DIR", value_name = "DIR")]
-    pub(crate) run_dir: PathBuf,
+#[command(name = "clarateach-agent", version, verbatim_doc_comment)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
 
-    /// This worker's name, a DNS label.
-    #[arg(long, env = "AGENT_WORKER", value_name = "NAME")]
-    pub(crate) worker: WorkerName,
+/// What to do.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Serves one workshop until SIGTERM or Ctrl-C; its seats outlive it.
+    ///
+    /// It listens on one TLS port: the control plane comes with a client
+    /// certificate, learners with a seat token. However the agent ends, no seat
+    /// ends with it: the next agent adopts what runs.
+    Serve(Box<Config>),
+    /// Says whether this host can run seats, or how one seat's MicroVM is held.
+    ///
+    /// A line each: OK, WARN, MISSING or WRONG, what was found, and what to do.
+    /// With --seat, for a MicroVM that runs, a line for each way in which it is
+    /// confined: HOLDS, FAILS, or NOT-HERE where this host has no such thing or
+    /// it is for whoever runs the host to decide. Ends with 0 if all that is
+    /// needed is there, with 1 if not. Nothing is changed, and root is needed to
+    /// see everything.
+    Check(CheckArgs),
+}
 
-    /// The workshop it serves, ws-xxxxxxxxxx.
-    #[arg(long, env = "AGENT_WORKSHOP", value_name = "ID")]
-    pub(crate) workshop: WorkshopId,
-
-    /// The workshop's own CA certificate, PEM: who may drive this agent.
-    #[arg(long, env = "AGENT_CA", value_name = "FILE")]
-    pub(crate) ca: PathBuf,
-
-    /// The public Ed25519 key seat tokens are checked with, PEM.
-    #[arg(long, env = "AGENT_SEAT_KEY", value_name = "FILE")]
-    pub(crate) seat_key: PathBuf,
-
-    /// One port for the control plane and for learners.
-    #[arg(
-        long,
-        env = "AGENT_LISTEN",
-        value_name = "ADDR:PORT",
-        default_value = "0.0.0.0:9090"
-    )]
-    pub(crate) listen: SocketAddr,
-
-    /// What gives a seat its machine: container or firecracker.
-    #[arg(long, env = "AGENT_RUNTIME", value_name = "RUNTIME")]
-    pub(crate) runtime: Runtime,
-
+/// Where this host has the parts that machines are made of.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct HostArgs {
     /// Root filesystems and guest binaries, as guest/image/ builds them.
     #[arg(
         long,
@@ -96,6 +97,95 @@ pub(crate) struct Config {
     #[arg(long, env = "AGENT_FIRECRACKER_ACCEPT", value_name = "VERSION")]
     pub(crate) firecracker_accept: Option<String>,
 
+    /// Parent cgroup of all seats, relative to the root of each hierarchy.
+    #[arg(
+        long,
+        env = "AGENT_CGROUP",
+        value_name = "PATH",
+        default_value = "clarateach/agent"
+    )]
+    pub(crate) cgroup: String,
+}
+
+impl HostArgs {
+    /// What of it is Firecracker's.
+    pub(crate) fn firecracker(&self) -> FirecrackerSettings {
+        FirecrackerSettings {
+            firecracker: self.firecracker_bin.clone(),
+            jailer: self.jailer_bin.clone(),
+            kernel: self.kernel.clone(),
+            accepted_version: self.firecracker_accept.clone(),
+        }
+    }
+}
+
+/// What `check` looks at.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// Which runtime the host should be able to run: container or firecracker.
+    #[arg(
+        long,
+        env = "AGENT_RUNTIME",
+        value_name = "RUNTIME",
+        default_value = "firecracker"
+    )]
+    pub(crate) runtime: Runtime,
+
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+
+    /// Look at this seat's MicroVM instead; it must run.
+    #[arg(long, value_name = "N", requires = "run_dir")]
+    pub(crate) seat: Option<SeatNo>,
+
+    /// With --seat: the run directory of the agent that serves it.
+    #[arg(long, env = "AGENT_RUN_DIR", value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
+
+    /// Answer in JSON: {"ok": …, "lines": [{"name", "verdict", "found", "advice"}, …]}.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `serve` needs to know.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Config {
+    /// Directory of its whole state, made 0700; one agent at a time holds it.
+    #[arg(long, env = "AGENT_RUN_DIR", value_name = "DIR")]
+    pub(crate) run_dir: PathBuf,
+
+    /// This worker's name, a DNS label.
+    #[arg(long, env = "AGENT_WORKER", value_name = "NAME")]
+    pub(crate) worker: WorkerName,
+
+    /// The workshop it serves, ws-xxxxxxxxxx.
+    #[arg(long, env = "AGENT_WORKSHOP", value_name = "ID")]
+    pub(crate) workshop: WorkshopId,
+
+    /// The workshop's own CA certificate, PEM: who may drive this agent.
+    #[arg(long, env = "AGENT_CA", value_name = "FILE")]
+    pub(crate) ca: PathBuf,
+
+    /// The public Ed25519 key seat tokens are checked with, PEM.
+    #[arg(long, env = "AGENT_SEAT_KEY", value_name = "FILE")]
+    pub(crate) seat_key: PathBuf,
+
+    /// One port for the control plane and for learners.
+    #[arg(
+        long,
+        env = "AGENT_LISTEN",
+        value_name = "ADDR:PORT",
+        default_value = "0.0.0.0:9090"
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// What gives a seat its machine: container or firecracker.
+    #[arg(long, env = "AGENT_RUNTIME", value_name = "RUNTIME")]
+    pub(crate) runtime: Runtime,
+
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+
     /// First host uid of the seats' user namespaces: slot n has the 65536 uids
     /// from UID + n * 65536.
     #[arg(
@@ -105,15 +195,6 @@ pub(crate) struct Config {
         default_value_t = 100_000_000
     )]
     pub(crate) uid_base: u32,
-
-    /// Parent cgroup of all seats, relative to the root of each hierarchy.
-    #[arg(
-        long,
-        env = "AGENT_CGROUP",
-        value_name = "PATH",
-        default_value = "clarateach/agent"
-    )]
-    pub(crate) cgroup: String,
 
     /// The interface through which seats reach the outside.
     #[arg(long, env = "AGENT_UPLINK", value_name = "IFACE")]
@@ -189,7 +270,7 @@ impl Config {
         );
         let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
         ensure!(
-            self.cgroup.split('/').all(plain),
+            self.host.cgroup.split('/').all(plain),
             "--cgroup must be a relative path without . and .."
         );
         Ok(Checked {
@@ -260,6 +341,7 @@ mod tests {
     fn there_is_no_agent_without_its_keys() {
         let flags = [
             "clarateach-agent",
+            "serve",
             "--run-dir",
             "/x",
             "--worker",
@@ -273,11 +355,13 @@ mod tests {
             "--enrol-dir",
             "/e",
         ];
-        assert!(Config::try_parse_from(flags).is_err());
+        assert!(Cli::try_parse_from(flags).is_err());
         let with_keys = flags
             .iter()
             .chain(&["--ca", "/none", "--seat-key", "/none"]);
-        let config = Config::try_parse_from(with_keys).unwrap();
+        let Command::Serve(config) = Cli::try_parse_from(with_keys).unwrap().command else {
+            panic!("not what was asked");
+        };
         let refused = config.checked().err().unwrap();
         assert!(format!("{refused:#}").contains("--ca"), "{refused:#}");
     }

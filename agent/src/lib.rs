@@ -5,6 +5,7 @@
 
 mod agent;
 mod api;
+mod check;
 mod config;
 pub mod control;
 mod enrol;

@@ -9,7 +9,7 @@ mod cgroups;
 pub mod container;
 mod disk;
 pub mod firecracker;
-mod images;
+pub(crate) mod images;
 mod log;
 mod machine;
 

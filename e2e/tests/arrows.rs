@@ -118,6 +118,7 @@ const NEVER: [(&str, &[&str], &[&str]); 5] = [
             "agent/src/config.rs",
             "agent/src/api",
             "agent/src/agent.rs",
+            "agent/src/check",
             "agent/src/fleet.rs",
             "agent/src/fleet/handle.rs",
         ],

@@ -6,9 +6,10 @@
 //! child: an agent that dies takes nobody with it.
 
 pub mod api;
-mod host;
+pub(crate) mod host;
 mod jail;
 mod recipe;
+pub(crate) mod seen;
 mod snapshot;
 mod template;
 

@@ -7,28 +7,28 @@ use std::{
 
 /// What a seat is made of, by absolute path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Image {
+pub(crate) struct Image {
     /// Name of the root filesystem's directory.
-    pub(super) rootfs_name: String,
+    pub(crate) rootfs_name: String,
     /// The root filesystem.
-    pub(super) rootfs: PathBuf,
+    pub(crate) rootfs: PathBuf,
     /// The guest's static binary.
-    pub(super) guest: PathBuf,
+    pub(crate) guest: PathBuf,
 }
 
 /// The disks of a MicroVM, by absolute path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Disks {
+pub(crate) struct Disks {
     /// Name of the root filesystem, as in [`Image`].
-    pub(super) rootfs_name: String,
+    pub(crate) rootfs_name: String,
     /// The root filesystem as an ext4, shared by all.
-    pub(super) base: PathBuf,
+    pub(crate) base: PathBuf,
     /// The small disk that the kernel starts the guest from.
-    pub(super) boot: PathBuf,
+    pub(crate) boot: PathBuf,
 }
 
 /// As [`choose`], for a MicroVM.
-pub(super) fn choose_disks(images: &Path, kept: Option<&str>) -> io::Result<Disks> {
+pub(crate) fn choose_disks(images: &Path, kept: Option<&str>) -> io::Result<Disks> {
     let Image {
         rootfs_name, guest, ..
     } = choose(images, kept)?;
@@ -57,7 +57,7 @@ fn there(path: PathBuf) -> io::Result<PathBuf> {
 
 /// The images in use now. `kept` is the root filesystem that an existing disk
 /// was started from: its overlay fits no other.
-pub(super) fn choose(images: &Path, kept: Option<&str>) -> io::Result<Image> {
+pub(crate) fn choose(images: &Path, kept: Option<&str>) -> io::Result<Image> {
     let rootfs_name = match kept {
         Some(name) if fits(name, "rootfs-") && images.join(name).is_dir() => name.to_owned(),
         Some(name) => {

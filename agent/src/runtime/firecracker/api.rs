@@ -22,7 +22,7 @@ use tokio::{net::UnixStream, time::timeout};
 use self::resources::{
     Action, Balloon, BootSource, Drive, Entropy, InstanceInfo, Logger, MachineConfig, Metrics,
     NetworkInterface, PatchDrive, PatchNetworkInterface, SnapshotCreate, SnapshotLoad, Version,
-    VmState, Vsock,
+    VmConfig, VmState, Vsock,
 };
 use crate::control::short_path;
 
@@ -98,6 +98,11 @@ impl Api {
     pub async fn version(&self) -> Result<String, ApiError> {
         let version: Version = self.get("/version", SET_WITHIN).await?;
         Ok(version.firecracker_version)
+    }
+
+    /// The machine as it is now, restored or not.
+    pub async fn config(&self) -> Result<VmConfig, ApiError> {
+        self.get("/vm/config", SET_WITHIN).await
     }
 
     /// Processors and memory.

@@ -206,7 +206,8 @@ pub(crate) fn versions(settings: &FirecrackerSettings) -> anyhow::Result<String>
     }
 }
 
-fn version_of(binary: &Path) -> anyhow::Result<String> {
+/// What the binary itself says. Blocks.
+pub(crate) fn version_of(binary: &Path) -> anyhow::Result<String> {
     let shown = Command::new(binary)
         .arg("--version")
         .output()

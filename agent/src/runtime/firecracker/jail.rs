@@ -43,7 +43,7 @@ const THREADS: u32 = 64;
 /// Files it may have open: disks, tap, sockets.
 const FILES: u32 = 256;
 /// The API's socket, as the VMM sees it.
-const API: &str = "/run/firecracker.socket";
+pub(super) const API: &str = "/run/firecracker.socket";
 
 /// A file of this host, shown in the chroot under another name.
 #[derive(Debug, Clone)]
@@ -204,18 +204,7 @@ impl Jail {
 
     /// As [`Jail::process`], with its name.
     pub(super) fn named(&self) -> anyhow::Result<Option<(ProcessName, OwnedFd)>> {
-        let Ok(text) = fs::read(&self.note) else {
-            return Ok(None);
-        };
-        let Ok(note) = serde_json::from_slice::<Note>(&text) else {
-            return Ok(None); // half written: the boot was cut off
-        };
-        let name = ProcessName {
-            pid: note.pid,
-            started: note.started,
-        };
-        let process = name.open().context("could not hold the VMM's process")?;
-        Ok(process.map(|process| (name, process)))
+        noted(&self.note)
     }
 
     /// Ends the VMM and removes all that it and the jailer left; gone already
@@ -229,6 +218,22 @@ impl Jail {
         gone(fs::remove_dir_all(self.folder(host))).context("could not remove the jail")?;
         gone(fs::remove_file(&self.note)).context("could not remove the VMM's note")
     }
+}
+
+/// The live process that a note names.
+pub(super) fn noted(note: &Path) -> anyhow::Result<Option<(ProcessName, OwnedFd)>> {
+    let Ok(text) = fs::read(note) else {
+        return Ok(None);
+    };
+    let Ok(note) = serde_json::from_slice::<Note>(&text) else {
+        return Ok(None); // half written: the boot was cut off
+    };
+    let name = ProcessName {
+        pid: note.pid,
+        started: note.started,
+    };
+    let process = name.open().context("could not hold the VMM's process")?;
+    Ok(process.map(|process| (name, process)))
 }
 
 /// The ids of the jails that are there.

@@ -99,6 +99,7 @@ impl Start {
             "private".into(),
             "--".into(),
             text(&agent),
+            "serve".into(),
         ]
         .into();
         let mut flag = |name: &str, value: String| args.extend([format!("--{name}"), value]);

@@ -20,6 +20,44 @@ pub(super) struct Version {
     pub(super) firecracker_version: String,
 }
 
+/// `GET /vm/config`, as far as somebody who looks on needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct VmConfig {
+    /// The disks.
+    #[serde(default)]
+    pub drives: Vec<DriveNow>,
+    /// The network interfaces.
+    #[serde(default, rename = "network-interfaces")]
+    pub networks: Vec<NetworkNow>,
+    /// The guest's source of randomness.
+    #[serde(default)]
+    pub entropy: Option<Entropy>,
+}
+
+/// A disk that the machine has.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct DriveNow {
+    /// Its name.
+    pub drive_id: String,
+    /// Whether the guest may only read it; a device of another process says nothing.
+    pub is_read_only: Option<bool>,
+    /// Its limits.
+    pub rate_limiter: Option<RateLimiter>,
+}
+
+/// A network interface that the machine has.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct NetworkNow {
+    /// Its name.
+    pub iface_id: String,
+    /// The tap on the host.
+    pub host_dev_name: String,
+    /// Limits on what the guest receives.
+    pub rx_rate_limiter: Option<RateLimiter>,
+    /// Limits on what the guest sends.
+    pub tx_rate_limiter: Option<RateLimiter>,
+}
+
 /// `PUT /machine-config`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MachineConfig {
@@ -43,7 +81,7 @@ pub struct BootSource {
 }
 
 /// Tokens: `size` at once, refilled in `refill_time` milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenBucket {
     /// Bytes or operations.
     pub size: u64,
@@ -55,7 +93,7 @@ pub struct TokenBucket {
 }
 
 /// Limits in bytes and operations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateLimiter {
     /// Bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,7 +183,7 @@ pub struct Vsock {
 }
 
 /// `PUT /entropy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entropy {
     /// Limits.
     #[serde(skip_serializing_if = "Option::is_none")]
