@@ -280,15 +280,19 @@ fn folder(base: &Path, firecracker: &Path, id: &str) -> PathBuf {
 fn limits(version: Cgroups, vcpus: u32, memory: u64) -> Vec<String> {
     let quota = vcpus * 100_000;
     let (number, set) = match version {
-        Cgroups::V1 => (
-            "1",
-            vec![
+        Cgroups::V1 => {
+            let mut set = vec![
                 format!("cpu.cfs_quota_us={quota}"),
                 "cpu.shares=1024".to_owned(),
                 format!("memory.limit_in_bytes={memory}"),
                 format!("pids.max={THREADS}"),
-            ],
-        ),
+            ];
+            if cgroups::counts_swap() {
+                // Memory and swap together, so that none of it is swap.
+                set.push(format!("memory.memsw.limit_in_bytes={memory}"));
+            }
+            ("1", set)
+        }
         Cgroups::V2 => (
             "2",
             vec![
