@@ -31,7 +31,7 @@ pub(super) fn lines(seat: SeatNo, run_dir: &Path, host: &HostArgs) -> anyhow::Re
         .context("could not start the runtime")?;
     let told = runtime.block_on(devices::ask(&vmm));
     let mut lines = process::lines(&vmm, host, &told);
-    lines.extend(files::lines(&vmm));
+    lines.extend(files::lines(&vmm, host));
     lines.extend(limits::lines(&vmm));
     lines.extend(devices::lines(&vmm, &told));
     lines.extend(ground::lines(&vmm));

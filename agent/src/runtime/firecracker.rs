@@ -12,6 +12,7 @@ mod recipe;
 pub(crate) mod seen;
 mod snapshot;
 mod template;
+pub(crate) mod timer;
 
 use std::{
     fs,

@@ -1,7 +1,7 @@
-//! Items 6 and 7: what is shared can only be read, what is the seat's is bounded
-//! and its own, and nothing of former MicroVMs is left.
+//! Items 6 and 7: what is shared can only be read and is what was built, what is
+//! the seat's is bounded and its own, and nothing of former MicroVMs is left.
 
-use std::{fs, os::unix::fs::MetadataExt as _};
+use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clarateach_domain::seat_net;
@@ -11,7 +11,8 @@ use super::{
     vmm::{Vmm, same_file},
 };
 use crate::{
-    check::line::Line,
+    check::{line::Line, sha256},
+    config::HostArgs,
     runtime::firecracker::seen::{jails, slot_of},
 };
 
@@ -20,9 +21,11 @@ const SHARED: [&str; 5] = ["vmlinux", "boot.ext4", "base.ext4", "state", "memory
 const SEAT: &str = "seat.ext4";
 
 /// All of them.
-pub(super) fn lines(vmm: &Vmm) -> Vec<Line> {
+pub(super) fn lines(vmm: &Vmm, host: &HostArgs) -> Vec<Line> {
     vec![
         Line::holds(6, "shared images", shared(vmm)),
+        Line::holds(6, "images as built", as_built(vmm, host)),
+        Line::holds(6, "VMM as installed", as_installed(vmm, host)),
         Line::holds(6, "overlay", overlay(vmm)),
         Line::holds(7, "nothing left", nothing_left(vmm)),
     ]
@@ -68,6 +71,50 @@ fn mounted_read_only(mounts: &str, name: &str) -> Option<bool> {
         (place == name).then(|| fields.get(5).copied().unwrap_or_default())
     })?;
     Some(mount.split(',').any(|option| option == "ro"))
+}
+
+/// What it was booted from has the sums that the builders wrote beside it.
+fn as_built(vmm: &Vmm, host: &HostArgs) -> anyhow::Result<String> {
+    let mut images = Vec::new();
+    for entry in fs::read_dir(&host.images).context("could not list --images")? {
+        images.push(entry.context("could not list --images")?.path());
+    }
+    for name in &SHARED[..3] {
+        let shown = vmm.proc("root").join(name);
+        let same = |image: &&PathBuf| matches!(same_file(image, &shown), Ok(true));
+        let Some(image) = images.iter().find(same) else {
+            let own = host.kernel.as_ref().filter(|kernel| same(kernel));
+            ensure!(
+                own.is_some(),
+                "its {name} is none of {}",
+                host.images.display()
+            );
+            continue; // the operator's own kernel has no builder
+        };
+        let mut beside = image.clone().into_os_string();
+        beside.push(".sha256");
+        let built = fs::read_to_string(&beside)
+            .with_context(|| format!("{} has no sum beside it", image.display()))?;
+        let built = built.split_whitespace().next().unwrap_or_default();
+        let now = sha256(&shown)?;
+        ensure!(
+            now == built,
+            "{} is not what was built: its sha256 is {now}, not {built}",
+            image.display()
+        );
+    }
+    Ok(format!("{} have their sums", SHARED[..3].join(", ")))
+}
+
+/// The jailer copies the program into the jail.
+fn as_installed(vmm: &Vmm, host: &HostArgs) -> anyhow::Result<String> {
+    let (runs, installed) = (sha256(&vmm.proc("exe"))?, sha256(&host.firecracker_bin)?);
+    ensure!(
+        runs == installed,
+        "it runs a program of sha256 {runs}, and {} has {installed}",
+        host.firecracker_bin.display()
+    );
+    Ok(format!("sha256 {runs}"))
 }
 
 fn overlay(vmm: &Vmm) -> anyhow::Result<String> {

@@ -5,16 +5,17 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, ensure};
 
-use super::{
-    process::processes,
-    vmm::{Vmm, field_of},
+use super::vmm::{Vmm, field_of};
+use crate::{
+    check::line::Line,
+    runtime::firecracker::{host::Cgroups, timer},
 };
-use crate::{check::line::Line, runtime::firecracker::host::Cgroups};
 
 const ROOT: &str = "/sys/fs/cgroup";
 /// What the VMM may take beside the guest's memory, in bytes.
@@ -219,7 +220,19 @@ fn io(vmm: &Vmm) -> Line {
         let why = "the host's kernel has none; the MicroVM's own limits on each disk hold alone";
         return Line::not_here(8, NAME, "there is no controller for disks", why);
     }
+    if on_no_device(vmm) {
+        let why = "the MicroVM's own limits on each disk hold alone";
+        return Line::not_here(8, NAME, "its disk is on no block device", why);
+    }
     Line::holds(8, NAME, io_limit(vmm))
+}
+
+/// Some file systems, tmpfs among them, have no device that could be limited.
+fn on_no_device(vmm: &Vmm) -> bool {
+    fs::metadata(vmm.dir().file("disk.img")).is_ok_and(|disk| {
+        let (major, minor) = (rustix::fs::major(disk.dev()), rustix::fs::minor(disk.dev()));
+        !Path::new(&format!("/sys/dev/block/{major}:{minor}")).exists()
+    })
 }
 
 fn io_limit(vmm: &Vmm) -> anyhow::Result<String> {
@@ -240,17 +253,26 @@ fn io_limit(vmm: &Vmm) -> anyhow::Result<String> {
 /// KVM's timer is a thread of the kernel: whose work it does, nobody would count.
 fn timer(vmm: &Vmm) -> Line {
     const NAME: &str = "kvm-pit";
+    if !timer::any() {
+        let why = "the KVM of this host makes none that could be seen";
+        return Line::not_here(9, NAME, "no thread of the kernel ticks for it", why);
+    }
     Line::holds(9, NAME, timer_in_cgroup(vmm))
 }
 
 fn timer_in_cgroup(vmm: &Vmm) -> anyhow::Result<String> {
-    let _ = vmm;
-    let names: Vec<_> = processes()?
-        .into_iter()
-        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok())
-        .filter(|name| name.starts_with("kvm-pit/"))
-        .collect();
-    anyhow::bail!("{names:?}")
+    let thread = timer::of(vmm.seen.pid).context("KVM's timers are there, and none is its")?;
+    let version = Cgroups::of_this_host()?;
+    let its = fs::read_to_string(format!("/proc/{thread}/cgroup"))
+        .context("could not read the timer's cgroup")?;
+    let own = vmm.read("cgroup")?;
+    let (its, own) = (path(&its, version, "cpu"), path(&own, version, "cpu"));
+    ensure!(
+        its.is_some() && its == own,
+        "the timer, thread {thread}, is in the cgroup {}",
+        its.unwrap_or("of nobody")
+    );
+    Ok(format!("the timer, thread {thread}, is in its cgroup"))
 }
 
 /// The names of all cgroups beside its own.
