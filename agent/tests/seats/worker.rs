@@ -274,7 +274,7 @@ fn run(program: &str, args: &[&str]) -> bool {
 }
 
 /// Where `scripts/fetch-firecracker.sh` put both binaries.
-fn firecracker_dir() -> PathBuf {
+pub(crate) fn firecracker_dir() -> PathBuf {
     let all = std::env::var_os("CLARATEACH_FIRECRACKER_DIR").map_or_else(
         || PathBuf::from("/var/cache/clarateach/firecracker"),
         PathBuf::from,
