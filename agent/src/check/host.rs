@@ -4,6 +4,7 @@
 //! Way: runtime and where its parts are -> a line a part. The network is tried
 //! for real, in a network namespace that is gone when the answer is.
 
+mod cgroups;
 mod tools;
 mod trial;
 
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     config::HostArgs,
     runtime::{
-        firecracker::host::{Cgroups, Virtualization, kernel, kvm, version_of, versions},
+        firecracker::host::{Virtualization, kernel, kvm, version_of, versions},
         images,
     },
 };
@@ -42,7 +43,7 @@ pub(super) fn lines(runtime: Runtime, host: &HostArgs) -> Vec<Line> {
         Runtime::Firecracker => lines.extend(micro_vms(host)),
         Runtime::Container => lines.extend(containers(host)),
     }
-    lines.extend(cgroups());
+    lines.extend(cgroups::lines(&host.cgroup));
     lines.push(program(
         "mkfs",
         "mkfs.ext4",
@@ -68,12 +69,21 @@ fn root() -> Line {
 fn micro_vms(host: &HostArgs) -> Vec<Line> {
     let settings = host.firecracker();
     let kind = Virtualization::of_this_host();
-    let opens = kvm().map(|version| format!("/dev/kvm opens, API version {version}"));
+    let opens = kvm();
+    let kind_of = match &opens {
+        Ok(_version) => virtualization(kind),
+        Err(_none) => Line::new(
+            "virtualization",
+            Verdict::Warn,
+            "cannot be told without KVM",
+        ),
+    };
+    let opens = opens.map(|version| format!("/dev/kvm opens, API version {version}"));
     let chosen = kernel(&settings, &host.images, kind).and_then(|kernel| readable(&kernel));
     vec![
         Line::of("kvm", opens, Verdict::Missing)
             .otherwise("turn on virtualization in the firmware, or nested virtualization of the cloud VM, and load kvm_intel or kvm_amd"),
-        virtualization(kind),
+        kind_of,
         binary("firecracker", &host.firecracker_bin),
         binary("jailer", &host.jailer_bin),
         both(host),
@@ -205,35 +215,6 @@ fn user_namespaces() -> Line {
         });
     Line::of("user namespaces", most, Verdict::Missing)
         .otherwise("sysctl user.max_user_namespaces=100000, or a kernel with CONFIG_USER_NS")
-}
-
-fn cgroups() -> [Line; 2] {
-    let version = Cgroups::of_this_host();
-    let io = match version {
-        Ok(Cgroups::V2) => {
-            let all = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
-            all.split_whitespace().any(|name| name == "io")
-        }
-        _ => Path::new("/sys/fs/cgroup/blkio/blkio.throttle.read_bps_device").exists(),
-    };
-    let found = version.map(|version| {
-        let shape = match version {
-            Cgroups::V1 => "version 1, a hierarchy each for",
-            Cgroups::V2 => "version 2, one hierarchy with",
-        };
-        format!("{shape} cpu, memory and pids")
-    });
-    let limits = if io {
-        Line::new("cgroup io", Verdict::Ok, "disks can be limited")
-    } else {
-        Line::new("cgroup io", Verdict::Warn, "there is no controller for disks")
-            .advise("MicroVMs still have limits of their own on each disk; boot with the io controller on to bound the VMM too")
-    };
-    [
-        Line::of("cgroups", found, Verdict::Missing)
-            .otherwise("boot with systemd.unified_cgroup_hierarchy=1, or mount them"),
-        limits,
-    ]
 }
 
 fn swap() -> Line {
