@@ -104,6 +104,8 @@ fn a_host_that_can_run_micro_vms_is_told_so() {
     let Some(worker) = Worker::of_micro_vms() else {
         return;
     };
+    // The runtime itself says so too, or this would panic.
+    drop(worker.start());
     let told = Answer::of(&parts());
     assert!(told.well);
     let good = told.named("OK");
