@@ -62,6 +62,9 @@ finish_tree() {
   local root=$1
   # mmdebstrap wrote the options of this machine's apt: they are not the learner's.
   rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap"
+  # It reads the whole of bash-completion at every login; ours waits for the first
+  # Tab. dpkg leaves a removed configuration file removed.
+  rm "$root/etc/profile.d/bash_completion.sh"
   cp -r --no-preserve=mode,ownership "$here/overlay/." "$root/"
   find "$root/etc/profile.d" "$root/etc/skel" "$root/usr/lib/clarateach" -type f -exec chmod 0644 {} +
   chmod 0440 "$root/etc/sudoers.d/learner"

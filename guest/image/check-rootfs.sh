@@ -33,6 +33,9 @@ learner() {
     mount -t tmpfs tmpfs "$tree/dev"
     mount -t tmpfs -o uid=1000,gid=1000 tmpfs "$tree/home/learner/workspace"
     mount -t tmpfs tmpfs "$tree/run"
+    mkdir "$tree/dev/pts"
+    mount -t devpts -o newinstance,ptmxmode=0666 devpts "$tree/dev/pts"
+    ln -s pts/ptmx "$tree/dev/ptmx"
     for node in null zero urandom; do touch "$tree/dev/$node"; mount --bind "/dev/$node" "$tree/dev/$node"; done
     mount -t proc proc "$tree/proc"
     hostname seat-7
@@ -50,6 +53,27 @@ says() { # PATTERN COMMAND…
 
 lacks() { # PATTERN COMMAND…
   ! says "$@"
+}
+
+# A login shell at a terminal: waits for what it shows, types, and so on; ends
+# with what must be seen last. Usage: dialogue SEEN [TYPED SEEN]…
+dialogue() {
+  learner "python3 - ${*@Q}" << 'END'
+import os, pty, select, sys
+shell, terminal = pty.fork()
+if shell == 0:
+    os.execlp("bash", "-bash")
+for turn, text in enumerate(sys.argv[1:]):
+    text = text.encode()
+    if turn % 2:
+        os.write(terminal, text)
+        continue
+    seen = b""
+    while text not in seen:
+        if not select.select([terminal], [], [], 20)[0]:
+            sys.exit("%r is not in %r" % (text, seen))
+        seen += os.read(terminal, 4096)
+END
 }
 
 none_found() {
@@ -75,6 +99,30 @@ fact "the prompt names learner, machine and branch" says 'learner@.*seat-7.*\(le
   learner "git init -qb lesson .; bash -lic 'eval \"\$PROMPT_COMMAND\"; echo \"\${PS1@P}\"'"
 fact "the prompt shows how a command failed" says '\[3\]' \
   learner "bash -lic '(exit 3); eval \"\$PROMPT_COMMAND\"; echo \"\${PS1@P}\"'"
+fact "a shell of the learner's own taste keeps its prompt" says '^\(v\) .*learner@' \
+  learner "bash -lic 'PS1=\"(v) \$PS1\"; eval \"\$PROMPT_COMMAND\"; echo \"\${PS1@P}\"'"
+fact "bash has the PATH and the mask of a Debian login" \
+  says '^/home/learner/.local/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games 0022$' \
+  learner 'bash -lc "echo \$PATH \$(umask)"'
+fact "sh logs in, too" says '^/home/learner/.local/bin:/usr/local/bin:/usr/bin:/bin' \
+  learner 'sh -lc "echo \$PATH"'
+fact "root logs in with the PATH of root" says '^/root/.local/bin:/usr/local/sbin:.*:/sbin:/bin$' \
+  learner 'sudo -i printenv PATH'
+# The last number of loadavg is the newest process of this machine.
+fact "a login shell and its prompt start no other process" says '^0$' \
+  learner "read -r _ _ _ _ first < /proc/loadavg; export first; exec bash -lic '
+    eval \"\$PROMPT_COMMAND\"; : \"\${PS1@P}\"; read -r _ _ _ _ last < /proc/loadavg; echo \$((last - first))'"
+fact "Tab completes what a command takes, the first time, too" \
+  dialogue '$ ' $'git checko\t' 'git checkout '
+fact "Tab goes on completing other commands" \
+  dialogue '$ ' $'git checko\t' 'git checkout ' $'\x15make --keep-g\t' 'make --keep-going '
+fact "Tab completes files and variables" \
+  dialogue '$ ' $'cat /etc/hostna\t' '/etc/hostname ' $'\x15echo $HOSTN\t' '$HOSTNAME'
+fact "a completion of the learner's own may use bash-completion's functions" \
+  dialogue '$ ' $'f() { local cur; _get_comp_words_by_ref cur; COMPREPLY=("${cur}lo-there"); }; complete -F f greet\n' \
+  '$ ' $'greet hel\t' 'greet hello-there'
+fact "git's own prompt can be asked for" says '^ \(lesson\)$' \
+  learner "git init -qb lesson .; bash -lic __git_ps1"
 fact "Python makes virtual environments" learner 'python3 -m venv v && v/bin/python -c "import ssl, sqlite3"'
 fact "the place of the guest's binary is there" test -x "$tree/usr/lib/clarateach/guest"
 fact "everybody may walk the tree" says '^755 0$' stat -c '%a %u' "$tree"

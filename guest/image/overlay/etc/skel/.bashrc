@@ -9,5 +9,5 @@ if [ "${TERM:-dumb}" != dumb ] && [ -z "${NO_COLOR-}" ]; then
 fi
 alias ll='ls -alF' la='ls -A'
 
-[ -r /usr/share/bash-completion/bash_completion ] && . /usr/share/bash-completion/bash_completion
+[ -r /usr/lib/clarateach/completion.sh ] && . /usr/lib/clarateach/completion.sh
 [ -r /usr/lib/clarateach/prompt.sh ] && . /usr/lib/clarateach/prompt.sh
