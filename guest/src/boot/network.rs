@@ -3,21 +3,25 @@
 //! A repeat leaves the machine as it is. A restored machine has the interface
 //! of its snapshot, down and without an address.
 
-use std::{io, net::Ipv4Addr};
+use std::{convert::Infallible, io, net::Ipv4Addr};
 
 use anyhow::{Context as _, anyhow};
 use clarateach_proto::guest::Interface;
+use libc::{
+    IFA_ADDRESS, IFA_LOCAL, IFLA_ADDRESS, NDA_DST, NDA_LLADDR, RTA_GATEWAY, RTA_OIF, RTM_NEWADDR,
+    RTM_NEWNEIGH, RTM_NEWROUTE, RTM_SETLINK,
+};
 use rtnetlink::{
-    RouteMessageBuilder,
     packet_core::{
-        NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-        NetlinkPayload,
+        DefaultNla, Emitable, NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST,
+        NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
     },
     packet_route::{
-        AddressFamily, RouteNetlinkMessage,
-        address::{AddressAttribute, AddressMessage},
-        link::{LinkAttribute, LinkFlags, LinkMessage},
-        neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
+        AddressFamily,
+        address::AddressHeader,
+        link::{LinkFlags, LinkHeader},
+        neighbour::{NeighbourHeader, NeighbourState},
+        route::{RouteHeader, RouteProtocol, RouteType},
     },
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
@@ -38,30 +42,20 @@ pub(crate) fn bring_up(wanted: &Interface) -> anyhow::Result<()> {
     let mut netlink = Netlink::open().context("could not open a netlink socket")?;
     let (lo, eth0) = (index_of("lo")?, index_of("eth0")?);
     netlink
-        .act(RouteNetlinkMessage::SetLink(up(lo, None)), 0)
+        .act(&up(lo, None), 0)
         .context("could not bring up the loopback")?;
     netlink
-        .act(RouteNetlinkMessage::SetLink(up(eth0, Some(mac))), 0)
+        .act(&up(eth0, Some(mac)), 0)
         .context("could not bring up eth0")?;
     let replace = NLM_F_CREATE | NLM_F_REPLACE;
     netlink
-        .act(
-            RouteNetlinkMessage::NewAddress(address_of(eth0, address, prefix)),
-            replace,
-        )
+        .act(&address_of(eth0, address, prefix), replace)
         .context("could not set the address")?;
     netlink
-        .act(
-            RouteNetlinkMessage::NewNeighbour(neighbour(eth0, gateway, gateway_mac)),
-            replace,
-        )
+        .act(&neighbour(eth0, gateway, gateway_mac), replace)
         .context("could not write the gateway's neighbour entry")?;
-    let route = RouteMessageBuilder::<Ipv4Addr>::new()
-        .gateway(gateway)
-        .output_interface(eth0)
-        .build();
     netlink
-        .act(RouteNetlinkMessage::NewRoute(route), replace)
+        .act(&default_route(eth0, gateway), replace)
         .context("could not set the default route")
 }
 
@@ -75,40 +69,56 @@ fn index_of(name: &str) -> anyhow::Result<u32> {
     name_to_index(socket, name).with_context(|| format!("there is no interface {name}"))
 }
 
-fn up(index: u32, mac: Option<[u8; 6]>) -> LinkMessage {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.header.flags = LinkFlags::Up;
-    message.header.change_mask = LinkFlags::Up;
-    message
-        .attributes
-        .extend(mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
-    message
+fn up(index: u32, mac: Option<[u8; 6]>) -> Wish<LinkHeader> {
+    let header = LinkHeader {
+        index,
+        flags: LinkFlags::Up,
+        change_mask: LinkFlags::Up,
+        ..LinkHeader::default()
+    };
+    let wish = Wish::new(RTM_SETLINK, header);
+    match mac {
+        Some(mac) => wish.with(IFLA_ADDRESS, &mac),
+        None => wish,
+    }
 }
 
-fn address_of(index: u32, address: Ipv4Addr, prefix: u8) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.prefix_len = prefix;
-    message.header.index = index;
-    message.attributes = vec![
-        AddressAttribute::Local(address.into()),
-        AddressAttribute::Address(address.into()),
-    ];
-    message
+fn address_of(index: u32, address: Ipv4Addr, prefix: u8) -> Wish<AddressHeader> {
+    let header = AddressHeader {
+        family: AddressFamily::Inet,
+        prefix_len: prefix,
+        index,
+        ..AddressHeader::default()
+    };
+    Wish::new(RTM_NEWADDR, header)
+        .with(IFA_LOCAL, &address.octets())
+        .with(IFA_ADDRESS, &address.octets())
 }
 
 /// Permanent: nobody is asked, so nobody can answer falsely.
-fn neighbour(index: u32, address: Ipv4Addr, mac: [u8; 6]) -> NeighbourMessage {
-    let mut message = NeighbourMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.ifindex = index;
-    message.header.state = NeighbourState::Permanent;
-    message.attributes = vec![
-        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)),
-        NeighbourAttribute::LinkLayerAddress(mac.to_vec()),
-    ];
-    message
+fn neighbour(index: u32, address: Ipv4Addr, mac: [u8; 6]) -> Wish<NeighbourHeader> {
+    let header = NeighbourHeader {
+        family: AddressFamily::Inet,
+        ifindex: index,
+        state: NeighbourState::Permanent,
+        ..NeighbourHeader::default()
+    };
+    Wish::new(RTM_NEWNEIGH, header)
+        .with(NDA_DST, &address.octets())
+        .with(NDA_LLADDR, &mac)
+}
+
+fn default_route(index: u32, gateway: Ipv4Addr) -> Wish<RouteHeader> {
+    let header = RouteHeader {
+        address_family: AddressFamily::Inet,
+        table: RouteHeader::RT_TABLE_MAIN,
+        protocol: RouteProtocol::Static,
+        kind: RouteType::Unicast,
+        ..RouteHeader::default()
+    };
+    Wish::new(RTM_NEWROUTE, header)
+        .with(RTA_GATEWAY, &gateway.octets())
+        .with(RTA_OIF, &index.to_ne_bytes())
 }
 
 fn hardware_address(text: &str) -> Option<[u8; 6]> {
@@ -132,17 +142,11 @@ impl Netlink {
         Ok(Self(socket))
     }
 
-    fn act(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
-        request.finalize();
-        let mut bytes = vec![0; request.buffer_len()];
-        request.serialize(&mut bytes);
-        self.0.send(&bytes, 0)?;
+    fn act<H: Emitable>(&mut self, wish: &Wish<H>, flags: u16) -> io::Result<()> {
+        self.0.send(&wish.request(flags), 0)?;
         // One request, one acknowledgement: nobody else speaks on this socket.
         let (answer, _kernel) = self.0.recv_from_full()?;
-        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
+        let answer = NetlinkMessage::<Unread>::deserialize(&answer)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         match answer.payload {
             NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
@@ -151,9 +155,141 @@ impl Netlink {
     }
 }
 
+/// What the kernel is asked to do, put together from the library's parts: its
+/// union of all messages brings the code of every one the kernel knows, a tenth
+/// of this binary, which every seat holds in memory.
+struct Wish<H> {
+    kind: u16,
+    header: H,
+    attributes: Vec<DefaultNla>,
+}
+
+impl<H: Emitable> Wish<H> {
+    fn new(kind: u16, header: H) -> Self {
+        Self {
+            kind,
+            header,
+            attributes: Vec::new(),
+        }
+    }
+
+    fn with(mut self, kind: u16, value: &[u8]) -> Self {
+        self.attributes.push(DefaultNla::new(kind, value.to_vec()));
+        self
+    }
+
+    fn request(&self, flags: u16) -> Vec<u8> {
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+        let mut request = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(self));
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        bytes
+    }
+}
+
+impl<H: Emitable> NetlinkSerializable for &Wish<H> {
+    fn message_type(&self) -> u16 {
+        self.kind
+    }
+
+    fn buffer_len(&self) -> usize {
+        self.header.buffer_len() + self.attributes.as_slice().buffer_len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        let (header, attributes) = buffer.split_at_mut(self.header.buffer_len());
+        self.header.emit(header);
+        self.attributes.as_slice().emit(attributes);
+    }
+}
+
+/// An answer's content: only whether the wish was granted is of interest.
+struct Unread;
+
+impl NetlinkDeserializable for Unread {
+    type Error = Infallible;
+
+    fn deserialize(_header: &NetlinkHeader, _payload: &[u8]) -> Result<Self, Infallible> {
+        Ok(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use rtnetlink::{
+        RouteMessageBuilder,
+        packet_route::{
+            RouteNetlinkMessage,
+            address::{AddressAttribute, AddressMessage},
+            link::{LinkAttribute, LinkMessage},
+            neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage},
+        },
+    };
+
     use super::*;
+
+    #[test]
+    fn the_kernel_is_asked_as_the_librarys_own_messages_ask() {
+        let (mac, address, gateway) = (
+            [2, 0xc1, 0xa2, 0, 0, 0xc8],
+            Ipv4Addr::new(192, 168, 100, 13),
+            Ipv4Addr::new(192, 168, 100, 1),
+        );
+        let mut link = LinkMessage::default();
+        link.header = up(3, None).header;
+        let bare = RouteNetlinkMessage::SetLink(link.clone());
+        link.attributes = vec![LinkAttribute::Address(mac.to_vec())];
+        let mut address_message = AddressMessage::default();
+        address_message.header = address_of(3, address, 24).header;
+        address_message.attributes = vec![
+            AddressAttribute::Local(address.into()),
+            AddressAttribute::Address(address.into()),
+        ];
+        let mut neighbour_message = NeighbourMessage::default();
+        neighbour_message.header = neighbour(3, gateway, mac).header;
+        neighbour_message.attributes = vec![
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(gateway)),
+            NeighbourAttribute::LinkLayerAddress(mac.to_vec()),
+        ];
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .gateway(gateway)
+            .output_interface(3)
+            .build();
+        let flags = NLM_F_CREATE | NLM_F_REPLACE;
+        for (what, ours, theirs) in [
+            ("loopback", up(3, None).request(flags), bare),
+            (
+                "link",
+                up(3, Some(mac)).request(flags),
+                RouteNetlinkMessage::SetLink(link),
+            ),
+            (
+                "address",
+                address_of(3, address, 24).request(flags),
+                RouteNetlinkMessage::NewAddress(address_message),
+            ),
+            (
+                "neighbour",
+                neighbour(3, gateway, mac).request(flags),
+                RouteNetlinkMessage::NewNeighbour(neighbour_message),
+            ),
+            (
+                "route",
+                default_route(3, gateway).request(flags),
+                RouteNetlinkMessage::NewRoute(route),
+            ),
+        ] {
+            let mut header = NetlinkHeader::default();
+            header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+            let mut request = NetlinkMessage::new(header, NetlinkPayload::from(theirs));
+            request.finalize();
+            let mut wanted = vec![0; request.buffer_len()];
+            request.serialize(&mut wanted);
+            assert_eq!(ours, wanted, "{what}");
+        }
+    }
 
     #[test]
     fn a_hardware_address_is_six_pairs_of_hex() {
