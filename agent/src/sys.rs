@@ -1,11 +1,12 @@
 //! The few system calls that no safe wrapper offers, each in one small function.
 #![allow(unsafe_code)]
 
+mod program;
+
 use std::{
-    ffi::{CStr, CString},
+    ffi::CString,
     fs::{self, File},
     io,
-    mem::MaybeUninit,
     os::{
         fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
         unix::process::CommandExt as _,
@@ -19,6 +20,8 @@ use rustix::{
     thread::UnshareFlags,
 };
 use tokio::io::{Interest, unix::AsyncFd};
+
+pub(crate) use program::{Ending, run};
 
 /// Moves the calling thread into a new network namespace. The thread must end
 /// afterwards: it is of no use to others.
@@ -187,66 +190,6 @@ pub(crate) fn set_loop(device: BorrowedFd<'_>, file: BorrowedFd<'_>) -> io::Resu
     }
 }
 
-/// Starts a program and waits for its end. Its descriptors 0, 1, 2 … are copies
-/// of `files`, in order, and it has no others. Blocks.
-///
-/// Spawned and not forked: a fork would copy the page tables of the whole agent
-/// once more for every seat.
-pub(crate) fn run(
-    program: &CStr,
-    arguments: &[&CStr],
-    environment: &[&CStr],
-    files: &[BorrowedFd<'_>],
-) -> io::Result<bool> {
-    // Out of the way of the numbers they go to, so that no copy overwrites the
-    // source of a later one.
-    let sources = files
-        .iter()
-        .map(|file| rustix::io::fcntl_dupfd_cloexec(file, 64))
-        .collect::<Result<Vec<OwnedFd>, _>>()?;
-    let pointers = |texts: &[&CStr]| -> Vec<*mut libc::c_char> {
-        let texts = texts.iter().map(|text| text.as_ptr().cast_mut());
-        texts.chain([std::ptr::null_mut()]).collect()
-    };
-    let (arguments, environment) = (pointers(arguments), pointers(environment));
-    let mut actions = MaybeUninit::<libc::posix_spawn_file_actions_t>::uninit();
-    let mut pid = 0;
-    // SAFETY: `actions` is initialised by the first call and destroyed by the
-    // last. All texts are C strings that outlive the calls, both lists end with
-    // a null, and posix_spawn writes to none of them.
-    let failure = unsafe {
-        let mut failure = libc::posix_spawn_file_actions_init(actions.as_mut_ptr());
-        for (to, from) in (0..).zip(&sources) {
-            if failure == 0 {
-                failure = libc::posix_spawn_file_actions_adddup2(
-                    actions.as_mut_ptr(),
-                    from.as_raw_fd(),
-                    to,
-                );
-            }
-        }
-        if failure == 0 {
-            failure = libc::posix_spawn(
-                &raw mut pid,
-                program.as_ptr(),
-                actions.as_ptr(),
-                std::ptr::null(),
-                arguments.as_ptr(),
-                environment.as_ptr(),
-            );
-        }
-        libc::posix_spawn_file_actions_destroy(actions.as_mut_ptr());
-        failure
-    };
-    if failure != 0 {
-        return Err(io::Error::from_raw_os_error(failure));
-    }
-    let child = Pid::from_raw(pid).ok_or_else(|| io::Error::other("the child has no pid"))?;
-    let ended =
-        rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(child), WaitOptions::empty()))?;
-    Ok(ended.is_some_and(|(_, status)| status.exit_status() == Some(0)))
-}
-
 /// `struct ifreq` of `linux/if.h`, as far as a tap needs it.
 #[repr(C)]
 struct InterfaceRequest {
@@ -346,24 +289,7 @@ pub(crate) fn watch(file: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd as _;
-
     use super::*;
-
-    #[test]
-    fn a_program_gets_its_files_by_number_and_says_how_it_ended() {
-        let dir = tempfile::tempdir().unwrap();
-        let out = File::create(dir.path().join("out")).unwrap();
-        let null = File::open("/dev/null").unwrap();
-        let files = [null.as_fd(), out.as_fd(), null.as_fd(), out.as_fd()];
-        for (script, well) in [(c"echo one; echo three >&3", true), (c"exit 3", false)] {
-            let arguments = [c"sh", c"-c", script];
-            assert_eq!(run(c"/bin/sh", &arguments, &[], &files).unwrap(), well);
-        }
-        let said = fs::read_to_string(dir.path().join("out")).unwrap();
-        assert_eq!(said, "one\nthree\n");
-        assert!(run(c"/no/such", &[c"x"], &[], &files).is_err());
-    }
 
     #[test]
     fn the_kernel_structures_have_the_kernels_sizes() {

@@ -96,6 +96,21 @@ fn a_machine_that_dies_is_started_again_with_its_files() {
 }
 
 #[test]
+fn a_runc_that_fails_once_is_tried_again_at_once() {
+    let Some(worker) = Worker::new() else { return };
+    // It leaves a record, with which the name would be taken.
+    let fails_once = r#"mkdir "$2/failed" 2>/dev/null && mkdir "$2/s1" && exit 1
+        exec "$RUNC" "$@""#;
+    let mut fleet = worker.start_with_runc(fails_once);
+    fleet.ask("ensure 1 1 1");
+    fleet.wait_for("1 Ready i1 e1 r0", BOOTED);
+    assert!(worker.run_dir().join("runc/failed").is_dir());
+    std::fs::remove_dir(worker.run_dir().join("runc/failed")).unwrap();
+    assert_eq!(fleet.ask("remove 1"), "ok");
+    worker.assert_empty();
+}
+
+#[test]
 fn only_a_newer_incarnation_starts_afresh() {
     let Some(worker) = Worker::new() else { return };
     let mut fleet = worker.start();

@@ -30,18 +30,21 @@ use clarateach_domain::{
 use rustix::fs::FlockOperation;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{Disk, Machine, ProcessName, Runtime, cgroups, disk, images, log, machine::kill};
 use crate::{
     control::{Control, short_path},
     network::Network,
     rundir::{RunDir, SeatDir, gone, replace},
-    sys,
+    sys::{self, Ending},
 };
 
 /// Longest wait for processes, cgroups and disks to be gone after a kill.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// Longest `runc run`: hundreds of times what it takes. One that hangs would
+/// hold its seat and a turn in the queue for ever.
+const RUNC_WITHIN: Duration = Duration::from_secs(30);
 
 /// `runc` lives for a twentieth of a second: collecting garbage and spreading
 /// over processors would cost it more than they bring.
@@ -125,7 +128,7 @@ impl Runtime for ContainerRuntime {
         let process = spawn_blocking(move || {
             inner.boot(&spec, disk).inspect_err(|_| {
                 if let Err(error) = inner.halt(slot, Disk::Keep) {
-                    tracing::warn!(%slot, error = format!("{error:#}"), "half-made container was not removed");
+                    warn!(%slot, error = format!("{error:#}"), "half-made container was not removed");
                 }
             })
         })
@@ -177,6 +180,11 @@ impl ContainerRuntime {
     }
 }
 
+/// `runc` ended by itself without a container.
+#[derive(Debug, thiserror::Error)]
+#[error("runc failed: {0}")]
+struct RuncFailed(String);
+
 /// What of the OCI runtime's own record matters here.
 #[derive(Debug, Deserialize)]
 struct State {
@@ -224,7 +232,7 @@ impl Inner {
             .set(spec.slot, &image.rootfs, &seat.file("disk.img"), first_id)?;
         let staged = began.elapsed();
         let bundle = self.bundle(&seat, spec, &image, &scene, &port.path(), first_id)?;
-        let pid = self.run_container(&seat, spec.slot, &bundle)?;
+        let pid = self.start_container(&seat, spec.slot, &bundle)?;
         let process = ProcessName::of(pid)
             .context("the guest ended at once")?
             .open()
@@ -295,7 +303,20 @@ impl Inner {
         Ok(bundle)
     }
 
-    /// Has the container started and says the number of its first process.
+    /// Has the container started and says the number of its first process. Once
+    /// more at once if `runc` fails: under load it does about once in 600 starts,
+    /// for no reason that lasts.
+    fn start_container(&self, seat: &SeatDir, slot: Slot, bundle: &Path) -> anyhow::Result<i32> {
+        match self.run_container(seat, slot, bundle) {
+            Err(error) if error.is::<RuncFailed>() => {
+                warn!(%slot, %error, "container is started once more");
+                self.run_container(seat, slot, bundle)
+            }
+            done => done,
+        }
+    }
+
+    /// One `runc run`. After one that gave no container nothing of it is left.
     fn run_container(&self, seat: &SeatDir, slot: Slot, bundle: &Path) -> anyhow::Result<i32> {
         let listener = listen(&seat.file("control.sock"))?;
         let print = log::open(seat.path()).context("could not make the guest's log pipe")?;
@@ -331,9 +352,27 @@ impl Inner {
             listener.as_fd(),
             lock.as_fd(), // 4: with runc until the guest runs, and no further
         ];
-        let well = sys::run(&self.runc, &arguments, &RUNC_ENVIRONMENT, &files)
-            .context("runc could not be started")?;
-        ensure!(well, "runc failed: {}", last_complaint(&complaints));
+        let ended = sys::run(
+            &self.runc,
+            &arguments,
+            &RUNC_ENVIRONMENT,
+            &files,
+            RUNC_WITHIN,
+        )
+        .context("could not run runc")?;
+        if ended != Ending::Well {
+            // What it started may hold the seat's lock and the container's name.
+            self.end_container(slot)
+                .context("could not clear up after a runc that failed")?;
+        }
+        match ended {
+            Ending::Well => {}
+            Ending::Badly => return Err(RuncFailed(last_complaint(&complaints)).into()),
+            Ending::Late => bail!(
+                "could not run runc: it did not end within {RUNC_WITHIN:?} and was killed: {}",
+                last_complaint(&complaints)
+            ),
+        }
         let pid = fs::read_to_string(&pid_file).context("could not read the guest's pid")?;
         pid.trim().parse().context("runc wrote no pid")
     }
@@ -359,12 +398,7 @@ impl Inner {
     fn halt(&self, slot: Slot, disk: Disk) -> anyhow::Result<()> {
         let seat = self.run.seat(slot);
         let _no_boot = wait_for_boot(&seat)?;
-        if let Some(process) = self.running(slot)? {
-            kill(&process, GONE_WITHIN).context("could not kill the guest")?;
-        }
-        cgroups::remove(&self.cgroup(slot), GONE_WITHIN)?;
-        gone(fs::remove_dir_all(self.run.runc().join(Self::name(slot))))
-            .context("could not remove runc's record")?;
+        self.end_container(slot)?;
         Network::close_port(slot)?;
         let file = seat.file("disk.img");
         disk::wait_until_free(&file, GONE_WITHIN)?;
@@ -375,6 +409,16 @@ impl Inner {
         gone(fs::remove_dir_all(seat.file("bundle"))).context("could not remove the bundle")?;
         gone(fs::remove_file(seat.file("control.sock"))).context("could not remove the socket")?;
         Ok(())
+    }
+
+    /// Ends all that runs of the slot's container and forgets it.
+    fn end_container(&self, slot: Slot) -> anyhow::Result<()> {
+        if let Some(process) = self.running(slot)? {
+            kill(&process, GONE_WITHIN).context("could not kill the guest")?;
+        }
+        cgroups::remove(&self.cgroup(slot), GONE_WITHIN)?;
+        gone(fs::remove_dir_all(self.run.runc().join(Self::name(slot))))
+            .context("could not remove runc's record")
     }
 
     fn list(&self) -> anyhow::Result<Vec<Slot>> {

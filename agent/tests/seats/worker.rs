@@ -14,6 +14,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -32,6 +33,8 @@ use clarateach_domain::{
 /// Where the images are, unless `CLARATEACH_TEST_IMAGES` says otherwise.
 const IMAGES: &str = "/var/cache/clarateach/images";
 const PLACE: &str = "CLARATEACH_TEST_FLEET";
+/// A program that stands where `runc` is for one fleet, if it is set.
+const RUNC: &str = "CLARATEACH_TEST_RUNC";
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// One worker: a namespace and a run directory.
@@ -97,6 +100,21 @@ impl Worker {
 
     /// A fleet process in this worker.
     pub(crate) fn start(&self) -> FleetProcess {
+        self.start_with(None)
+    }
+
+    /// As [`Worker::start`], with this shell script in place of `runc`; in it,
+    /// `$RUNC` is the real one.
+    pub(crate) fn start_with_runc(&self, script: &str) -> FleetProcess {
+        let (copy, fake) = (self.run_dir().join("real"), self.run_dir().join("fake"));
+        fs::copy(runc(), &copy).unwrap();
+        let text = format!("#!/bin/sh\nRUNC={}\n{script}\n", copy.display());
+        fs::write(&fake, text).unwrap();
+        fs::set_permissions(&fake, PermissionsExt::from_mode(0o755)).unwrap();
+        self.start_with(Some(fake))
+    }
+
+    fn start_with(&self, runc: Option<PathBuf>) -> FleetProcess {
         let place = format!(
             "{} {} {} {}",
             self.dir.path().display(),
@@ -116,6 +134,7 @@ impl Worker {
                 "--test-threads=1",
             ])
             .env(PLACE, place)
+            .envs(runc.map(|runc| (RUNC, runc)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -260,6 +279,15 @@ impl Drop for Worker {
     }
 }
 
+/// The `runc` that a fleet takes.
+fn runc() -> PathBuf {
+    let places = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
+    let mut places = places
+        .map(|place| PathBuf::from(place).join("runc"))
+        .into_iter();
+    places.find(|place| place.exists()).unwrap()
+}
+
 fn images() -> PathBuf {
     std::env::var_os("CLARATEACH_TEST_IMAGES").map_or_else(|| IMAGES.into(), PathBuf::from)
 }
@@ -393,6 +421,10 @@ pub(crate) fn fleet_here() {
         nameservers: vec!["9.9.9.9".parse().unwrap()],
         boots_at_once: 4,
     };
+    if let Ok(fake) = std::env::var(RUNC) {
+        // In this process's own mount namespace, and gone with it.
+        assert!(run("mount", &["--bind", &fake, runc().to_str().unwrap()]));
+    }
     tracing_subscriber::fmt()
         .with_env_filter("clarateach_agent=debug")
         .with_writer(std::io::stderr)
