@@ -10,11 +10,11 @@ mod town;
 
 use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
-use clarateach_domain::workshop::{Desired, Phase};
+use clarateach_domain::workshop::{Desired, Phase, Role};
 use clarateach_proto::workshop as pb;
 use clarateach_server::store::{entity, text::Text};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
-use sea_orm::ActiveValue::Set;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use tokio::task::JoinSet;
 use tonic::Code;
 use town::{Town, code, fields, reason, wish, with};
@@ -560,6 +560,73 @@ async fn a_watch_tells_the_whole_state_then_changes_and_ends_after_the_end() {
     let mut after = client.watch_workshop(watch(0)).await.unwrap().into_inner();
     assert!(after.message().await.unwrap().is_some());
     assert!(after.message().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_its_token_and_with_the_right_to_it() {
+    let town = Town::start().await;
+    let mut client = town.workshops().await;
+    let (ada, eve) = (town.instructor("ada").await, town.instructor("eve").await);
+    let made = client.create_workshop(with(&ada, wish(2))).await;
+    let workshop = made.unwrap().into_inner();
+    let ask = pb::WatchWorkshopRequest {
+        id: workshop.id.clone(),
+        since_revision: 0,
+    };
+    let all = pb::ListTokensRequest::default();
+    let mut tokens = town.tokens().await;
+    let listed = tokens.list_tokens(with(&town.admin, all)).await.unwrap();
+    let id = |name: &str| {
+        let tokens = &listed.get_ref().tokens;
+        let token = tokens.iter().find(|token| token.principal == name);
+        token.unwrap().id.clone()
+    };
+    // An admin that is none soon, for whom another's workshop is a matter of right.
+    let role = async |role| {
+        let change = entity::principal::Entity::update_many()
+            .set(entity::principal::ActiveModel {
+                role: Set(Text(role)),
+                ..Default::default()
+            })
+            .filter(entity::principal::Column::Name.eq("eve"));
+        change.exec(&town.rows().await).await.unwrap();
+    };
+    role(Role::Admin).await;
+    let mut watch = async |token: &str| {
+        let stream = client.watch_workshop(with(token, ask.clone())).await;
+        stream.unwrap().into_inner()
+    };
+    let mut reads = watch(&ada).await;
+    let unread = watch(&ada).await;
+    let mut other = watch(&eve).await;
+    let mut admins = watch(&town.admin).await;
+    for stream in [&mut reads, &mut other, &mut admins] {
+        stream.message().await.unwrap().unwrap();
+    }
+
+    let revoke = pb::RevokeTokenRequest { id: id("ada") };
+    tokens
+        .revoke_token(with(&town.admin, revoke))
+        .await
+        .unwrap();
+    for mut stream in [reads, unread] {
+        let end = loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("ended without a reason"),
+                Err(end) => break end,
+            }
+        };
+        assert_eq!(end.code(), Code::Unauthenticated, "{end}");
+    }
+    role(Role::Instructor).await;
+    let end = other.message().await.unwrap_err();
+    assert_eq!(end.code(), Code::NotFound, "{end}");
+
+    // Nobody else's stream was touched.
+    town.edit(&workshop.id, entity::workshop::ActiveModel::default())
+        .await;
+    assert!(admins.message().await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -7,7 +7,10 @@ use clarateach_domain::workshop::Role;
 use http::HeaderMap;
 
 use super::error::ApiError;
-use crate::store::{Store, principals::Principal};
+use crate::store::{
+    Store, StoreError,
+    principals::{Principal, hash},
+};
 
 /// Something a principal wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +58,28 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     }
 }
 
+/// The API token of a request whose answer goes on, to be looked at again: its
+/// hash, so that the text is not kept.
+#[derive(Debug, Clone)]
+pub struct Pass(String);
+
+impl Pass {
+    /// Of the request's token.
+    pub fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        Ok(Self(hash(bearer(headers)?)))
+    }
+}
+
 /// Whose API token the request carries.
 pub async fn principal(store: &Store, headers: &HeaderMap) -> Result<Principal, ApiError> {
-    let token = bearer(headers)?;
-    store
-        .principal_of(token)
+    still(store, &Pass::of(headers)?)
         .await?
-        .ok_or_else(|| ApiError::unauthenticated("this API token is unknown or was revoked"))
+        .ok_or_else(ApiError::unknown_token)
+}
+
+/// Whom the token speaks for now; `None` once it is revoked or its principal gone.
+pub async fn still(store: &Store, pass: &Pass) -> Result<Option<Principal>, StoreError> {
+    store.principal_of(&pass.0).await
 }
 
 #[cfg(test)]

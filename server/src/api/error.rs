@@ -117,6 +117,11 @@ impl ApiError {
         Self::new(Code::Unauthenticated, "TOKEN_INVALID", message)
     }
 
+    /// An API token that opens nothing, or nothing any more.
+    pub fn unknown_token() -> Self {
+        Self::unauthenticated("this API token is unknown or was revoked")
+    }
+
     /// Not built yet; `feature` says what and where.
     pub fn unimplemented(feature: &'static str) -> Self {
         Self::new(

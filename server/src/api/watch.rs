@@ -4,6 +4,7 @@
 //! once -> everybody who watches it gets the same snapshot. A slow client holds
 //! one message and skips to the newest state, so five hundred of them cost no
 //! queue. What is not heard of (another process wrote) is found by the clock.
+//! A stream outlives neither the token that opened it nor the right to it.
 
 use std::{
     collections::HashMap,
@@ -15,7 +16,7 @@ use clarateach_domain::{ids::WorkshopId, seat_token::BadToken, workshop::Phase};
 use clarateach_proto::workshop as pb;
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, watch},
-    time::{Instant, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use tracing::warn;
 
 use super::{
     Api, Visit,
+    auth::{self, Pass},
     error::ApiError,
     now,
     seats::{Learner, outdated},
@@ -36,6 +38,8 @@ use crate::store::{
 
 /// How often a follower asks the database whether it missed something.
 const LOOK: Duration = Duration::from_secs(5);
+/// How often an owner's stream asks whether it may go on.
+const STILL: Duration = Duration::from_secs(1);
 /// Changes within it are told together.
 const COALESCE: Duration = Duration::from_millis(50);
 
@@ -155,29 +159,36 @@ fn draining() -> Status {
 }
 
 /// Carries a workshop's news to one client: `tell` makes a message of a
-/// snapshot and of the notices after a revision, or ends the stream. Snapshots
-/// older than `at_least` are passed over: a caller must not be told what was
-/// true before its own last act.
+/// snapshot and of the notices after a revision, or ends the stream; so does
+/// `over`, with what it says. Snapshots older than `at_least` are passed over: a
+/// caller must not be told what was true before its own last act.
 fn relay<T: Send + 'static>(
     api: &Api,
     workshop: &WorkshopId,
     (since, at_least): (u64, u64),
-    until: Option<Instant>,
+    over: impl Future<Output = Status> + Send + 'static,
     tell: impl Fn(&WorkshopView, Vec<pb::Notice>) -> Result<(T, bool), Status> + Send + 'static,
 ) -> ReceiverStream<Result<T, Status>> {
     let mut news = api.hub.subscribe(workshop);
     // One message: whoever does not read gets the newest state when they do.
     let (to_client, messages) = mpsc::channel(1);
     let stop = api.hub.stop.clone();
-    let forever = Instant::now() + Duration::from_hours(24 * 365);
-    let until = until.unwrap_or(forever);
     tokio::spawn(async move {
+        let mut over = std::pin::pin!(over);
         let mut told: Option<u64> = (since > 0).then_some(since);
         loop {
             // A place first, then the news: what is told is the newest.
-            let Ok(place) = to_client.reserve().await else {
+            let (place, end) = tokio::select! {
+                place = to_client.reserve() => (place, None),
+                end = &mut over => (to_client.reserve().await, Some(end)),
+            };
+            let Ok(place) = place else {
                 return;
             };
+            if let Some(end) = end {
+                place.send(Err(end));
+                return;
+            }
             let snapshot = loop {
                 let fresh = news.borrow_and_update().clone();
                 let fresh = fresh.filter(|new| new.view.workshop.revision >= at_least);
@@ -194,8 +205,8 @@ fn relay<T: Send + 'static>(
                 }
                 tokio::select! {
                     biased;
-                    () = sleep_until(until) => {
-                        place.send(Err(ApiError::from(BadToken::Expired).into()));
+                    end = &mut over => {
+                        place.send(Err(end));
                         return;
                     }
                     changed = news.changed() => if changed.is_err() {
@@ -231,15 +242,35 @@ fn relay<T: Send + 'static>(
     ReceiverStream::new(messages)
 }
 
-/// An instructor's view; it ends after the workshop is deleted.
+/// Returns when the pass no longer opens the workshop of `owner`, with what a
+/// new call would be told.
+async fn barred(store: Store, pass: Pass, owner: String) -> Status {
+    let mut clock = interval(STILL);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        match auth::still(&store, &pass).await {
+            Ok(Some(who)) if auth::may(&who, auth::Deed::Workshop(&owner)) => {}
+            Ok(Some(_)) => return ApiError::no_workshop().into(),
+            Ok(None) => return ApiError::unknown_token().into(),
+            // Nothing new can be told either while the database is away.
+            Err(cause) => warn!(error = ?cause, "could not look at the token of a watch"),
+        }
+    }
+}
+
+/// An instructor's view; it ends after the workshop is deleted, and with the
+/// token of `pass` or its right to the workshop.
 pub(super) fn workshop(
     api: &Api,
     watched: &Workshop,
+    pass: Pass,
     visit: Visit,
     since: u64,
 ) -> ReceiverStream<Result<pb::WatchWorkshopResponse, Status>> {
     let since = (since, watched.revision);
-    relay(api, &watched.id, since, None, move |view, notices| {
+    let over = barred(api.store.clone(), pass, watched.owner_id.clone());
+    relay(api, &watched.id, since, over, move |view, notices| {
         let message = pb::WatchWorkshopResponse {
             revision: view.workshop.revision,
             workshop: Some(wire::workshop_view(view, &visit)),
@@ -259,10 +290,14 @@ pub(super) fn seat(
     let left = (learner.claims.expires_at - now())
         .to_std()
         .unwrap_or_default();
-    let until = Some(Instant::now() + left);
+    let until = Instant::now() + left;
+    let over = async move {
+        sleep_until(until).await;
+        ApiError::from(BadToken::Expired).into()
+    };
     let workshop = learner.stay.workshop.clone();
     let since = (since, learner.revision);
-    relay(api, &workshop, since, until, move |view, notices| {
+    relay(api, &workshop, since, over, move |view, notices| {
         let taken_back = || {
             ApiError::new(
                 Code::Unauthenticated,

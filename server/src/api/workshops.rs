@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::{
     Api, Visit,
-    auth::{self, Deed, may},
+    auth::{self, Deed, Pass, may},
     error::ApiError,
     headers, now, visit, watch, wire, wish,
 };
@@ -321,9 +321,10 @@ impl WorkshopService for Api {
         request: Request<pb::WatchWorkshopRequest>,
     ) -> Result<Response<Self::WatchWorkshopStream>, Status> {
         let (who, visit) = self.caller(&request).await?;
+        let pass = Pass::of(headers(&request))?;
         let ask = request.get_ref();
         let workshop = self.own(&who, &ask.id).await?;
-        let stream = watch::workshop(self, &workshop, visit, ask.since_revision);
+        let stream = watch::workshop(self, &workshop, pass, visit, ask.since_revision);
         Ok(Response::new(Box::pin(stream)))
     }
 

@@ -100,10 +100,10 @@ fn api_token((row, owner): (api_token::Model, principal::Model)) -> ApiToken {
 }
 
 impl Store {
-    /// Whom a token's text speaks for, if it is known and not revoked.
-    pub async fn principal_of(&self, token: &str) -> Result<Option<Principal>, StoreError> {
+    /// Whom the token with this [`hash`] speaks for, if it is known and not revoked.
+    pub async fn principal_of(&self, hash: &str) -> Result<Option<Principal>, StoreError> {
         let row = api_token::Entity::find()
-            .filter(api_token::Column::Hash.eq(hash(token)))
+            .filter(api_token::Column::Hash.eq(hash))
             .filter(api_token::Column::RevokedAt.is_null())
             .one(&self.db)
             .await?;
