@@ -19,7 +19,11 @@ use axum::{
 use chrono::Utc;
 use clarateach_domain::seat_token::BadToken;
 use http::{StatusCode, Version, header};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{Client, connect::Connect},
+    rt::TokioIo,
+};
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, debug, info_span, warn};
@@ -28,17 +32,22 @@ use crate::store::Store;
 
 mod headers;
 mod line;
+mod patience;
 mod place;
 mod refuse;
 mod relay;
 mod route;
 
+use patience::Patience;
 use place::{Place, Places};
 use refuse::Refusal;
 use route::{Route, Verb};
 
 /// How long an agent may take to answer an upgrade.
 const UPGRADE: Duration = Duration::from_secs(10);
+/// How long an agent may take for the head of any other answer, once the request
+/// is with it: time to copy or remove a seat's largest folder.
+const HEAD: Duration = Duration::from_mins(2);
 /// How long open terminals may take to end when told to.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -137,11 +146,8 @@ impl Gateway {
         head.uri = place.uri(path)?;
         head.version = Version::HTTP_11;
         head.extensions.clear();
-        let sent = place
-            .client
-            .request(http::Request::from_parts(head, body))
-            .await;
-        let answer = sent.map_err(|cause| unreached(&cause))?;
+        let request = http::Request::from_parts(head, body);
+        let answer = answer(&place.client, request, HEAD).await?;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Refusal::UNREACHED);
         }
@@ -200,6 +206,30 @@ impl Gateway {
         };
         self.terminals.spawn(relayed.in_current_span());
         Ok(switched)
+    }
+}
+
+/// The head of the agent's answer, waited for no longer than `within` after the
+/// request is sent.
+async fn answer<C>(
+    client: &Client<C, Body>,
+    request: http::Request<Body>,
+    within: Duration,
+) -> Result<http::Response<Incoming>, Refusal>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let (head, body) = request.into_parts();
+    let (body, patience) = Patience::with(body, within);
+    tokio::select! {
+        sent = client.request(http::Request::from_parts(head, body)) => {
+            sent.map_err(|cause| unreached(&cause))
+        }
+        // Dropped with the request: the agent sees it break off.
+        () = patience.ends() => {
+            warn!(?within, "agent did not answer in time");
+            Err(Refusal::LATE)
+        }
     }
 }
 

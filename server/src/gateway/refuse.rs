@@ -102,6 +102,11 @@ impl Refusal {
         "SEAT_UNREACHABLE",
         "the seat's worker did not answer",
     );
+    pub(super) const LATE: Self = not_now(
+        StatusCode::GATEWAY_TIMEOUT,
+        "SEAT_TIMED_OUT",
+        "the seat's worker took the request and did not answer in time",
+    );
     pub(super) const BROKEN: Self = not_now(
         StatusCode::INTERNAL_SERVER_ERROR,
         "INTERNAL",

@@ -187,3 +187,28 @@ fn a_request_says_nothing_of_where_it_came_from() {
     left.sort_unstable();
     assert_eq!(left, ["authorization", "if-match", "sec-websocket-key"]);
 }
+
+#[tokio::test]
+async fn an_agent_that_never_answers_is_a_504_in_json() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let silent = tokio::spawn(async move {
+        let (mut agent, _) = listener.accept().await.unwrap();
+        let mut heard = Vec::new();
+        // Takes all and says nothing, until the gateway hangs up.
+        tokio::io::copy(&mut agent, &mut heard).await.unwrap();
+        String::from_utf8(heard).unwrap()
+    });
+    let client = Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
+    let request = http::Request::put(url).body(Body::from("hello")).unwrap();
+    let refused = answer(&client, request, Duration::from_millis(300)).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused, Refusal::LATE);
+    assert!(silent.await.unwrap().ends_with("hello"));
+
+    let told = refused.into_response();
+    assert_eq!(told.status(), StatusCode::GATEWAY_TIMEOUT);
+    let body = axum::body::to_bytes(told.into_body(), 1024).await.unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["error"]["reason"], "SEAT_TIMED_OUT");
+}
