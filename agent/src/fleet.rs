@@ -10,13 +10,16 @@ mod seat;
 mod shared;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use clarateach_domain::microvm::Runtime as RuntimeKind;
+use clarateach_domain::{
+    ids::Slot,
+    microvm::{MicroVmSpec, Resources, Runtime as RuntimeKind},
+};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinSet, spawn_blocking},
@@ -28,7 +31,7 @@ pub use handle::{Cut, Door, EpochReason, Fleet, FleetError, FleetSettings, Notic
 
 use crate::{
     network::{Network, RuleSettings},
-    rundir::RunDir,
+    rundir::{self, RunDir},
     runtime::{Disk, Runtime, container::ContainerRuntime, firecracker::FirecrackerRuntime},
 };
 use owner::Owner;
@@ -118,6 +121,21 @@ fn prepare(settings: &FleetSettings) -> anyhow::Result<(RunDir, Arc<dyn Runtime>
     Ok((run, runtime))
 }
 
+/// For a spec that cannot be read: nothing is ever booted by it, it only says who
+/// stands on the slot.
+fn stand_in(whose: rundir::Owner, slot: Slot) -> MicroVmSpec {
+    MicroVmSpec {
+        seat: whose.seat,
+        slot,
+        incarnation: whose.incarnation,
+        epoch: 0,
+        resources: Resources::DEFAULT,
+        template: String::new(),
+        env: BTreeMap::new(),
+        workshop_name: String::new(),
+    }
+}
+
 /// Starts a task for every seat that was left behind, and sweeps the rest.
 async fn take_over(
     shared: &Arc<Shared>,
@@ -130,7 +148,7 @@ async fn take_over(
             match run.seat(slot).spec() {
                 // A spec in another slot's folder was not put there by an agent.
                 Ok(spec) => specs.extend(spec.filter(|spec| spec.slot == slot)),
-                Err(cause) => unread.push((slot, cause)),
+                Err(cause) => unread.push((slot, cause, run.seat(slot).owner())),
             }
         }
         std::io::Result::Ok((specs, unread))
@@ -140,12 +158,6 @@ async fn take_over(
     let mut seats = BTreeSet::new();
     let mut slots = BTreeSet::new();
     let mut begins = Vec::new();
-    for (slot, cause) in unread {
-        // Somebody's files may be there: kept, and the slot is nobody else's.
-        error!(%slot, %cause, "spec could not be read: machine and disk are left alone");
-        slots.insert(slot);
-        owner.hold(slot);
-    }
     for spec in specs {
         if !seats.insert(spec.seat) {
             warn!(seat = %spec.seat, slot = %spec.slot, "seat was found twice");
@@ -153,6 +165,20 @@ async fn take_over(
         }
         slots.insert(spec.slot);
         begins.push(owner.start_seat(spec, Beginning::Adopt).1);
+    }
+    for (slot, cause, whose) in unread {
+        // Somebody's files may be there: kept, and the slot is nobody else's.
+        slots.insert(slot);
+        let whose = whose.filter(|whose| seats.insert(whose.seat));
+        let seat = whose.map(|whose| whose.seat.get());
+        error!(%slot, ?seat, %cause, "spec could not be read: machine and disk are left alone");
+        match whose {
+            Some(whose) => {
+                let unread = Beginning::Unread(cause.to_string());
+                begins.push(owner.start_seat(stand_in(whose, slot), unread).1);
+            }
+            None => owner.hold(slot),
+        }
     }
     let mut sweeping = JoinSet::new();
     for slot in shared.runtime.list().await? {

@@ -3,6 +3,7 @@
 //! ```text
 //! RUN_DIR/seats/<slot>/spec.json   what the seat should be; where there is none, the seat is
 //!                                  rubbish; where it cannot be read, it is left alone
+//!                      seat        whose it is, for when the spec cannot be read
 //!                      epoch       the epoch in force, on disk before it is answered
 //!                      secret      the guest's secret, hex
 //!                      control.sock disk.img guest.log bundle/ …   the runtime's
@@ -16,7 +17,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clarateach_domain::{ids::Slot, microvm::MicroVmSpec};
+use clarateach_domain::{
+    ids::{SeatNo, Slot},
+    microvm::MicroVmSpec,
+};
+use serde::Deserialize;
 
 /// An agent's run directory.
 #[derive(Debug, Clone)]
@@ -62,6 +67,15 @@ impl RunDir {
     }
 }
 
+/// Whose a slot's directory is: what must be known of a seat that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Owner {
+    /// The seat.
+    pub seat: SeatNo,
+    /// Which of its lives.
+    pub incarnation: u64,
+}
+
 /// One slot's directory.
 #[derive(Debug, Clone)]
 pub struct SeatDir {
@@ -98,6 +112,26 @@ impl SeatDir {
     /// when this returns, so that a power loss leaves no empty file.
     pub fn write_spec(&self, spec: &MicroVmSpec) -> io::Result<()> {
         replace(&self.file("spec.json"), &serde_json::to_vec(spec)?, true)
+    }
+
+    /// Notes whose the directory is, apart from the spec. Not worth a wait for the
+    /// disk: it is read only when the spec, which was, is damaged.
+    pub fn write_owner(&self, spec: &MicroVmSpec) -> io::Result<()> {
+        let text = format!("{} {}", spec.seat, spec.incarnation);
+        replace(&self.file("seat"), text.as_bytes(), false)
+    }
+
+    /// Whose the directory is, as far as it can be told without the spec: by the
+    /// note, or by what is left of the spec.
+    pub fn owner(&self) -> Option<Owner> {
+        let noted = fs::read_to_string(self.file("seat")).ok().and_then(|text| {
+            let (seat, incarnation) = text.trim().split_once(' ')?;
+            Some(Owner {
+                seat: seat.parse().ok()?,
+                incarnation: incarnation.parse().ok()?,
+            })
+        });
+        noted.or_else(|| serde_json::from_slice(&fs::read(self.file("spec.json")).ok()?).ok())
     }
 
     /// From here on the seat is rubbish, to be swept by whoever sees it.
@@ -191,6 +225,33 @@ mod tests {
         seat.forget_spec().unwrap();
         fs::create_dir(seat.file("spec.json")).unwrap();
         assert!(seat.spec().is_err(), "not a file");
+    }
+
+    #[test]
+    fn whose_a_folder_is_can_be_told_without_its_spec() {
+        let dir = tempfile::tempdir().unwrap();
+        let seat = RunDir::open(dir.path()).unwrap();
+        let seat = seat.seat(Slot::try_from(3).unwrap());
+        seat.make().unwrap();
+        for (note, spec, owner) in [
+            ("7 2", "{", Some((7, 2))),
+            (
+                "",
+                r#"{"seat":7,"incarnation":2,"of":"a later release"}"#,
+                Some((7, 2)),
+            ),
+            ("7 2", r#"{"seat":8,"incarnation":1}"#, Some((7, 2))),
+            ("0 2", "{", None),
+            ("7", r#"{"seat":7}"#, None),
+            ("", "", None),
+        ] {
+            fs::write(seat.file("seat"), note).unwrap();
+            fs::write(seat.file("spec.json"), spec).unwrap();
+            let told = seat
+                .owner()
+                .map(|owner| (owner.seat.get(), owner.incarnation));
+            assert_eq!(told, owner, "{note:?} {spec:?}");
+        }
     }
 
     #[test]

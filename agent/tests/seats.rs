@@ -173,6 +173,58 @@ fn what_earlier_lives_left_is_swept() {
 }
 
 #[test]
+fn a_seat_whose_spec_cannot_be_read_is_left_alone_and_listed_as_failed() {
+    let Some(worker) = Worker::new() else { return };
+    let mut fleet = worker.start();
+    for seat in [1, 2] {
+        fleet.ask(&format!("ensure {seat} {seat} 1"));
+        fleet.wait_for(&format!("{seat} Ready"), BOOTED);
+    }
+    assert_eq!(fleet.ask("epoch 1 7"), "ok");
+    fleet.kill();
+    let file = |name: &str| worker.run_dir().join("seats").join(name);
+    let pid = std::fs::read_to_string(file("1/pid")).unwrap();
+    for damaged in ["1/spec.json", "2/spec.json", "2/seat"] {
+        std::fs::write(file(damaged), "{").unwrap();
+    }
+    let mut fleet = worker.start();
+    let list = fleet.ask("list");
+    assert!(
+        list.starts_with("1 Failed i1 e7 r0 q0 the seat's spec could not be read"),
+        "{list}"
+    );
+    assert!(
+        !list.contains(';'),
+        "nobody can tell whose the other is: {list}"
+    );
+    assert!(
+        fleet
+            .ask("ensure 2 2 1")
+            .contains("mend or remove its folder")
+    );
+    let command = format!("/proc/{}/cmdline", pid.trim());
+    // A process that ended and is not reaped has none.
+    let runs = || std::fs::read(&command).is_ok_and(|command| !command.is_empty());
+    assert!(runs(), "its machine was not left alone");
+    // What holds for every seat that failed holds for it.
+    assert_eq!(fleet.ask("ensure 1 1 1"), "Failed");
+    assert_eq!(fleet.ask("epoch 1 8"), "ok");
+    assert!(fleet.ask("list").starts_with("1 Failed i1 e8"));
+    assert_eq!(fleet.ask("ensure 1 1 9"), "Queued");
+    fleet.wait_for("1 Ready i9 e9", BOOTED);
+    assert!(!runs(), "its old machine runs on");
+    fleet.kill();
+
+    std::fs::write(file("1/spec.json"), "").unwrap();
+    std::fs::remove_file(file("2/spec.json")).unwrap();
+    let mut fleet = worker.start();
+    assert!(fleet.ask("list").starts_with("1 Failed i9 e9"));
+    assert_eq!(fleet.ask("remove 1"), "ok");
+    assert_eq!(fleet.ask("list"), "");
+    worker.assert_empty();
+}
+
+#[test]
 fn a_learner_is_root_in_the_seat_and_nobody_outside() {
     let Some(worker) = Worker::new() else { return };
     let mut fleet = worker.start();

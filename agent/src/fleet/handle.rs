@@ -130,7 +130,7 @@ pub enum FleetError {
         /// Where it is.
         slot: Slot,
     },
-    /// What stands on the slot could not be read; it is kept for a person to see.
+    /// Whose the slot is could not be read; it is kept for a person to see.
     #[error(
         "the spec on slot {slot} could not be read: mend or remove its folder, then start the agent again"
     )]

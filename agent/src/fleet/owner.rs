@@ -34,7 +34,7 @@ pub(super) struct Owner {
     shared: Arc<Shared>,
     seats: HashMap<SeatNo, Row>,
     slots: BTreeMap<Slot, SeatNo>,
-    /// Slots whose spec could not be read.
+    /// Slots of which it cannot be told whose they are.
     held: BTreeSet<Slot>,
     list: watch::Sender<Arc<Vec<MicroVm>>>,
 }

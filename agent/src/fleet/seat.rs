@@ -91,12 +91,15 @@ pub(super) enum Report {
 }
 
 /// How a seat's task begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Beginning {
     /// A new seat.
     New,
     /// An earlier agent left it, running or not.
     Adopt,
+    /// An earlier agent left it and its spec cannot be read, for this reason. It
+    /// is left alone until somebody asks for a later life or for its removal.
+    Unread(String),
 }
 
 type Boot = JoinHandle<anyhow::Result<Machine>>;
@@ -220,19 +223,17 @@ impl Seat {
 
     /// Writes what must be on disk, or takes over what is there.
     async fn begin(&mut self, beginning: Beginning) -> Phase {
-        let begun = match beginning {
-            Beginning::New => self.begin_new().await.map(|()| None),
-            Beginning::Adopt => self.adopt().await,
+        let (begun, disk, clear) = match beginning {
+            Beginning::New => {
+                let begun = self.begin_new().await;
+                (begun.map(|()| None), Disk::Discard, false)
+            }
+            Beginning::Adopt => (self.adopt().await, Disk::Keep, true),
+            Beginning::Unread(why) => (Err(self.leave_alone(&why).await), Disk::Keep, true),
         };
         match begun {
             Ok(Some(machine)) => Phase::Running(Box::new(machine)),
-            Ok(None) => {
-                let disk = match beginning {
-                    Beginning::New => Disk::Discard,
-                    Beginning::Adopt => Disk::Keep,
-                };
-                self.boot(disk, beginning == Beginning::Adopt).await
-            }
+            Ok(None) => self.boot(disk, clear).await,
             Err(error) => {
                 self.fail(&error).await;
                 Phase::Failed
@@ -246,6 +247,7 @@ impl Seat {
             dir.make()?;
             let epoch = dir.epoch().unwrap_or(0).max(spec.epoch);
             dir.write_epoch(epoch, false)?;
+            dir.write_owner(&spec)?;
             dir.write_spec(&spec)?;
             std::io::Result::Ok(epoch)
         })
@@ -255,10 +257,28 @@ impl Seat {
         Ok(())
     }
 
+    /// A seat that nobody can tell enough of to run it, and why not.
+    async fn leave_alone(&mut self, why: &str) -> anyhow::Error {
+        let dir = self.dir.clone();
+        let epoch = spawn_blocking(move || dir.epoch()).await.ok().flatten();
+        self.put_epoch(epoch, None);
+        anyhow::anyhow!(
+            "the seat's spec could not be read ({why}): its machine and files are left alone \
+             until it is reset or removed"
+        )
+    }
+
     /// Takes over a machine that runs and answers; one that does not is dead.
     async fn adopt(&mut self) -> anyhow::Result<Option<Machine>> {
-        let dir = self.dir.clone();
-        let (epoch, secret) = spawn_blocking(move || (dir.epoch(), dir.secret())).await?;
+        let (dir, spec) = (self.dir.clone(), self.spec.clone());
+        let (epoch, secret) = spawn_blocking(move || {
+            // An agent that did not write it yet may have left the folder.
+            if let Err(error) = dir.write_owner(&spec) {
+                warn!(%error, "could not note whose the seat's folder is");
+            }
+            (dir.epoch(), dir.secret())
+        })
+        .await?;
         self.put_epoch(epoch, None);
         let machine = self.shared.runtime.adopt(self.spec.slot).await?;
         let (Some(machine), Some(secret)) = (machine, secret) else {
@@ -380,7 +400,11 @@ impl Seat {
         }
         info!(incarnation = spec.incarnation, "machine is being replaced");
         let (dir, fresh) = (self.dir.clone(), spec.clone());
-        let written = spawn_blocking(move || dir.write_spec(&fresh)).await;
+        let written = spawn_blocking(move || {
+            dir.write_owner(&fresh)?;
+            dir.write_spec(&fresh)
+        })
+        .await;
         let seat = self.spec.seat;
         let act = "write the spec";
         if let Err(cause) = written.unwrap_or_else(|gone| Err(std::io::Error::other(gone))) {
