@@ -5,6 +5,7 @@
 
 mod handle;
 mod owner;
+mod pulse;
 mod ready;
 mod seat;
 mod shared;

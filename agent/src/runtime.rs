@@ -13,6 +13,8 @@ pub(crate) mod images;
 mod log;
 mod machine;
 
+use std::time::Duration;
+
 use clarateach_domain::{ids::Slot, microvm::MicroVmSpec};
 
 pub use machine::{Machine, ProcessName};
@@ -40,6 +42,10 @@ pub trait Runtime: Send + Sync {
 
     /// The machine that an earlier agent left on the slot, if it runs.
     async fn adopt(&self, slot: Slot) -> anyhow::Result<Option<Machine>>;
+
+    /// Whether what carries the machine answers, apart from its guest; an error
+    /// says how it is silent. Ends by `within`.
+    async fn probe(&self, slot: Slot, within: Duration) -> anyhow::Result<()>;
 
     /// The slots on which anything at all of a machine is left.
     async fn list(&self) -> anyhow::Result<Vec<Slot>>;

@@ -126,9 +126,14 @@ fn a_vmm_that_dies_or_hangs_is_started_again_with_its_files() {
         fleet.ask("exec 1 echo kept > kept; sync; cat kept"),
         "kept|[0]"
     );
-    for (times, signal) in [(1, "-KILL"), (2, "-STOP")] {
+    let deaths = [
+        (1, "-KILL", "its machine ended by itself"),
+        (2, "-STOP", "its machine hung: 3 looks in a row"),
+    ];
+    for (times, signal, why) in deaths {
         let vmm = worker.vmm(1);
         worker.inside(&format!("kill {signal} {vmm}"));
+        fleet.wait_for(why, BOOT);
         let again = format!("1 Ready i1 e1 r{times}");
         fleet.wait_for(&again, BOOT);
         assert_ne!(worker.vmm(1), vmm);

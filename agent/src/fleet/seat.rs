@@ -26,6 +26,7 @@ use tracing::{Instrument as _, debug, info, warn};
 
 use super::{
     handle::{Cut, Door, EpochReason, FleetError, Notice, SeatLife},
+    pulse::{Beat, Pulse},
     ready,
     shared::{Shared, Turn},
 };
@@ -34,12 +35,6 @@ use crate::{
     runtime::{Disk, Machine},
 };
 
-/// How often a guest is asked how it is.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long it may take to say so.
-const HEALTH_WITHIN: Duration = Duration::from_secs(5);
-/// Silent looks in a row after which a guest counts as hung.
-const SILENCES: u32 = 6;
 /// How long an adopted guest may take to answer: as long as a guest that hangs,
 /// because a worker on which everything starts again is slow, and shells are lost.
 const ADOPT_WITHIN: Duration = Duration::from_secs(30);
@@ -112,11 +107,17 @@ enum Phase {
         turn: Turn,
         cancel: CancellationToken,
     },
-    Running(Box<Machine>),
+    Running(Box<Running>),
     /// Until the time named.
     Waiting(tokio::time::Instant),
     /// Given up, or something could not be removed.
     Failed,
+}
+
+/// A machine that runs and is looked after.
+struct Running {
+    machine: Machine,
+    pulse: Pulse,
 }
 
 /// What happened to the machine by itself.
@@ -125,7 +126,7 @@ enum Event {
     Booted(anyhow::Result<Machine>),
     Died,
     WaitOver,
-    Health(Option<Health>),
+    Pulse(Beat),
 }
 
 /// One seat and all that its task knows.
@@ -136,7 +137,6 @@ pub(super) struct Seat {
     vm: MicroVm,
     life: watch::Sender<SeatLife>,
     deaths: Vec<Instant>,
-    silences: u32,
     log: tracing::Span,
 }
 
@@ -172,7 +172,6 @@ impl Seat {
             vm,
             life,
             deaths: Vec::new(),
-            silences: 0,
             log,
         }
     }
@@ -194,8 +193,6 @@ impl Seat {
         async move {
             let mut phase = self.begin(beginning).await;
             let _ended = begun.send(());
-            let mut look = tokio::time::interval(LOOK_EVERY);
-            look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     request = requests.recv() => match request {
@@ -213,7 +210,7 @@ impl Seat {
                         }
                         Some(request) => phase = self.answer(request, phase).await,
                     },
-                    event = next(&mut phase, &mut look) => phase = self.meet(event, phase).await,
+                    event = next(&mut phase) => phase = self.meet(event, phase).await,
                 }
             }
         }
@@ -232,7 +229,7 @@ impl Seat {
             Beginning::Unread(why) => (Err(self.leave_alone(&why).await), Disk::Keep, true),
         };
         match begun {
-            Ok(Some(machine)) => Phase::Running(Box::new(machine)),
+            Ok(Some(machine)) => self.look_after(machine),
             Ok(None) => self.boot(disk, clear).await,
             Err(error) => {
                 self.fail(&error).await;
@@ -340,7 +337,7 @@ impl Seat {
             }
             SeatRequest::Notify { notice, reply } => {
                 let told = match &phase {
-                    Phase::Running(machine) => Some(machine.control().clone()),
+                    Phase::Running(running) => Some(running.machine.control().clone()),
                     Phase::Booting { .. } | Phase::Waiting(_) | Phase::Failed => None,
                 };
                 tokio::spawn(async move {
@@ -364,8 +361,8 @@ impl Seat {
                 reason,
                 reply,
             } => {
-                if let Phase::Running(machine) = &phase {
-                    let control = machine.control().clone();
+                if let Phase::Running(running) = &phase {
+                    let control = running.machine.control().clone();
                     tokio::spawn(async move {
                         let closed = control.close_viewers(viewers, code, reason, TELL_WITHIN);
                         if let Err(error) = closed.await {
@@ -460,7 +457,7 @@ impl Seat {
             }
             (Event::Booted(Ok(machine)), _) => {
                 self.become_ready().await;
-                Phase::Running(Box::new(machine))
+                self.look_after(machine)
             }
             (Event::Booted(Err(error)), _) => {
                 warn!(error = format!("{error:#}"), "machine did not start");
@@ -474,20 +471,27 @@ impl Seat {
                 self.vm.restarts += 1;
                 self.boot(Disk::Keep, true).await
             }
-            (Event::Health(Some(health)), phase) => {
-                self.silences = 0;
+            (Event::Pulse(Beat::Healthy(health)), phase) => {
                 self.note(&health).await;
                 phase
             }
-            (Event::Health(None), phase) => {
-                self.silences += 1;
-                if self.silences < SILENCES {
-                    return phase;
+            (Event::Pulse(Beat::Hung(why)), phase) => {
+                warn!(why, "machine hung");
+                // Now, and not when its next start comes: it holds memory and
+                // may wake up beside its successor.
+                drop(phase);
+                if let Err(error) = self.shared.runtime.halt(self.spec.slot, Disk::Keep).await {
+                    warn!(error = format!("{error:#}"), "hung machine was not removed");
                 }
-                warn!("guest hung");
-                self.fall("its guest stopped answering".to_owned()).await
+                self.fall(why).await
             }
         }
+    }
+
+    fn look_after(&self, machine: Machine) -> Phase {
+        let runtime = Arc::clone(&self.shared.runtime);
+        let pulse = Pulse::of(runtime, self.spec.slot, machine.control().clone());
+        Phase::Running(Box::new(Running { machine, pulse }))
     }
 
     /// After a death: the next start by the policy, or none.
@@ -529,9 +533,10 @@ impl Seat {
         spawn_blocking(move || dir.forget_spec())
             .await?
             .context("could not forget the seat's spec")?;
-        if let Phase::Running(machine) = &phase
+        if let Phase::Running(running) = &phase
             && !grace.is_zero()
         {
+            let machine = &running.machine;
             // Before the guest ends by itself and says 1012, as for a restart.
             let gone = "the seat is gone".to_owned();
             let closing = machine
@@ -607,7 +612,6 @@ impl Seat {
     }
 
     async fn become_ready(&mut self) {
-        self.silences = 0;
         self.vm.reason = String::new();
         self.vm.ready_at = Some(Utc::now());
         self.put_state(MicroVmState::Ready);
@@ -675,7 +679,7 @@ impl Seat {
 }
 
 /// What happens next by itself.
-async fn next(phase: &mut Phase, look: &mut tokio::time::Interval) -> Event {
+async fn next(phase: &mut Phase) -> Event {
     match phase {
         Phase::Booting { task, turn, .. } => {
             tokio::select! {
@@ -683,14 +687,11 @@ async fn next(phase: &mut Phase, look: &mut tokio::time::Interval) -> Event {
                 () = turn.came() => Event::TurnCame,
             }
         }
-        Phase::Running(machine) => {
-            let control = machine.control().clone();
+        Phase::Running(running) => {
+            let Running { machine, pulse } = &mut **running;
             tokio::select! {
                 () = machine.died() => Event::Died,
-                health = async {
-                    look.tick().await;
-                    control.health(HEALTH_WITHIN).await
-                } => Event::Health(health.ok()),
+                beat = pulse.next() => Event::Pulse(beat),
             }
         }
         Phase::Waiting(until) => {

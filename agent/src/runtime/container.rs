@@ -154,6 +154,11 @@ impl Runtime for ContainerRuntime {
             .transpose()
     }
 
+    async fn probe(&self, _slot: Slot, _within: Duration) -> anyhow::Result<()> {
+        // Nothing carries a container but the kernel.
+        Ok(())
+    }
+
     async fn list(&self) -> anyhow::Result<Vec<Slot>> {
         let inner = Arc::clone(&self.inner);
         spawn_blocking(move || inner.list()).await?

@@ -157,6 +157,18 @@ impl Runtime for FirecrackerRuntime {
         Ok(Some(machine))
     }
 
+    async fn probe(&self, slot: Slot, within: Duration) -> anyhow::Result<()> {
+        let api = Api::at(&self.inner.jail(slot)?.api(&self.inner.host));
+        // Answered by the VMM's own loop, which also carries disk and network.
+        let instance = api.instance(within).await?;
+        anyhow::ensure!(
+            instance.state == "Running",
+            "firecracker says that the machine is {}",
+            instance.state
+        );
+        Ok(())
+    }
+
     async fn list(&self) -> anyhow::Result<Vec<Slot>> {
         let inner = Arc::clone(&self.inner);
         spawn_blocking(move || inner.list()).await?
