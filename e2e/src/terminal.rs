@@ -13,7 +13,7 @@ use tokio_tungstenite::{
 use crate::http::{Stream, connect};
 
 /// How long a story waits for something to be said.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// One open terminal.
 pub struct Terminal {

@@ -126,7 +126,12 @@ where
             Err(error) => {
                 let took = began.elapsed();
                 misses = rhythm.after_miss(misses, took);
-                debug!(error = format!("{error:#}"), ?took, misses, "a look found nobody");
+                debug!(
+                    error = format!("{error:#}"),
+                    ?took,
+                    misses,
+                    "a look found nobody"
+                );
                 if misses >= rhythm.misses {
                     return format!("{misses} looks in a row, the last one: {error:#}");
                 }

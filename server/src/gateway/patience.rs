@@ -13,7 +13,7 @@ use std::{
 };
 
 use axum::body::{Body, Bytes};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// Since when the agent is waited for; `None` while the learner is.
