@@ -75,13 +75,11 @@ pub(crate) fn make_folder(config: &Config, path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
 
     #[test]
     fn a_workshops_environment_is_added_but_the_learner_stays_the_learner() {
-        let config = Config::parse_from(["guest", "--runtime", "process"]);
+        let config = Config::for_a_test();
         let identity = Identity {
             hostname: "seat-3".into(),
             secret: String::new(),

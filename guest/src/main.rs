@@ -18,16 +18,29 @@ mod shutdown;
 mod sys;
 mod terminal;
 
-use std::process::ExitCode;
+use std::{
+    io::{Write as _, stderr, stdout},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use tracing::{error, info};
 
-use crate::config::Config;
+use crate::config::{Asked, Config};
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let config = match Config::read() {
+        Ok(Asked::Run(config)) => config,
+        Ok(Asked::Say(text)) => {
+            stdout().write_all(text.as_bytes()).ok();
+            return ExitCode::SUCCESS;
+        }
+        Err(cause) => {
+            // How to log is not known yet.
+            writeln!(stderr(), "clarateach-guest: {cause:#}").ok();
+            return ExitCode::from(2);
+        }
+    };
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)

@@ -43,7 +43,7 @@ impl Listener {
                 .context("could not listen on vsock")?;
             return Ok(Self::Vsock(listener));
         }
-        if config.listen_fds.unwrap_or(0) == 0 {
+        if config.listen_fds == 0 {
             bail!("nobody handed over a control socket (LISTEN_FDS) and --control names none");
         }
         let inherited: StdListener =

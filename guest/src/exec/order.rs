@@ -92,13 +92,11 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
 
     #[test]
     fn an_order_is_taken_whole_or_refused() {
-        let config = Config::parse_from(["guest", "--runtime", "process"]);
+        let config = Config::for_a_test();
         let order = |body: &str| Order::parse(body.as_bytes(), &config);
         let good = order(
             r#"{"command":"ls","cwd":"src","stdin":"aGk=","timeout_seconds":5,"env":{"A":"1"}}"#,
