@@ -218,6 +218,8 @@ impl NetlinkDeserializable for Unread {
 
 #[cfg(test)]
 mod tests {
+    use std::{env, process::Command};
+
     use rtnetlink::{
         RouteMessageBuilder,
         packet_route::{
@@ -234,8 +236,8 @@ mod tests {
     fn the_kernel_is_asked_as_the_librarys_own_messages_ask() {
         let (mac, address, gateway) = (
             [2, 0xc1, 0xa2, 0, 0, 0xc8],
-            Ipv4Addr::new(192, 168, 100, 13),
-            Ipv4Addr::new(192, 168, 100, 1),
+            Ipv4Addr::new(192, 0, 2, 13),
+            Ipv4Addr::new(192, 0, 2, 1),
         );
         let mut link = LinkMessage::default();
         link.header = up(3, None).header;
@@ -289,6 +291,72 @@ mod tests {
             request.serialize(&mut wanted);
             assert_eq!(ours, wanted, "{what}");
         }
+    }
+
+    fn ip(args: &str) -> String {
+        let ran = Command::new("ip").args(args.split(' ')).output().unwrap();
+        assert!(ran.status.success(), "ip {args}: {ran:?}");
+        String::from_utf8(ran.stdout).unwrap()
+    }
+
+    #[test]
+    fn the_kernel_grants_it_grants_it_again_and_says_what_it_refuses() {
+        const INSIDE: &str = "CLARATEACH_TEST_IN_A_NETWORK_NAMESPACE";
+        const NAME: &str =
+            "boot::network::tests::the_kernel_grants_it_grants_it_again_and_says_what_it_refuses";
+        if env::var_os(INSIDE).is_none() {
+            let can = Command::new("unshare")
+                .args(["--net", "ip", "link"])
+                .output();
+            if !can.is_ok_and(|ran| ran.status.success()) {
+                println!("SKIPPED: no network namespace can be made here (root, unshare, ip)");
+                return;
+            }
+            // The namespace ends with the process.
+            let ran = Command::new("unshare")
+                .arg("--net")
+                .arg(env::current_exe().unwrap())
+                .args(["--exact", NAME, "--nocapture"])
+                .env(INSIDE, "1")
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&ran.stdout);
+            assert!(said.contains("1 passed"), "{ran:?}");
+            return;
+        }
+        ip("link add eth0 type veth peer name peer0");
+        let wanted = Interface {
+            address: "192.0.2.13".into(),
+            prefix: 24,
+            gateway: "192.0.2.1".into(),
+            mac: "02:c1:a2:00:00:c8".into(),
+            gateway_mac: "02:c1:a2:00:00:01".into(),
+        };
+        for _ in 0..2 {
+            bring_up(&wanted).unwrap();
+            for (args, told) in [
+                ("link show lo", "LOOPBACK,UP"),
+                ("link show eth0", "02:c1:a2:00:00:c8"),
+                ("-4 address show eth0", "192.0.2.13/24"),
+                (
+                    "neighbour show dev eth0",
+                    "192.0.2.1 lladdr 02:c1:a2:00:00:01 PERMANENT",
+                ),
+                ("route show default", "default via 192.0.2.1 dev eth0"),
+            ] {
+                let said = ip(args);
+                assert!(said.contains(told), "ip {args}: {said}");
+            }
+        }
+        let elsewhere = Interface {
+            gateway: "10.9.9.9".into(),
+            ..wanted
+        };
+        let refused = format!("{:#}", bring_up(&elsewhere).unwrap_err());
+        assert!(
+            refused.starts_with("could not set the default route: "),
+            "{refused}"
+        );
     }
 
     #[test]
