@@ -1,20 +1,17 @@
 //! The one port: connections in, each to the half it has a right to.
 //!
-//! Way: accept -> caps -> handshake -> by [`Peer`] the gRPC of the control plane
+//! Way: accept -> caps -> handshake -> caps -> by [`Peer`] the gRPC of the control plane
 //! or the proxy of learners and gateway. Nothing a peer does ends the loop.
 
 mod addresses;
+mod h2;
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Request, Response, header};
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use rustix::net::sockopt;
@@ -27,7 +24,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tracing::{debug, warn};
 
-use self::addresses::{Addresses, Place};
+use self::{
+    addresses::{Addresses, Place},
+    h2::Patience,
+};
 use crate::{
     proxy::{
         Proxy,
@@ -40,6 +40,12 @@ use crate::{
 const HANDSHAKES: usize = 512;
 /// A request's head must be here within this.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// When an HTTP/2 connection that asks for nothing ends: one that never did as
+/// soon as a head that is late.
+const PATIENCE: Patience = Patience {
+    first: HEAD_TIMEOUT,
+    next: Duration::from_mins(1),
+};
 /// Bytes of a request's head.
 const HEAD_BYTES: u16 = 16 * 1024;
 /// Fields of a request's head.
@@ -110,6 +116,10 @@ impl Door {
                 drop(turn);
                 match shaken {
                     Ok((stream, peer)) => {
+                        let Some(place) = place.settle(peer) else {
+                            debug!(%from, ?peer, "connection refused: too many like it");
+                            return;
+                        };
                         let caller = Caller {
                             peer,
                             _place: Arc::new(place),
@@ -132,37 +142,21 @@ impl Door {
         stop: CancellationToken,
     ) {
         let peer = caller.peer;
-        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let io = TokioIo::new(stream);
-        let ended = match (peer, h2) {
-            (Peer::ControlPlane, _) => {
+        let ended = match (peer, is_h2) {
+            (Peer::ControlPlane, true) => {
                 let service = TowerToHyperService::new(self.control.clone().prepare());
-                if h2 {
-                    let connection = h2_settings().serve_connection(io, service);
-                    let mut connection = std::pin::pin!(connection);
-                    tokio::select! {
-                        ended = &mut connection => ended,
-                        () = stop.cancelled() => {
-                            connection.as_mut().graceful_shutdown();
-                            connection.await
-                        }
-                    }
-                } else {
-                    // gRPC wants HTTP/2; what comes here is a mistake and is told so.
-                    h1_settings().serve_connection(io, service).await
-                }
+                h2::serve(io, service, PATIENCE, stop).await
+            }
+            (Peer::ControlPlane, false) => {
+                // gRPC wants HTTP/2; what comes here is a mistake and is told so.
+                let service = TowerToHyperService::new(self.control.clone().prepare());
+                h1_settings().serve_connection(io, service).await
             }
             (Peer::Learner | Peer::Gateway, true) => {
                 let service = service_fn(|request| self.clone().learner(request, caller.clone()));
-                let connection = h2_settings().serve_connection(io, service);
-                let mut connection = std::pin::pin!(connection);
-                tokio::select! {
-                    ended = &mut connection => ended,
-                    () = stop.cancelled() => {
-                        connection.as_mut().graceful_shutdown();
-                        connection.await
-                    }
-                }
+                h2::serve(io, service, PATIENCE, stop).await
             }
             (Peer::Learner | Peer::Gateway, false) => {
                 let service = service_fn(|request| self.clone().learner(request, caller.clone()));
@@ -225,19 +219,6 @@ fn h1_settings() -> http1::Builder {
         .max_headers(HEAD_FIELDS)
         .max_header_size(HEAD_BYTES.into())
         .max_buf_size(READ_BUFFER);
-    settings
-}
-
-fn h2_settings() -> http2::Builder<TokioExecutor> {
-    let mut settings = http2::Builder::new(TokioExecutor::new());
-    settings
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE_IDLE)
-        .keep_alive_timeout(KEEPALIVE_EVERY)
-        .max_concurrent_streams(100)
-        .max_header_list_size(HEAD_BYTES.into())
-        .initial_stream_window_size(1024 * 1024)
-        .initial_connection_window_size(2 * 1024 * 1024);
     settings
 }
 

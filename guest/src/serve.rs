@@ -8,7 +8,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -26,6 +26,9 @@ use crate::{
 /// Connections a port holds at once. The agent needs a few dozen; a learner's
 /// own loop against it must not exhaust the descriptors of PID 1.
 const MAX_CONNECTIONS: usize = 512;
+/// A request's head must be here within this, and the next one of a kept
+/// connection: the agent keeps one for 20 s at most.
+pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(30);
 /// After an accept failed (no descriptors left): time for some to close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -46,8 +49,7 @@ pub(crate) async fn start(
         let door = door.clone();
         async move {
             // Small: what a terminal needs once its request line is read.
-            let mut http = http1::Builder::new();
-            http.max_buf_size(16 * 1024);
+            let http = http(16 * 1024, HEAD_WITHIN);
             let service = service_fn(move |request| {
                 let door = door.clone();
                 async move { Ok::<_, Infallible>(door.answer(request).await) }
@@ -62,6 +64,16 @@ pub(crate) async fn start(
         }
     }));
     Ok(address)
+}
+
+/// HTTP as both ports speak it, with so large a buffer. Who does not finish a
+/// head in time gives the place back that [`accept`] gave.
+pub(crate) fn http(buffer: usize, head_within: Duration) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(head_within)
+        .max_buf_size(buffer);
+    http
 }
 
 /// Accepts until the runtime ends, each connection in a task of its own.
@@ -155,5 +167,36 @@ impl Door {
             )),
         };
         outcome.unwrap_or_else(Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Empty;
+    use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, time::timeout};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_does_not_finish_a_head_is_let_go() {
+        let within = Duration::from_millis(200);
+        for (begun, answers) in [
+            ("", 0),
+            ("GET /terminal HTTP/1.1\r\nhost: h\r\n", 0),
+            ("GET / HTTP/1.1\r\n\r\n", 1),
+            ("GET / HTTP/1.1\r\n\r\nGET /", 1),
+        ] {
+            let (mut agent, near) = tokio::io::duplex(1024);
+            let service = service_fn(|_| async {
+                Ok::<_, Infallible>(http::Response::new(Empty::<bytes::Bytes>::new()))
+            });
+            let connection = http(8 * 1024, within).serve_connection(TokioIo::new(near), service);
+            agent.write_all(begun.as_bytes()).await.unwrap();
+            let ended = timeout(Duration::from_secs(10), connection).await;
+            assert!(ended.is_ok(), "{begun:?}");
+            let mut said = String::new();
+            agent.read_to_string(&mut said).await.unwrap();
+            assert_eq!(said.matches("200 OK").count(), answers, "{begun:?}: {said}");
+        }
     }
 }

@@ -19,7 +19,7 @@ mod workspace;
 
 use std::{io, net::SocketAddr, sync::mpsc, thread};
 
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use tokio::{net::TcpListener, sync::oneshot};
@@ -100,8 +100,7 @@ async fn serve(listener: TcpListener, seat: Seat) {
     serve::accept(listener, move |stream| {
         let handler = handler.clone();
         async move {
-            let mut http = http1::Builder::new();
-            http.max_buf_size(HTTP_BUFFER);
+            let http = serve::http(HTTP_BUFFER, serve::HEAD_WITHIN);
             let service = service_fn(|request| {
                 let handler = handler.clone();
                 async move { Ok::<_, std::convert::Infallible>(handler.answer(request).await) }
