@@ -109,13 +109,8 @@ impl Keeper {
                     Code::Unauthenticated | Code::PermissionDenied | Code::NotFound
                 ) =>
             {
-                session = join::join(
-                    &session.server,
-                    &session.code,
-                    &session.name,
-                    Some(&session),
-                )
-                .await?;
+                session =
+                    join::rejoin(&session.server, &session.code, &session.name, &session).await?;
             }
             Err(status) => {
                 return Err(Failure::status("could not renew the seat's token", &status));

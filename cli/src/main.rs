@@ -4,6 +4,7 @@
 //! to stdout, everything else to stderr.
 
 mod api;
+mod asking;
 mod attach;
 mod config;
 mod failure;

@@ -1,7 +1,13 @@
 //! Where this machine keeps what is remembered, by the XDG rules
 //! (<https://specifications.freedesktop.org/basedir-spec/latest/>).
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, Write},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
 
 use crate::failure::{Exit, Failure};
 
@@ -13,6 +19,21 @@ pub(crate) fn seats() -> Result<PathBuf, Failure> {
             Failure::new(Exit::Fault, "there is no place to remember the seat")
                 .hint("Set HOME or XDG_STATE_HOME.")
         })
+}
+
+/// Writes a file whole or not at all, and for its owner only.
+pub(crate) fn keep(file: &Path, text: &[u8]) -> io::Result<()> {
+    let dir = file.parent().unwrap_or(file);
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)?;
+    // A temporary file is 0600 from its first moment.
+    let mut new = tempfile::NamedTempFile::new_in(dir)?;
+    new.write_all(text)?;
+    new.as_file().sync_all()?;
+    new.persist(file).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// A relative `XDG_STATE_HOME` is to be ignored.

@@ -3,12 +3,7 @@
 //! Way: `join` writes it, every verb on a seat reads it, a renewed token is
 //! written back.
 
-use std::{
-    fs,
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt},
-    path::PathBuf,
-};
+use std::{fs, io, os::unix::fs::MetadataExt, path::PathBuf};
 
 use clarateach_proto::workshop::{Endpoints, JoinWorkshopResponse, RefreshTokenResponse};
 use serde::{Deserialize, Serialize};
@@ -128,19 +123,8 @@ impl SeatSession {
         let file = file(seat)?;
         let failed =
             |error: io::Error| Failure::fault(format!("could not write {}", file.display()), error);
-        let dir = file.parent().unwrap_or(&file);
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(failed)?;
         let text = serde_json::to_vec_pretty(self).map_err(|error| failed(error.into()))?;
-        // A temporary file is 0600 from its first moment.
-        let mut new = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-        new.write_all(&text).map_err(failed)?;
-        new.as_file().sync_all().map_err(failed)?;
-        new.persist(&file).map_err(|error| failed(error.error))?;
-        Ok(())
+        places::keep(&file, &text).map_err(failed)
     }
 }
 

@@ -7,6 +7,7 @@ mod far;
 use std::os::unix::fs::PermissionsExt;
 
 use far::{Far, run};
+use tonic::Code;
 
 #[tokio::test]
 async fn a_seat_is_remembered_for_its_owner_only() {
@@ -39,6 +40,39 @@ async fn a_seat_is_remembered_for_its_owner_only() {
         (4, true),
         "{errors}"
     );
+}
+
+#[tokio::test]
+async fn a_lost_answer_costs_no_second_seat() {
+    let far = Far::start().await;
+    let faults = [Code::Unavailable, Code::Internal];
+    let (server, ids) = far.faulty_control_plane(&far.ca, faults).await;
+    let home = tempfile::tempdir().unwrap();
+    let asking = home.path().join("clarateach/seats/default.asking");
+    let join = ["join", "7K3M9QX2VB", "--name", "Ada"];
+    let (code, _, errors) = run(home.path(), &server, &join).await;
+    assert_eq!(
+        (code, errors.contains("trying again")),
+        (1, true),
+        "{errors}"
+    );
+    assert_eq!(
+        asking.metadata().unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    // Another run asks the same under the same id.
+    let (code, _, errors) = run(home.path(), &server, &join).await;
+    assert_eq!(code, 0, "{errors}");
+    assert!(!asking.exists(), "answered");
+    // Another question has another.
+    let (code, _, errors) = run(home.path(), &server, &[&join[..], &["--new"]].concat()).await;
+    assert_eq!(code, 0, "{errors}");
+    let ids = ids.lock().await;
+    assert!(
+        ids.len() == 4 && ids[..3].iter().all(|id| *id == ids[0]),
+        "{ids:?}"
+    );
+    assert_ne!(ids[3], ids[0]);
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@
 
 #![allow(dead_code, reason = "each story uses its own part")]
 
-use std::{net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clarateach_proto::workshop::{
@@ -33,7 +35,7 @@ use tokio_tungstenite::{
         handshake::server::{Request, Response as Upgrade},
     },
 };
-use tonic::{Response, Status};
+use tonic::{Code, Response, Status};
 
 /// Ten times what anything here should take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -179,12 +181,26 @@ impl Far {
 
     /// A control plane whose one seat is here, trusting `ca`. Gives its address.
     pub(crate) async fn control_plane(&self, ca: &str) -> String {
-        serve(OneSeat {
+        self.faulty_control_plane(ca, []).await.0
+    }
+
+    /// As [`Far::control_plane`], giving its seat and then saying these instead
+    /// of the answer, one a call. Gives its address and the ids that it saw.
+    pub(crate) async fn faulty_control_plane<const N: usize>(
+        &self,
+        ca: &str,
+        faults: [Code; N],
+    ) -> (String, Arc<Mutex<Vec<String>>>) {
+        let ids = Arc::default();
+        let url = serve(OneSeat {
             direct: endpoints(self.address),
             gateway: Endpoints::default(),
             ca: ca.to_owned(),
+            faults: Mutex::new(faults.into()),
+            ids: Arc::clone(&ids),
         })
-        .await
+        .await;
+        (url, ids)
     }
 
     /// A control plane that is itself the only way to its one seat: nothing
@@ -197,6 +213,8 @@ impl Far {
             direct: endpoints(nowhere),
             gateway: endpoints(self.address),
             ca: Self::start().await.ca,
+            faults: Mutex::default(),
+            ids: Arc::default(),
         })
         .await
     }
@@ -231,6 +249,8 @@ struct OneSeat {
     direct: Endpoints,
     gateway: Endpoints,
     ca: String,
+    faults: Mutex<VecDeque<Code>>,
+    ids: Arc<Mutex<Vec<String>>>,
 }
 
 #[tonic::async_trait]
@@ -245,6 +265,10 @@ impl SeatService for OneSeat {
         }
         if !request.reconnect_code.is_empty() && request.reconnect_code != "RECONNECT" {
             return Err(Status::not_found("no seat has this reconnect code"));
+        }
+        self.ids.lock().await.push(request.request_id);
+        if let Some(fault) = self.faults.lock().await.pop_front() {
+            return Err(Status::new(fault, "the answer was lost"));
         }
         Ok(Response::new(JoinWorkshopResponse {
             token: token(),
