@@ -28,7 +28,7 @@ mod alloc;
 mod endings;
 mod ground;
 
-use alloc::{Allocation, Allocations};
+use alloc::{Allocation, Allocations, Had};
 
 /// The port of every agent.
 pub const AGENT_PORT: u16 = 9090;
@@ -182,6 +182,8 @@ impl Provisioner for Local {
 
 /// A worker that was stopped on purpose has this file.
 const STOPPED: &str = "stopped";
+/// Which of the host's places it has.
+const INDEX: &str = "index";
 
 impl Inner {
     /// Waits until no other act with this worker is under way. The turn goes
@@ -211,15 +213,18 @@ impl Inner {
             self.try_delete(&worker.name)?; // a removal that was cut short
         }
         // The row first: whatever happens next can be found and removed.
-        let place = self.allocations.claim(|index| Allocation {
-            index,
-            installation: self.installation.clone(),
-            data_dir: self.settings.data_dir.clone(),
-            worker: worker.name.clone(),
-            subnet: self.settings.subnet,
-            ending: false,
-        })?;
+        let place = self
+            .allocations
+            .claim(&self.had(&worker.name)?, |index| Allocation {
+                index,
+                installation: self.installation.clone(),
+                data_dir: self.settings.data_dir.clone(),
+                worker: worker.name.clone(),
+                subnet: self.settings.subnet,
+                ending: false,
+            })?;
         agent::write_files(&dir, worker)?;
+        self.note(&place)?;
         {
             let _lock = self.allocations.lock()?;
             // Removed meanwhile, by another process: names without a row would
@@ -238,6 +243,36 @@ impl Inner {
             worker,
             &dir,
         )?))
+    }
+
+    /// Which places of the host are whose, by what the workers' folders say: after
+    /// a restart of the host nothing else does.
+    fn had(&self, name: &WorkerName) -> anyhow::Result<Had> {
+        let mut had = Had::default();
+        let workers = self.settings.data_dir.join("workers");
+        for entry in fs::read_dir(workers).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_name() != *name.as_str() {
+                // What cannot be read reserves nothing.
+                had.others.extend(noted(&path).ok().flatten());
+            } else if let Some(index) = noted(&path)? {
+                // Disks hold the uids of their place.
+                let seats = fs::read_dir(path.join("run/seats"));
+                let disks = seats.is_ok_and(|mut seats| seats.next().is_some());
+                had.own = Some((index, disks));
+            }
+        }
+        Ok(had)
+    }
+
+    /// Keeps the worker's place beside its disks.
+    fn note(&self, place: &Allocation) -> anyhow::Result<()> {
+        let file = self.dir(&place.worker).join(INDEX);
+        let index = place.index.to_string();
+        if fs::read_to_string(&file).is_ok_and(|noted| noted == index) {
+            return Ok(());
+        }
+        alloc::write_whole(&file, index.as_bytes())
     }
 
     fn find(&self, name: &WorkerName) -> anyhow::Result<Option<Allocation>> {
@@ -339,6 +374,19 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// The index that a worker's folder notes.
+fn noted(dir: &Path) -> anyhow::Result<Option<u32>> {
+    let file = dir.join(INDEX);
+    let text = match fs::read_to_string(&file) {
+        Err(none) if none.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        text => text.with_context(|| format!("could not read {}", file.display()))?,
+    };
+    let index = text.trim().parse();
+    Ok(Some(index.with_context(|| {
+        format!("{} is damaged", file.display())
+    })?))
 }
 
 /// Removes a folder and all in it. Somebody who is just being ended may still

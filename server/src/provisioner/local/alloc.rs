@@ -3,9 +3,11 @@
 //!
 //! One JSON file an index under a host-wide directory, guarded by a lock file,
 //! so that several installations run side by side. The directory is on tmpfs: a
-//! restart of the host takes it together with everything it names.
+//! restart of the host takes it together with everything it names. What stays
+//! are the workers' folders, each with its index: uids on its disks come from it.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::Write,
     net::Ipv4Addr,
@@ -90,6 +92,15 @@ impl Allocation {
     }
 }
 
+/// What an installation's folders say of its places.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Had {
+    /// The worker's own, and whether it may have no other: disks were made there.
+    pub(super) own: Option<(u32, bool)>,
+    /// Those of the installation's other workers.
+    pub(super) others: BTreeSet<u32>,
+}
+
 /// All allocations of the host.
 pub(super) struct Allocations {
     dir: PathBuf,
@@ -124,24 +135,52 @@ impl Allocations {
             .with_context(|| format!("could not lock {}", path.display()))
     }
 
-    /// The worker's place: the one it has, or the lowest free one.
-    pub(super) fn claim(&self, of: impl Fn(u32) -> Allocation) -> anyhow::Result<Allocation> {
+    /// The worker's place: the one it has, the one it had, or the lowest free one
+    /// that no other worker of the installation had.
+    pub(super) fn claim(
+        &self,
+        had: &Had,
+        of: impl Fn(u32) -> Allocation,
+    ) -> anyhow::Result<Allocation> {
         let _lock = self.lock()?;
         let wanted = of(0);
         if let Some(have) = self.find(&wanted.installation, &wanted.worker)? {
             return Ok(have);
         }
-        for index in 0..INDICES {
+        let own = had.own.map(|(index, _)| index);
+        let fresh = |index: &u32| !had.others.contains(index);
+        for index in own.into_iter().chain((0..INDICES).filter(fresh)) {
             let place = of(index);
-            // Names that others took without asking are theirs.
-            let foreign = place.netns_path().exists()
-                || Path::new("/sys/class/net").join(place.veth()).exists();
-            if !self.path(index).exists() && !foreign {
+            if index < INDICES && self.is_free(&place) {
                 self.save(&place)?;
                 return Ok(place);
             }
+            if had.own == Some((index, true)) {
+                bail!(
+                    "place {index} of this host, whose uids the disks of {} have, is taken{}: \
+                     remove what has it, and the worker comes back by itself",
+                    wanted.worker,
+                    self.whose(index)
+                );
+            }
         }
         bail!("all {INDICES} places for workers on this host are taken");
+    }
+
+    fn is_free(&self, place: &Allocation) -> bool {
+        // Names that others took without asking are theirs.
+        let foreign =
+            place.netns_path().exists() || Path::new("/sys/class/net").join(place.veth()).exists();
+        !self.path(place.index).exists() && !foreign
+    }
+
+    /// For people.
+    fn whose(&self, index: u32) -> String {
+        let text = fs::read(self.path(index)).unwrap_or_default();
+        serde_json::from_slice(&text).map_or_else(
+            |_| String::new(),
+            |place: Allocation| format!(" by {} of {}", place.worker, place.data_dir.display()),
+        )
     }
 
     /// Writes a place, whole or not at all.
@@ -241,12 +280,56 @@ mod tests {
     fn two_installations_with_the_same_worker_name_get_two_places() {
         let dir = tempfile::tempdir().unwrap();
         let all = Allocations::open(dir.path()).unwrap();
-        let claim = |who: &str| all.claim(|index| place(index, who)).unwrap().index;
+        let claim = |who: &str| {
+            let place = all.claim(&Had::default(), |index| place(index, who));
+            place.unwrap().index
+        };
         let (a, b) = (claim("a"), claim("b"));
         assert_ne!(a, b);
         assert_eq!(claim("a"), a, "asked again, the same");
         assert!(!all.remove(&place(a, "a")).unwrap());
         assert!(all.remove(&place(b, "b")).unwrap(), "the last one");
         assert!(all.remove(&place(b, "b")).unwrap(), "gone is gone");
+    }
+
+    #[test]
+    fn after_a_restart_of_the_host_a_worker_has_the_place_it_had() {
+        // Low places may be taken on this host, in truth.
+        for (own, others, taken, want) in [
+            (None, &[][..], None, Ok(None)),
+            (Some((207, true)), &[], None, Ok(Some(207))),
+            (Some((207, false)), &[], None, Ok(Some(207))),
+            // Another installation was faster.
+            (Some((207, true)), &[], Some(207), Err("w1 of /x")),
+            (Some((207, false)), &[], Some(207), Ok(None)),
+            (Some((INDICES, true)), &[], None, Err("is taken")),
+            // Those of workers that are still to come back are not new ones'.
+            (None, &[0, 1, 2, 3], None, Ok(None)),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let all = Allocations::open(dir.path()).unwrap();
+            if let Some(index) = taken {
+                all.save(&place(index, "b")).unwrap();
+            }
+            let had = Had {
+                own,
+                others: others.iter().copied().collect(),
+            };
+            let got = all.claim(&had, |index| place(index, "a"));
+            match (got, want) {
+                (Ok(got), Ok(want)) => {
+                    assert!(
+                        want.is_none_or(|want| want == got.index),
+                        "{had:?}: {got:?}"
+                    );
+                    assert!(!others.contains(&got.index), "{had:?}: {got:?}");
+                    assert_ne!(Some(got.index), taken, "{had:?}");
+                }
+                (Err(refused), Err(why)) => {
+                    assert!(refused.to_string().contains(why), "{refused}");
+                }
+                (got, _) => panic!("{had:?} {taken:?}: {got:?}"),
+            }
+        }
     }
 }

@@ -343,6 +343,27 @@ async fn a_worker_that_is_removed_while_it_is_made_leaves_nothing() {
     }
 }
 
+#[tokio::test]
+async fn a_worker_comes_back_to_the_place_its_disks_have_the_uids_of() {
+    let Some(house) = Box_::new() else { return };
+    let spec = worker("ws-abcdefghij-w1");
+    // As a restart of the host leaves it.
+    let dir = house.dir.path().join("workers/ws-abcdefghij-w1");
+    fs::create_dir_all(dir.join("run/seats/1")).unwrap();
+    fs::write(dir.join("index"), "203").unwrap();
+    house.local.ensure(&spec).await.unwrap();
+    let place = house.local.0.find(&spec.name).unwrap().unwrap();
+    assert_eq!(place.index, 203);
+    house.local.delete(&spec.name).await.unwrap();
+    nothing_of(&place, house.dir.path());
+
+    // A new one notes where it is.
+    house.local.ensure(&spec).await.unwrap();
+    let place = house.local.0.find(&spec.name).unwrap().unwrap();
+    let noted = fs::read_to_string(dir.join("index")).unwrap();
+    assert_eq!(noted, place.index.to_string());
+}
+
 #[test]
 fn down_of_a_directory_without_workers_does_nothing() {
     let dir = tempfile::tempdir().unwrap();
