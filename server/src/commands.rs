@@ -208,6 +208,7 @@ fn provisioner(args: &ServeArgs) -> anyhow::Result<Arc<dyn Provisioner>> {
                 allowed_origins: args.allowed_origins.clone(),
                 nameservers: args.nameservers.clone(),
             })?;
+            local.check_routes()?;
             Ok(Arc::new(local))
         }
     }

@@ -18,7 +18,7 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use clarateach_domain::{ids::WorkerName, microvm::Runtime, plan::Ground};
 use tokio::{sync::OwnedMutexGuard, task::spawn_blocking};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Described, ProvisionError, Provisioner, WorkerSpec};
 use crate::config::FirecrackerArgs;
@@ -27,6 +27,7 @@ mod agent;
 mod alloc;
 mod endings;
 mod ground;
+mod routes;
 
 use alloc::{Allocation, Allocations, Had};
 
@@ -89,6 +90,27 @@ impl Local {
             allocations,
             busy: Mutex::default(),
         })))
+    }
+
+    /// Refuses a network that is somebody else's on this host. An installation
+    /// whose workers stand in it is told and goes on: a VPN that comes up must
+    /// not end a class.
+    pub fn check_routes(&self) -> anyhow::Result<()> {
+        let subnet = self.0.settings.subnet;
+        let foreign = routes::foreign(subnet)?;
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        let foreign = foreign.join(", ");
+        let mine = self.0.allocations.of(&self.0.installation)?;
+        if mine.iter().any(|place| place.subnet == subnet) {
+            warn!(%subnet, foreign, "the network of the local workers is in other use here, too");
+            return Ok(());
+        }
+        bail!(
+            "the network of local workers, {subnet}/16, is in use on this host ({foreign}): \
+             name the first address of a free /16 with --local-subnet"
+        )
     }
 
     /// Removes every worker of this data directory, server or no server.

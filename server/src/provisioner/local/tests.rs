@@ -365,6 +365,49 @@ async fn a_worker_comes_back_to_the_place_its_disks_have_the_uids_of() {
 }
 
 #[test]
+fn a_network_of_somebody_else_is_refused_until_workers_stand_in_it() {
+    if Command::new("ip").arg("-V").output().is_err() {
+        println!("SKIPPED: no ip");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let open = |subnet: std::net::Ipv4Addr| {
+        Local::open(LocalSettings {
+            data_dir: dir.path().to_owned(),
+            agent: PathBuf::new(),
+            images: PathBuf::new(),
+            alloc_dir: dir.path().join("alloc"),
+            subnet,
+            runtimes: vec![],
+            allowed_origins: vec![],
+            nameservers: vec![],
+        })
+        .unwrap()
+    };
+    // Some network that this host has a route to.
+    let listed = Command::new("ip").args(["-4", "route"]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let mut lines = listed.lines().filter(|line| !line.contains("ctu"));
+    let Some(taken) = lines.find_map(|line| line.split(['/', ' ']).next()?.parse().ok()) else {
+        println!("SKIPPED: this host has no route but the default");
+        return;
+    };
+    let refused = open(taken).check_routes().unwrap_err().to_string();
+    assert!(refused.contains("--local-subnet"), "{refused}");
+    let local = open(taken);
+    let place = Allocation {
+        index: 1,
+        installation: local.0.installation.clone(),
+        data_dir: dir.path().to_owned(),
+        worker: "ws-abcdefghij-w1".parse().unwrap(),
+        subnet: taken,
+        ending: false,
+    };
+    local.0.allocations.save(&place).unwrap();
+    local.check_routes().unwrap();
+}
+
+#[test]
 fn down_of_a_directory_without_workers_does_nothing() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(down(dir.path()).unwrap(), []);
