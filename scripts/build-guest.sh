@@ -4,7 +4,7 @@
 #
 # Way: guest/ -> cargo -> IMAGES/guest-HASH, its name in IMAGES/guest-current;
 #      guest/image/ -> IMAGES/rootfs-HASH/, its name in IMAGES/current.
-# What is there already is not made again.
+# What is there already is not made again; what nothing starts from any more goes.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -78,6 +78,8 @@ while (($#)); do
   shift
 done
 
+# First, so that what is replaced now stays for whoever is starting from it.
+"$TOP/scripts/prune-images.sh" --images "$images"
 if [[ -n $guest ]]; then
   ensure_rust
   ensure_commands file=file

@@ -234,6 +234,7 @@ impl Inner {
         if self.find(&worker.name)?.is_some_and(|found| found.ending) {
             self.try_delete(&worker.name)?; // a removal that was cut short
         }
+        self.note_images()?;
         // The row first: whatever happens next can be found and removed.
         let place = self
             .allocations
@@ -285,6 +286,21 @@ impl Inner {
             }
         }
         Ok(had)
+    }
+
+    /// Notes beside the images that seats of this data directory start from them,
+    /// for whoever removes old ones: `scripts/prune-images.sh`.
+    fn note_images(&self) -> anyhow::Result<()> {
+        let notes = self.settings.images.join(".installations");
+        let file = notes.join(&self.installation);
+        let text = format!("{}\n", self.settings.data_dir.display());
+        if fs::read_to_string(&file).is_ok_and(|noted| noted == text) {
+            return Ok(());
+        }
+        let noted = fs::create_dir_all(&notes)
+            .with_context(|| format!("could not make {}", notes.display()))
+            .and_then(|()| alloc::write_whole(&file, text.as_bytes()));
+        noted.context("could not note who uses the images")
     }
 
     /// Keeps the worker's place beside its disks.
