@@ -117,6 +117,11 @@ fn ours(process: &str) -> Option<String> {
     let line = String::from_utf8_lossy(&line).replace('\0', " ");
     let groups = fs::read_to_string(proc.join("cgroup")).ok()?;
     let group = groups.lines().find(|group| group.contains("clarateach"));
+    // Other VMMs on this host are no business of ours.
+    let vmm = program.ends_with("/firecracker");
+    if vmm && !group.is_some_and(|group| group.contains("/clarateach/")) {
+        return None;
+    }
     Some(format!(
         "process {process} {line} {}",
         group.unwrap_or_default()

@@ -376,6 +376,7 @@ fn a_network_of_somebody_else_is_refused_until_workers_stand_in_it() {
             data_dir: dir.path().to_owned(),
             agent: PathBuf::new(),
             images: PathBuf::new(),
+            firecracker: FirecrackerArgs::default(),
             alloc_dir: dir.path().join("alloc"),
             subnet,
             runtimes: vec![],
