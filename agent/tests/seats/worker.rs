@@ -257,8 +257,16 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // A story that failed half way leaves seats: end them by a last fleet.
+        // A story that failed half way leaves seats: end them by a last fleet, to
+        // which one without a spec is rubbish.
         if !self.left().is_empty() {
+            for seat in fs::read_dir(self.dir.path().join("seats"))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                let _gone = fs::remove_file(seat.path().join("spec.json"));
+            }
             let mut fleet = self.start();
             let list = fleet.ask("list");
             for seat in list.split(';').filter_map(|vm| vm.split(' ').next()) {
