@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::house::images;
+use clarateach_proto::workshop::Runtime;
+
+use crate::house::{images, runtime};
 
 /// Why this machine cannot run MicroVMs, if it cannot.
 pub fn missing() -> Option<String> {
@@ -23,6 +25,23 @@ pub fn missing() -> Option<String> {
     };
     let all = there("vmlinux-", "-current") && there("base-", ".ext4") && there("boot-", ".ext4");
     (!all).then(|| "needs MicroVM images: run scripts/build-guest.sh --firecracker".into())
+}
+
+/// How much longer things may take than usual: where KVM emulates a guest's
+/// kernel, every process that a learner starts costs most of a second. Found out
+/// as the agent does it, by what the host has.
+pub fn pace() -> u32 {
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = processor.lines().filter(|line| line.starts_with("flags"));
+    let by_processor = flags
+        .flat_map(str::split_whitespace)
+        .any(|flag| flag == "vmx" || flag == "svm");
+    let emulated = !by_processor || Path::new("/sys/module/kvm_pvm").exists();
+    if emulated && runtime() == Runtime::Firecracker {
+        6
+    } else {
+        1
+    }
 }
 
 /// What the server is told of them; harmless where no MicroVM is asked for.

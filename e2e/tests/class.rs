@@ -73,6 +73,17 @@ async fn a_class_of_five_runs_and_leaves_nothing_behind() {
     )
     .await;
 
+    // What a seat's machine says is there for whoever teaches.
+    let mut workshops = house.workshops().await;
+    let ask = |seat| clarateach_proto::workshop::GetSeatLogRequest {
+        workshop_id: workshop.id.clone(),
+        seat,
+    };
+    let log = workshops.get_seat_log(ask(1)).await.unwrap().into_inner();
+    assert!(log.log.contains("guest configured"), "{}", log.log);
+    let none = workshops.get_seat_log(ask(6)).await.unwrap_err();
+    assert_eq!(none.code(), tonic::Code::NotFound, "{none:?}");
+
     let full = house.join(&workshop.code, "one too many").await;
     assert_eq!(full.unwrap_err().code(), tonic::Code::ResourceExhausted);
 
@@ -100,7 +111,7 @@ async fn a_reset_gives_a_fresh_machine_and_a_revoke_a_fresh_learner() {
         ..Default::default()
     };
     house.workshops().await.reset_seat(request).await.unwrap();
-    assert_eq!(terminal.until_closed().await, 4409);
+    terminal.must_close(4409).await;
     // The old token is of an older epoch; the learner is still the learner.
     let request = clarateach_proto::workshop::JoinWorkshopRequest {
         code: workshop.code.clone(),
@@ -125,7 +136,7 @@ async fn a_reset_gives_a_fresh_machine_and_a_revoke_a_fresh_learner() {
         ..Default::default()
     };
     house.workshops().await.revoke_seat(revoke).await.unwrap();
-    assert_eq!(terminal.until_closed().await, 4403);
+    terminal.must_close(4403).await;
     let back = house.join_with(request).await.unwrap_err();
     assert_eq!(back.code(), tonic::Code::NotFound, "{back:?}");
     let next = until(
@@ -294,7 +305,7 @@ async fn a_class_ends_when_its_time_is_over_and_everybody_was_told() {
         }
     }
     assert!(told, "the watch was told before the end");
-    assert_eq!(terminal.until_closed().await, 4410);
+    terminal.must_close(4410).await;
     house
         .until_status(&workshop.id, WorkshopStatus::Deleted)
         .await;
