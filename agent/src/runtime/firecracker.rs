@@ -8,6 +8,7 @@
 pub mod api;
 pub(crate) mod host;
 mod jail;
+mod limits;
 mod recipe;
 pub(crate) mod seen;
 mod snapshot;
@@ -359,11 +360,15 @@ impl Inner {
         ]
     }
 
+    /// Its filters are in force, and what the kernel does for it is counted as its.
     async fn verify(&self, jail: &Jail) -> anyhow::Result<()> {
         let jail = jail.clone();
         spawn_blocking(move || {
             let (name, _process) = jail.named()?.context("firecracker ended at its start")?;
-            jail::filtered(name.pid)
+            jail::filtered(name.pid)?;
+            let timer = limits::take_timer(&jail.cgroup, name.pid)?;
+            debug!(pid = name.pid, timer, "VMM verified");
+            Ok(())
         })
         .await?
     }

@@ -28,7 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{ProcessName, cgroups, machine::kill},
-    host::{Cgroups, Host},
+    host::Host,
+    limits,
 };
 use crate::{
     rundir::{gone, replace},
@@ -38,8 +39,6 @@ use crate::{
 /// What the VMM itself takes beside the guest's memory, in MiB: 5 by its own
 /// word, and room for the page tables and buffers the kernel counts as its.
 const VMM_MIB: u64 = 64;
-/// Threads a VMM has: its own, the API's, one a vCPU and KVM's; with room.
-const THREADS: u32 = 64;
 /// Files it may have open: disks, tap, sockets.
 const FILES: u32 = 256;
 /// The API's socket, as the VMM sees it.
@@ -153,9 +152,14 @@ impl Jail {
             started: name.started,
         })?;
         replace(&self.note, &note, false).context("could not note the VMM's process")?;
-        name.open()
+        let process = name
+            .open()
             .context("could not hold the VMM's process")?
-            .context("firecracker ended at once")
+            .context("firecracker ended at once")?;
+        for disk in shown.iter().filter(|file| !file.read_only) {
+            limits::hold(host.cgroups, &self.cgroup, pid, &disk.from)?;
+        }
+        Ok(process)
     }
 
     fn jailer(&self, host: &Host, resources: Resources) -> Command {
@@ -179,7 +183,7 @@ impl Jail {
             .args(["--parent-cgroup", parent])
             .args(["--resource-limit", &format!("fsize={largest}")])
             .args(["--resource-limit", &format!("no-file={FILES}")]);
-        jailer.args(limits(
+        jailer.args(limits::arguments(
             host.cgroups,
             resources.vcpus,
             bytes(memory + VMM_MIB),
@@ -276,41 +280,6 @@ fn folder(base: &Path, firecracker: &Path, id: &str) -> PathBuf {
         .join(id)
 }
 
-/// The jailer's arguments for the cgroup.
-fn limits(version: Cgroups, vcpus: u32, memory: u64) -> Vec<String> {
-    let quota = vcpus * 100_000;
-    let (number, set) = match version {
-        Cgroups::V1 => {
-            let mut set = vec![
-                format!("cpu.cfs_quota_us={quota}"),
-                "cpu.shares=1024".to_owned(),
-                format!("memory.limit_in_bytes={memory}"),
-                format!("pids.max={THREADS}"),
-            ];
-            if cgroups::counts_swap() {
-                // Memory and swap together, so that none of it is swap.
-                set.push(format!("memory.memsw.limit_in_bytes={memory}"));
-            }
-            ("1", set)
-        }
-        Cgroups::V2 => (
-            "2",
-            vec![
-                format!("cpu.max={quota} 100000"),
-                "cpu.weight=100".to_owned(),
-                format!("memory.max={memory}"),
-                "memory.swap.max=0".to_owned(),
-                format!("pids.max={THREADS}"),
-            ],
-        ),
-    };
-    let mut arguments = vec!["--cgroup-version".to_owned(), number.to_owned()];
-    for value in set {
-        arguments.extend(["--cgroup".to_owned(), value]);
-    }
-    arguments
-}
-
 fn c_path(path: &Path) -> anyhow::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).context("a path has a zero byte")
 }
@@ -325,22 +294,6 @@ fn last_line(said: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn limits_are_spelled_for_the_hierarchies_there_are() {
-        let v1 = limits(Cgroups::V1, 2, 1 << 30).join(" ");
-        for part in [
-            "--cgroup-version 1",
-            "--cgroup cpu.cfs_quota_us=200000",
-            "--cgroup memory.limit_in_bytes=1073741824",
-            "--cgroup pids.max=64",
-        ] {
-            assert!(v1.contains(part), "{part}");
-        }
-        let v2 = limits(Cgroups::V2, 1, 1 << 30);
-        assert!(v2.contains(&"cpu.max=100000 100000".to_owned()));
-        assert!(v2.contains(&"memory.max=1073741824".to_owned()));
-    }
 
     #[test]
     fn a_process_without_filters_is_told() {

@@ -12,6 +12,7 @@ use super::{
         },
     },
     host::Virtualization,
+    limits::{DISK_BYTES, DISK_OPERATIONS},
 };
 
 /// Names in the chroot.
@@ -60,7 +61,7 @@ pub(super) async fn assemble(
             } else {
                 CacheType::Writeback
             },
-            rate_limiter: Some(limit(256 << 20, 16_384)),
+            rate_limiter: Some(limit(DISK_BYTES, DISK_OPERATIONS)),
         })
         .await?;
     }
