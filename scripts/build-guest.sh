@@ -96,7 +96,13 @@ if [[ -n $firecracker ]]; then
   if grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo && [[ ! -e /sys/module/kvm_pvm ]]; then
     variant=hardware
   fi
+  # The sum of a file that was removed says nothing about its successor.
+  for sum in "$images"/*.sha256; do
+    [[ -e ${sum%.sha256} ]] || rm -f "$sum"
+  done
   step "guest kernel for this kind of host: $variant"
   "$TOP/guest/image/kernel/build-kernel.sh" --variant "$variant" --images "$images"
+  # Not in build-kernel.sh: a change of that script makes another kernel.
+  write_sum "$images/$(cat "$images/vmlinux-$variant-current")"
   "$TOP/guest/image/build-ext4.sh" --images "$images"
 fi

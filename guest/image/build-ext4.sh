@@ -6,6 +6,7 @@
 #      IMAGES/guest-current -> IMAGES/boot-HASH.ext4, the small disk the kernel
 #      starts the guest from. The hashes are those of what they hold: a disk that
 #      is there is not made again, and a new guest costs a second, not a new base.
+#      DISK.sha256 beside each is what the agent checks at its start.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
@@ -15,7 +16,7 @@ images=$IMAGES
 while (($#)); do
   case $1 in
     --images) images=${2:?--images wants a directory}; shift ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
     *) die "unknown argument $1" "See --help." ;;
   esac
   shift
@@ -37,6 +38,7 @@ make_disk() {
   truncate -s "$3M" "$fresh"
   mkfs.ext4 -q -F -m 0 -b 4096 -O ^has_journal,^resize_inode -d "$2" "$fresh"
   chmod 0444 "$fresh"
+  rm -f "$images/$1.sha256"
   mv "$fresh" "$images/$1"
   note "$images/$1 ($(du -h "$images/$1" | cut -f1)B, $(took $((SECONDS - began))))"
 }
@@ -58,4 +60,6 @@ if [[ ! -e $images/$boot ]]; then
   make_disk "$boot" "$tree" $((mib + 4))
   rm -rf --one-file-system "$tree"
 fi
+write_sum "$images/$base"
+write_sum "$images/$boot"
 note "$base and $boot are current"

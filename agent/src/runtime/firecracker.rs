@@ -42,7 +42,7 @@ use self::{
     jail::{Jail, Shown},
     snapshot::{Snapshot, Snapshots},
 };
-use super::{Disk, Machine, Runtime, cgroups, disk, images, log};
+use super::{Disk, Machine, Runtime, cgroups, disk, images, log, sums::Sums};
 use crate::{
     control::Control,
     network::Network,
@@ -70,6 +70,7 @@ struct Inner {
     cgroup: String,
     network: Network,
     host: Host,
+    sums: Sums,
     snapshots: Snapshots,
     /// One maker of template disks at a time.
     disks: Mutex<()>,
@@ -91,8 +92,16 @@ impl FirecrackerRuntime {
             .canonicalize()
             .with_context(|| format!("could not find the images in {}", images.display()))?;
         let host = Host::examine(settings, &images)?;
-        images::choose_disks(&images, None).context("could not choose the MicroVMs' disks")?;
+        let sums = Sums::of(&images);
+        let disks =
+            images::choose_disks(&images, None).context("could not choose the MicroVMs' disks")?;
+        if settings.kernel.is_none() {
+            sums.check(&host.kernel)?;
+        }
+        sums.check(&disks.base)?;
+        sums.check(&disks.boot)?;
         let inner = Inner {
+            sums,
             snapshots: Snapshots::open(&images.join("snapshots"))?,
             run,
             images,
@@ -285,6 +294,10 @@ impl Inner {
             .flatten();
         let disks = images::choose_disks(&self.images, kept.as_deref().map(str::trim))
             .context("could not choose the MicroVM's disks")?;
+        // Looked at each time: they may have changed since the agent's start.
+        self.sums.check_own(&self.host.kernel)?;
+        self.sums.check(&disks.base)?;
+        self.sums.check(&disks.boot)?;
         if kept.as_deref() != Some(&disks.rootfs_name) {
             gone(fs::remove_file(&named)).context("could not forget the old disk")?;
             gone(fs::remove_file(&file)).context("could not remove the old disk")?;

@@ -338,7 +338,9 @@ fn no_micro_vms() -> Option<String> {
                 name.starts_with(prefix) && name.ends_with(end)
             })
     };
-    let missing = !there("vmlinux-", "-current") || !there("base-", ".ext4");
+    let missing = !there("vmlinux-", "-current")
+        || !there("base-", ".ext4.sha256")
+        || !there("vmlinux-", ".sha256");
     missing.then(|| "no MicroVM images: scripts/build-guest.sh --firecracker".to_owned())
 }
 

@@ -16,18 +16,21 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clarateach_domain::microvm::Resources;
-use ring::digest::{self, Digest};
+use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::images::Disks,
+    super::{
+        images::Disks,
+        sums::{Sums, hex},
+    },
     host::Host,
     recipe::{MEMORY, STATE, template_boot_args},
 };
 use crate::rundir::gone;
 
 /// Changes when what is kept changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Read and written at a time; a piece of zeros becomes a hole.
 const PIECE: usize = 64 * 1024;
 
@@ -44,8 +47,8 @@ pub(super) struct Parts {
     format: u32,
     firecracker: String,
     kernel: String,
-    base: PathBuf,
-    boot: PathBuf,
+    base: String,
+    boot: String,
     boot_args: String,
     resources: Resources,
     processor: String,
@@ -53,9 +56,13 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Of a machine with these disks on this host. Blocks.
-    pub(super) fn of(host: &Host, disks: &Disks, resources: Resources) -> anyhow::Result<Self> {
-        let kernel = fs::read(&host.kernel).context("could not read the kernel")?;
+    /// Of a machine with these disks on this host, all checked. Blocks.
+    pub(super) fn of(
+        host: &Host,
+        disks: &Disks,
+        sums: &Sums,
+        resources: Resources,
+    ) -> anyhow::Result<Self> {
         let processor = fs::read_to_string("/proc/cpuinfo").context("could not read cpuinfo")?;
         let told = |line: &&str| {
             [
@@ -73,9 +80,9 @@ impl Parts {
         Ok(Self {
             format: FORMAT,
             firecracker: host.version.clone(),
-            kernel: hex(&digest::digest(&digest::SHA256, &kernel)),
-            base: disks.base.clone(),
-            boot: disks.boot.clone(),
+            kernel: sums.check_own(&host.kernel)?,
+            base: sums.check(&disks.base)?,
+            boot: sums.check(&disks.boot)?,
             boot_args: template_boot_args(host.virtualization),
             resources,
             processor: first.lines().filter(told).collect::<Vec<_>>().join("\n"),
@@ -284,16 +291,6 @@ fn fill(file: &mut File, piece: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(read)
-}
-
-fn hex(digest: &Digest) -> String {
-    use std::fmt::Write as _;
-    let bytes = digest.as_ref();
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
 }
 
 #[cfg(test)]

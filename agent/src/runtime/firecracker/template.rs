@@ -40,7 +40,7 @@ impl Inner {
     ) -> anyhow::Result<(Option<Snapshot>, String)> {
         let key = {
             let (inner, disks) = (Arc::clone(self), disks.clone());
-            spawn_blocking(move || Parts::of(&inner.host, &disks, resources)?.key()).await??
+            spawn_blocking(move || Parts::of(&inner.host, &disks, &inner.sums, resources)?.key()).await??
         };
         // Held while one is made: the others want the same, or wait their turn.
         let mut hopeless = self.hopeless.lock().await;
