@@ -7,6 +7,7 @@ use std::{
     fs,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -93,6 +94,12 @@ pub(crate) struct HostArgs {
     #[arg(long, env = "AGENT_KERNEL", value_name = "FILE")]
     pub(crate) kernel: Option<PathBuf>,
 
+    /// How long a MicroVM's guest may take until it answers, in seconds; without
+    /// it 30, and 300 where KVM emulates ring 0.
+    #[arg(long, env = "AGENT_BOOT_WITHIN", value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) boot_within: Option<u64>,
+
     /// Take this version of firecracker although it has known holes.
     #[arg(long, env = "AGENT_FIRECRACKER_ACCEPT", value_name = "VERSION")]
     pub(crate) firecracker_accept: Option<String>,
@@ -114,6 +121,7 @@ impl HostArgs {
             firecracker: self.firecracker_bin.clone(),
             jailer: self.jailer_bin.clone(),
             kernel: self.kernel.clone(),
+            boot_within: self.boot_within.map(Duration::from_secs),
             accepted_version: self.firecracker_accept.clone(),
         }
     }

@@ -44,6 +44,10 @@ pub trait Runtime: Send + Sync {
     /// The machine that an earlier agent left on the slot, if it runs.
     async fn adopt(&self, slot: Slot) -> anyhow::Result<Option<Machine>>;
 
+    /// How long a guest may take until it has taken its identity and answers: a
+    /// bound, far from the usual, and longer where guests are slow.
+    fn patience(&self) -> Duration;
+
     /// Whether what carries the machine answers, apart from its guest; an error
     /// says how it is silent. Ends by `within`.
     async fn probe(&self, slot: Slot, within: Duration) -> anyhow::Result<()>;

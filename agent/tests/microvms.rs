@@ -4,6 +4,16 @@
 //! Times are no matter here: some hosts emulate ring 0, and there a boot takes
 //! half a minute.
 
+#[path = "microvms/creates.rs"]
+mod creates;
+#[path = "microvms/deaths.rs"]
+mod deaths;
+#[path = "microvms/deletes.rs"]
+mod deletes;
+#[path = "microvms/images.rs"]
+mod images;
+#[path = "microvms/limits.rs"]
+mod limits;
 #[path = "seats/worker.rs"]
 mod worker;
 

@@ -41,7 +41,8 @@ const MACHINE: Rhythm = Rhythm {
     misses: 3,
 };
 /// A guest answers when its learner's processes let it: a fork bomb, or a build
-/// on a host that is full, is no hang. It costs a shell to be wrong here.
+/// on a host that is full, is no hang. It costs a shell to be wrong here, so it
+/// has half the time that it may take to start: [`Rhythm::of_guest`].
 const GUEST: Rhythm = Rhythm {
     every: Duration::from_secs(2),
     within: Duration::from_secs(5),
@@ -75,7 +76,7 @@ impl Pulse {
                 |()| std::future::ready(()),
             );
             let guest = watch(
-                GUEST,
+                Rhythm::of_guest(runtime.patience()),
                 || control.health(GUEST.within),
                 async |health| drop(tell.send(Beat::Healthy(health)).await),
             );
@@ -143,6 +144,17 @@ where
 }
 
 impl Rhythm {
+    /// Six misses where a guest starts within a minute. Where ring 0 is emulated
+    /// and the host is busy, four in a row were seen of guests that were well.
+    fn of_guest(patience: Duration) -> Self {
+        let within = GUEST.within.as_secs().max(1);
+        let misses = u32::try_from(patience.as_secs() / 2 / within).unwrap_or(u32::MAX);
+        Self {
+            misses: misses.max(GUEST.misses),
+            ..GUEST
+        }
+    }
+
     /// Misses in a row after one that took so long. One far past its deadline
     /// tells of this agent, which was stopped or starved itself, and of nobody else.
     fn after_miss(self, misses: u32, took: Duration) -> u32 {
@@ -185,6 +197,14 @@ mod tests {
         .await;
         assert_eq!(why, "3 looks in a row, the last one: nobody");
         assert_eq!((*seen.borrow(), asked.borrow().len()), (2, 0));
+    }
+
+    #[test]
+    fn a_slow_guest_has_more_chances_and_none_has_fewer_than_six() {
+        for (patience, misses) in [(1, 6), (60, 6), (90, 9), (300, 30)] {
+            let rhythm = Rhythm::of_guest(Duration::from_secs(patience));
+            assert_eq!(rhythm.misses, misses, "{patience} s");
+        }
     }
 
     #[test]

@@ -16,8 +16,6 @@ use tokio::{
 
 use crate::{control::Control, network::bridge, runtime::Runtime};
 
-/// How long a started guest may take until both ports answer.
-pub(super) const READY_WITHIN: Duration = Duration::from_mins(1);
 /// How long one look at a port may take.
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
 

@@ -35,11 +35,11 @@ use crate::{
     runtime::{Disk, Machine},
 };
 
-/// How long an adopted guest may take to answer: as long as a guest that hangs,
-/// because a worker on which everything starts again is slow, and shells are lost.
-const ADOPT_WITHIN: Duration = Duration::from_secs(30);
 /// How long a guest may take to close viewers or show a notice.
 const TELL_WITHIN: Duration = Duration::from_millis(400);
+/// How long a boot that was called off may go on by itself, and from then on how
+/// often its machine is ended.
+const CALLED_OFF_EVERY: Duration = Duration::from_secs(1);
 /// Terminals a guest can have; more is not believed.
 const MAX_TERMINALS: u32 = 8;
 /// How far a guest's clock may be ahead.
@@ -284,7 +284,8 @@ impl Seat {
         };
         let configure = ready::identity(&self.spec, &secret, &self.shared.nameservers);
         let port = (&*self.shared.runtime, self.spec.slot);
-        let answered = ready::make_ready(machine.control(), configure, port, ADOPT_WITHIN).await;
+        let within = self.shared.runtime.patience() / 2;
+        let answered = ready::make_ready(machine.control(), configure, port, within).await;
         if let Err(error) = answered {
             warn!(error = format!("{error:#}"), "adopted guest did not answer");
             return Ok(None);
@@ -545,10 +546,14 @@ impl Seat {
             if let Err(error) = closing.await {
                 debug!(%error, "viewers were not told of the removal");
             }
-            let asked = machine.control().shutdown(grace, TELL_WITHIN).await;
-            if asked.is_ok() {
-                let _elapsed = timeout(grace, machine.died()).await;
-            }
+            let stopping = async {
+                if let Err(error) = machine.control().shutdown(grace, grace).await {
+                    debug!(%error, "guest was not asked to stop");
+                }
+                machine.died().await;
+            };
+            let stopped = timeout(grace + TELL_WITHIN, stopping).await.is_ok();
+            debug!(stopped, took = ?began.elapsed(), "guest had its grace");
         }
         self.stop_boot(phase).await;
         self.shared
@@ -725,14 +730,27 @@ async fn boot(
         .await?
         .context("could not write the guest's secret")?;
     let waited = began.elapsed();
-    let machine = shared.runtime.boot(&spec, disk).await?;
+    let mut booting = std::pin::pin!(shared.runtime.boot(&spec, disk));
+    let machine = tokio::select! {
+        machine = &mut booting => machine?,
+        () = cancel.cancelled() => {
+            // Never dropped half way: its machine is ended until it sees so itself.
+            while timeout(CALLED_OFF_EVERY, &mut booting).await.is_err() {
+                if let Err(error) = shared.runtime.halt(spec.slot, Disk::Keep).await {
+                    debug!(error = format!("{error:#}"), "boot was not called off yet");
+                }
+            }
+            anyhow::bail!("the boot was called off");
+        }
+    };
     let started = began.elapsed();
     // The guest's own start needs no turn: the next machine may be built beside it.
     drop(permit);
     let configure = ready::identity(&spec, &secret, &shared.nameservers);
     let port = (&*shared.runtime, spec.slot);
+    let patience = shared.runtime.patience();
     let answered = tokio::select! {
-        ready = ready::make_ready(machine.control(), configure, port, ready::READY_WITHIN) => ready,
+        ready = ready::make_ready(machine.control(), configure, port, patience) => ready,
         () = machine.died() => Err(anyhow::anyhow!("the guest ended while it started")),
         () = cancel.cancelled() => Err(anyhow::anyhow!("the boot was called off")),
     };

@@ -154,6 +154,10 @@ impl Runtime for ContainerRuntime {
             .transpose()
     }
 
+    fn patience(&self) -> Duration {
+        Duration::from_mins(1)
+    }
+
     async fn probe(&self, _slot: Slot, _within: Duration) -> anyhow::Result<()> {
         // Nothing carries a container but the kernel.
         Ok(())

@@ -56,13 +56,33 @@ pub(super) fn template(run: &Path, mib: u32) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// What seats that live may still write when no further one is made, in bytes.
+const RESERVE: u64 = 2 << 30;
+
+/// Refuses where a copy would take what the seats that are there may need:
+/// their disks are sparse and grow.
+fn room_for(data: u64, place: &Path) -> anyhow::Result<()> {
+    let seen = rustix::fs::statvfs(place).context("could not look at the file system")?;
+    let (free, all) = (seen.f_bavail * seen.f_frsize, seen.f_blocks * seen.f_frsize);
+    let reserve = RESERVE.min(all / 20);
+    ensure!(
+        free >= data + reserve,
+        "there is no room for another seat's disk: {} MiB are free, and {} MiB are kept for the \
+         seats that are there",
+        free >> 20,
+        reserve >> 20
+    );
+    Ok(())
+}
+
 /// Copies the template's data and leaves its holes.
 pub(super) fn copy(template: &Path, to: &Path) -> anyhow::Result<()> {
     let from = File::open(template).context("could not open the template disk")?;
-    let size = from
+    let seen = from
         .metadata()
-        .context("could not look at the template disk")?
-        .len();
+        .context("could not look at the template disk")?;
+    let size = seen.len();
+    room_for(seen.blocks() * 512, to.parent().unwrap_or(to))?;
     let disk = private(to).context("could not make the seat's disk")?;
     if rustix::fs::ioctl_ficlone(&disk, &from).is_ok() {
         return Ok(());

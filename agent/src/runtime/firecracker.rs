@@ -6,6 +6,7 @@
 //! child: an agent that dies takes nobody with it.
 
 pub mod api;
+mod boot;
 pub(crate) mod host;
 mod jail;
 mod limits;
@@ -16,10 +17,11 @@ mod template;
 pub(crate) mod timer;
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -27,26 +29,17 @@ use async_trait::async_trait;
 use clarateach_domain::{
     ids::Slot,
     microvm::{MicroVmSpec, Resources},
-    seat_net,
 };
-use tokio::{
-    task::spawn_blocking,
-    time::{sleep, timeout},
-};
-use tracing::{debug, info, warn};
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
 
 pub use self::host::FirecrackerSettings;
-use self::{
-    api::Api,
-    host::{Host, Virtualization},
-    jail::{Jail, Shown},
-    snapshot::{Snapshot, Snapshots},
-};
+use self::{api::Api, host::Host, jail::Jail, snapshot::Snapshots};
 use super::{Disk, Machine, Runtime, cgroups, disk, images, log, sums::Sums};
 use crate::{
     control::Control,
     network::Network,
-    rundir::{RunDir, SeatDir, gone},
+    rundir::{RunDir, gone},
 };
 
 /// Longest wait for processes and cgroups to be gone after a kill.
@@ -74,8 +67,8 @@ struct Inner {
     snapshots: Snapshots,
     /// One maker of template disks at a time.
     disks: Mutex<()>,
-    /// One maker of templates at a time; those it could not make.
-    hopeless: tokio::sync::Mutex<Vec<String>>,
+    /// One maker of templates at a time; how often in a row one of them failed.
+    failed: tokio::sync::Mutex<HashMap<String, u32>>,
 }
 
 impl FirecrackerRuntime {
@@ -110,7 +103,7 @@ impl FirecrackerRuntime {
             network,
             host,
             disks: Mutex::new(()),
-            hopeless: tokio::sync::Mutex::default(),
+            failed: tokio::sync::Mutex::default(),
         };
         inner.template_disk(Resources::DEFAULT.disk_mib)?;
         inner.clear_template()?;
@@ -167,6 +160,11 @@ impl Runtime for FirecrackerRuntime {
         Ok(Some(machine))
     }
 
+    fn patience(&self) -> Duration {
+        // On a busy host that emulates ring 0 an identity was seen to take a minute.
+        self.inner.host.boot_within.max(Duration::from_mins(1))
+    }
+
     async fn probe(&self, slot: Slot, within: Duration) -> anyhow::Result<()> {
         let api = Api::at(&self.inner.jail(slot)?.api(&self.inner.host));
         // Answered by the VMM's own loop, which also carries disk and network.
@@ -196,15 +194,6 @@ impl Runtime for FirecrackerRuntime {
     }
 }
 
-/// What a boot is made from.
-struct Ground {
-    jail: Jail,
-    disks: images::Disks,
-    resources: Resources,
-    slot: Slot,
-    seat: SeatDir,
-}
-
 impl Inner {
     fn name(slot: Slot) -> String {
         format!("s{slot}")
@@ -232,158 +221,9 @@ impl Inner {
         })
     }
 
-    /// How long a guest may take until it answers: a bound, far from the usual.
-    fn answers_within(&self) -> Duration {
-        match self.host.virtualization {
-            Virtualization::Hardware => Duration::from_secs(30),
-            Virtualization::Emulated => Duration::from_mins(5),
-        }
-    }
-
     fn template_disk(&self, mib: u32) -> anyhow::Result<PathBuf> {
         let _one = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
         disk::template(self.run.path(), mib)
-    }
-
-    /// Restored where that can be, booted where it cannot.
-    async fn boot(self: &Arc<Self>, spec: &MicroVmSpec, disk: Disk) -> anyhow::Result<Machine> {
-        let began = Instant::now();
-        let ground = {
-            let (inner, spec) = (Arc::clone(self), spec.clone());
-            Arc::new(spawn_blocking(move || inner.ground(&spec, disk)).await??)
-        };
-        // Held until the VMM holds it: the reader would end at a pipe without writers.
-        let output = log::open(ground.seat.path()).context("could not make the log pipe")?;
-        log::follow(ground.seat.path()).context("could not follow the MicroVM's log")?;
-        let (snapshot, key) = match self.template(&ground.disks, ground.resources).await {
-            Ok(found) => found,
-            Err(error) => {
-                warn!(
-                    error = format!("{error:#}"),
-                    "no template: MicroVMs boot by themselves"
-                );
-                (None, String::new())
-            }
-        };
-        let templated = began.elapsed();
-        if let Some(snapshot) = snapshot {
-            match self.start(&ground, Some(snapshot), &output).await {
-                Ok(machine) => {
-                    debug!(slot = %spec.slot, ?templated, took = ?began.elapsed(), "MicroVM restored");
-                    return Ok(machine);
-                }
-                Err(error) => {
-                    warn!(slot = %spec.slot, error = format!("{error:#}"), "MicroVM was not restored and boots by itself");
-                    self.give_up_template(&key).await;
-                    let (inner, slot) = (Arc::clone(self), spec.slot);
-                    spawn_blocking(move || inner.halt(slot, Disk::Keep)).await??;
-                }
-            }
-        }
-        let machine = self.start(&ground, None, &output).await?;
-        debug!(slot = %spec.slot, took = ?began.elapsed(), "MicroVM booted");
-        Ok(machine)
-    }
-
-    /// The seat's disk, new or kept, and what goes with it. Blocks.
-    fn ground(&self, spec: &MicroVmSpec, disk: Disk) -> anyhow::Result<Ground> {
-        let seat = self.run.seat(spec.slot);
-        let (file, named) = (seat.file("disk.img"), seat.file("rootfs"));
-        let kept = (disk == Disk::Keep && file.exists())
-            .then(|| fs::read_to_string(&named).ok())
-            .flatten();
-        let disks = images::choose_disks(&self.images, kept.as_deref().map(str::trim))
-            .context("could not choose the MicroVM's disks")?;
-        // Looked at each time: they may have changed since the agent's start.
-        self.sums.check_own(&self.host.kernel)?;
-        self.sums.check(&disks.base)?;
-        self.sums.check(&disks.boot)?;
-        if kept.as_deref() != Some(&disks.rootfs_name) {
-            gone(fs::remove_file(&named)).context("could not forget the old disk")?;
-            gone(fs::remove_file(&file)).context("could not remove the old disk")?;
-            disk::copy(&self.template_disk(spec.resources.disk_mib)?, &file)?;
-            fs::write(&named, &disks.rootfs_name).context("could not write the image's name")?;
-        }
-        Ok(Ground {
-            jail: self.jail(spec.slot)?,
-            disks,
-            resources: spec.resources,
-            slot: spec.slot,
-            seat,
-        })
-    }
-
-    /// From a tap to a guest that answers.
-    async fn start(
-        self: &Arc<Self>,
-        ground: &Arc<Ground>,
-        snapshot: Option<Snapshot>,
-        output: &fs::File,
-    ) -> anyhow::Result<Machine> {
-        let restored = snapshot.is_some();
-        let output = output.try_clone().context("could not share the log pipe")?;
-        let (tap, process) = {
-            let (inner, ground) = (Arc::clone(self), Arc::clone(ground));
-            spawn_blocking(move || {
-                let tap = inner.network.open_tap(ground.slot, ground.jail.user)?;
-                let disk = ground.seat.file("disk.img");
-                let mut shown = inner.shown(&ground.disks, &disk);
-                shown.extend(snapshot.into_iter().flat_map(|snapshot| {
-                    [
-                        read_only(snapshot.state, recipe::STATE),
-                        read_only(snapshot.memory, recipe::MEMORY),
-                    ]
-                }));
-                let process = ground
-                    .jail
-                    .start(&inner.host, ground.resources, &shown, &output)?;
-                anyhow::Ok((tap, process))
-            })
-            .await??
-        };
-        let machine = self.machine(ground.slot, process)?;
-        let api = Api::at(&ground.jail.api(&self.host));
-        wait_for_api(&api, &machine).await?;
-        let port = seat_net::port_name(ground.slot);
-        if restored {
-            recipe::restore(&api, &port).await?;
-        } else {
-            let mac = seat_net::mac_text(ground.slot);
-            let told = recipe::boot_args(self.host.virtualization);
-            recipe::assemble(&api, ground.resources, told, &port, &mac).await?;
-            recipe::start(&api).await?;
-        }
-        self.verify(&ground.jail).await?;
-        wait_for_guest(&machine, self.answers_within()).await?;
-        tap.keep();
-        Ok(machine)
-    }
-
-    /// What every VMM's chroot shows.
-    fn shown(&self, disks: &images::Disks, seat: &Path) -> Vec<Shown> {
-        vec![
-            read_only(self.host.kernel.clone(), recipe::KERNEL),
-            read_only(disks.boot.clone(), recipe::BOOT),
-            read_only(disks.base.clone(), recipe::BASE),
-            Shown {
-                from: seat.to_owned(),
-                name: recipe::SEAT,
-                read_only: false,
-            },
-        ]
-    }
-
-    /// Its filters are in force, and what the kernel does for it is counted as its.
-    async fn verify(&self, jail: &Jail) -> anyhow::Result<()> {
-        let jail = jail.clone();
-        spawn_blocking(move || {
-            let (name, _process) = jail.named()?.context("firecracker ended at its start")?;
-            jail::filtered(name.pid)?;
-            let timer = limits::take_timer(&jail.cgroup, name.pid)?;
-            debug!(pid = name.pid, timer, "VMM verified");
-            Ok(())
-        })
-        .await?
     }
 
     fn machine(&self, slot: Slot, process: std::os::fd::OwnedFd) -> anyhow::Result<Machine> {
@@ -419,49 +259,5 @@ impl Inner {
             .filter_map(|name| name.strip_prefix('s')?.parse::<u32>().ok());
         slots.extend(numbers.filter_map(|number| Slot::try_from(number).ok()));
         Ok(slots.into_iter().collect())
-    }
-}
-
-fn read_only(from: PathBuf, name: &'static str) -> Shown {
-    Shown {
-        from,
-        name,
-        read_only: true,
-    }
-}
-
-/// The VMM makes its socket a moment after its process starts.
-async fn wait_for_api(api: &Api, machine: &Machine) -> anyhow::Result<()> {
-    const WITHIN: Duration = Duration::from_secs(20);
-    let answered = async {
-        let mut pause = Duration::from_millis(1);
-        while let Err(error) = api.instance(WITHIN).await {
-            debug!(%error, "firecracker does not answer yet");
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(50));
-        }
-    };
-    tokio::select! {
-        answered = timeout(WITHIN, answered) => answered.context("firecracker did not open its API"),
-        () = machine.died() => anyhow::bail!("firecracker ended at its start"),
-    }
-}
-
-/// The guest answers its agent, though it does not know yet who it is.
-async fn wait_for_guest(machine: &Machine, within: Duration) -> anyhow::Result<()> {
-    const LOOK: Duration = Duration::from_secs(10);
-    let answered = async {
-        let mut pause = Duration::from_millis(5);
-        while let Err(error) = machine.control().health(LOOK).await {
-            debug!(%error, "guest does not answer yet");
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(200));
-        }
-    };
-    tokio::select! {
-        answered = timeout(within, answered) => {
-            answered.with_context(|| format!("the guest did not answer within {within:?}"))
-        }
-        () = machine.died() => anyhow::bail!("the guest ended while it started"),
     }
 }

@@ -11,6 +11,10 @@
     dead_code
 )]
 
+mod census;
+mod images;
+mod steps;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
@@ -30,6 +34,9 @@ use clarateach_domain::{
     microvm::{MicroVmSpec, Resources, Runtime},
 };
 
+#[allow(unused_imports)] // as above
+pub(crate) use self::{census::Census, steps::Step};
+
 /// Where the images are, unless `CLARATEACH_TEST_IMAGES` says otherwise.
 const IMAGES: &str = "/var/cache/clarateach/images";
 const PLACE: &str = "CLARATEACH_TEST_FLEET";
@@ -41,8 +48,13 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 pub(crate) struct Worker {
     name: String,
     dir: tempfile::TempDir,
+    run: PathBuf,
     uid_base: u32,
     runtime: Runtime,
+    images: PathBuf,
+    boot_within: Option<Duration>,
+    /// Shell commands that the fleet's mount namespace begins with.
+    prelude: String,
 }
 
 impl Worker {
@@ -81,7 +93,8 @@ impl Worker {
             println!("SKIPPED: {why}");
             return None;
         }
-        let number = std::process::id() % 10_000 * 10 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let number = std::process::id() % 10_000 * 10 + next;
         let name = format!("cta{number}");
         assert!(run("ip", &["netns", "add", &name]), "ip netns add");
         assert!(run("ip", &["-n", &name, "link", "set", "lo", "up"]));
@@ -89,13 +102,28 @@ impl Worker {
         assert!(run("ip", &uplink), "ip link add");
         let dir = tempfile::tempdir().unwrap();
         // Far from other allocations, and not the same for two stories at once.
-        let uid_base = 1_000_000_000 + number % 200 * 13_200_000 % 1_000_000_000;
+        let place = std::process::id().wrapping_mul(37).wrapping_add(next) % 200;
+        let uid_base = 1_000_000_000 + place * 13_200_000;
         Some(Self {
             name,
+            run: dir.path().join("run"),
             dir,
             uid_base,
             runtime,
+            images: images(),
+            boot_within: None,
+            prelude: String::new(),
         })
+    }
+
+    /// What the fleet's mount namespace begins with, for it alone.
+    pub(crate) fn begin_with(&mut self, prelude: &str) {
+        prelude.clone_into(&mut self.prelude);
+    }
+
+    /// How long a guest may take until it answers.
+    pub(crate) fn boot_within(&mut self, within: Duration) {
+        self.boot_within = Some(within);
     }
 
     /// A fleet process in this worker.
@@ -115,17 +143,32 @@ impl Worker {
     }
 
     fn start_with(&self, runc: Option<PathBuf>) -> FleetProcess {
+        let mut fleet = self.spawn(runc);
+        assert_eq!(fleet.read(), "started");
+        fleet
+    }
+
+    /// Why a fleet does not start here.
+    pub(crate) fn refused(&self) -> String {
+        let said = self.spawn(None).read();
+        let why = said.strip_prefix("refused: ").map(String::from);
+        why.unwrap_or_else(|| panic!("it said {said:?}"))
+    }
+
+    fn spawn(&self, runc: Option<PathBuf>) -> FleetProcess {
         let place = format!(
-            "{} {} {} {}",
-            self.dir.path().display(),
+            "{} {} {} {} {}",
+            self.run_dir().display(),
             self.uid_base,
             self.cgroup(),
-            self.runtime
+            self.runtime,
+            self.boot_within.map_or(0, |within| within.as_secs())
         );
         // Not `ip netns exec`: it mounts a /sys of its own, without cgroups.
         let mut child = Command::new("nsenter")
             .arg(format!("--net=/run/netns/{}", self.name))
             .args(["unshare", "-m", "--propagation", "private"])
+            .args(["sh", "-c", &format!("{}\nexec \"$@\"", self.prelude), "sh"])
             .arg(std::env::current_exe().unwrap())
             .args([
                 "--exact",
@@ -135,19 +178,19 @@ impl Worker {
             ])
             .env(PLACE, place)
             .envs(runc.map(|runc| (RUNC, runc)))
+            .env("CLARATEACH_TEST_IMAGES", &self.images)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(self.diary())
             .spawn()
             .unwrap();
         let stdin = child.stdin.take().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut fleet = FleetProcess {
+        FleetProcess {
             child,
             stdin,
             stdout,
-        };
-        fleet.read(); // it says when it is there
-        fleet
+        }
     }
 
     /// The seats' cgroup.
@@ -157,7 +200,18 @@ impl Worker {
 
     /// The run directory.
     pub(crate) fn run_dir(&self) -> PathBuf {
-        self.dir.path().to_owned()
+        self.run.clone()
+    }
+
+    /// What its fleets logged.
+    pub(crate) fn logged(&self) -> String {
+        fs::read_to_string(self.dir.path().join("fleet.log")).unwrap()
+    }
+
+    fn diary(&self) -> fs::File {
+        let diary = self.dir.path().join("fleet.log");
+        let mut options = fs::File::options();
+        options.create(true).append(true).open(diary).unwrap()
     }
 
     /// Runs a command in the worker's network namespace and gives its output.
@@ -183,10 +237,36 @@ impl Worker {
         note["pid"].as_u64().unwrap()
     }
 
+    /// The numbers of all VMMs of this worker.
+    pub(crate) fn vmms(&self) -> Vec<u64> {
+        let named = |pid: &u64| {
+            let comm = fs::read_to_string(format!("/proc/{pid}/comm"));
+            comm.is_ok_and(|comm| comm.trim_end() == "firecracker")
+        };
+        self.processes().into_iter().filter(named).collect()
+    }
+
+    /// The processes with a uid of this worker's seats, zombies apart.
+    fn processes(&self) -> Vec<u64> {
+        let ours = self.uid_base..self.uid_base + 201 * 65_536;
+        let is_ours = |pid: &u64| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let uid: Option<u32> = status
+                .lines()
+                .find_map(|line| line.strip_prefix("Uid:"))
+                .and_then(|uids| uids.split_whitespace().next()?.parse().ok());
+            uid.is_some_and(|uid| ours.contains(&uid)) && !status.contains("State:\tZ")
+        };
+        fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter(is_ours)
+            .collect()
+    }
+
     /// The memory files of all templates.
     pub(crate) fn template_memories(&self) -> Vec<PathBuf> {
-        let _ = self;
-        let found: Vec<_> = fs::read_dir(images().join("snapshots"))
+        let found: Vec<_> = fs::read_dir(self.images.join("snapshots"))
             .unwrap()
             .map(|entry| entry.unwrap().path().join("memory"))
             .filter(|memory| memory.exists())
@@ -215,13 +295,23 @@ impl Worker {
                 .filter(|line| line.contains("ctp"))
                 .map(String::from),
         );
-        if let Ok(jails) = fs::read_dir(self.dir.path().join("jails/firecracker")) {
+        if let Ok(jails) = fs::read_dir(self.run_dir().join("jails/firecracker")) {
             left.extend(jails.map(|entry| entry.unwrap().path().display().to_string()));
         }
-        let seats = fs::read_dir(self.dir.path().join("seats")).unwrap();
-        left.extend(seats.map(|entry| entry.unwrap().path().display().to_string()));
-        let records = fs::read_dir(self.dir.path().join("runc")).unwrap();
-        left.extend(records.map(|entry| entry.unwrap().path().display().to_string()));
+        let seats = fs::read_dir(self.run_dir().join("seats"));
+        left.extend(
+            seats
+                .into_iter()
+                .flatten()
+                .map(|entry| entry.unwrap().path().display().to_string()),
+        );
+        let records = fs::read_dir(self.run_dir().join("runc"));
+        left.extend(
+            records
+                .into_iter()
+                .flatten()
+                .map(|entry| entry.unwrap().path().display().to_string()),
+        );
         for entry in fs::read_dir("/sys/fs/cgroup").unwrap() {
             let folder = entry.unwrap().path().join(self.cgroup());
             if let Ok(inside) = fs::read_dir(&folder) {
@@ -231,19 +321,10 @@ impl Worker {
                 left.extend(folders.map(|entry| entry.path().display().to_string()));
             }
         }
-        for entry in fs::read_dir("/proc").unwrap() {
-            let Ok(status) = fs::read_to_string(entry.unwrap().path().join("status")) else {
-                continue;
-            };
-            let uid: Option<u32> = status
-                .lines()
-                .find_map(|line| line.strip_prefix("Uid:"))
-                .and_then(|uids| uids.split_whitespace().next()?.parse().ok());
-            let ours = self.uid_base..self.uid_base + 201 * 65_536;
-            if uid.is_some_and(|uid| ours.contains(&uid)) && !status.contains("State:\tZ") {
-                left.push(status.lines().next().unwrap_or_default().to_owned());
-            }
-        }
+        left.extend(self.processes().iter().map(|pid| {
+            let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            format!("{} {pid}", comm.trim_end())
+        }));
         for entry in fs::read_dir("/sys/block").unwrap() {
             let backing = entry.unwrap().path().join("loop/backing_file");
             let backing = fs::read_to_string(backing).unwrap_or_default();
@@ -257,10 +338,14 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the fleet logged:\n{}", self.logged());
+        }
         // A story that failed half way leaves seats: end them by a last fleet, to
         // which one without a spec is rubbish.
         if !self.left().is_empty() {
-            for seat in fs::read_dir(self.dir.path().join("seats"))
+            self.prelude.clear();
+            for seat in fs::read_dir(self.run_dir().join("seats"))
                 .into_iter()
                 .flatten()
                 .flatten()
@@ -271,11 +356,15 @@ impl Drop for Worker {
             let list = fleet.ask("list");
             for seat in list.split(';').filter_map(|vm| vm.split(' ').next()) {
                 if !seat.is_empty() {
-                    fleet.ask(&format!("remove {seat}"));
+                    let removed = fleet.ask(&format!("remove {seat}"));
+                    if removed != "ok" {
+                        eprintln!("seat {seat} was not removed: {removed}");
+                    }
                 }
             }
         }
         run("ip", &["netns", "del", &self.name]);
+        self.unmount();
         for entry in fs::read_dir("/sys/fs/cgroup")
             .into_iter()
             .flatten()
@@ -374,6 +463,11 @@ impl FleetProcess {
         }
     }
 
+    /// Its number on this host.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it as nobody can catch.
     pub(crate) fn kill(mut self) {
         // `nsenter` and `unshare` become the fleet by exec: it is this child.
@@ -408,7 +502,7 @@ pub(crate) fn fleet_here() {
         return; // among the other tests it has nothing to do
     };
     let parts: Vec<&str> = place.split(' ').collect();
-    let [dir, uid_base, cgroup, runtime] = parts[..] else {
+    let [dir, uid_base, cgroup, runtime, boot_within] = parts[..] else {
         panic!("{place}")
     };
     let settings = FleetSettings {
@@ -422,6 +516,11 @@ pub(crate) fn fleet_here() {
             firecracker: firecracker_dir().join("firecracker"),
             jailer: firecracker_dir().join("jailer"),
             kernel: None,
+            boot_within: boot_within
+                .parse()
+                .ok()
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
             // What tests can fetch is old.
             accepted_version: firecracker_dir()
                 .file_name()
@@ -437,6 +536,7 @@ pub(crate) fn fleet_here() {
     }
     tracing_subscriber::fmt()
         .with_env_filter("clarateach_agent=debug")
+        .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -445,7 +545,10 @@ pub(crate) fn fleet_here() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let fleet = Fleet::start(settings).await.unwrap();
+        let fleet = match Fleet::start(settings).await {
+            Ok(fleet) => fleet,
+            Err(error) => return println!("> refused: {error:#}"),
+        };
         println!("> started");
         for line in std::io::stdin().lines() {
             let line = line.unwrap();
@@ -479,10 +582,13 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
                 Err(error) => error.to_string(),
             }
         }
-        "remove" => match fleet.remove(seat(1), Duration::from_secs(1)).await {
-            Ok(()) => "ok".to_owned(),
-            Err(error) => format!("{:#}", anyhow::Error::from(error)),
-        },
+        "remove" => {
+            let grace = words.get(2).map_or(1, |grace| grace.parse().unwrap());
+            match fleet.remove(seat(1), Duration::from_secs(grace)).await {
+                Ok(()) => "ok".to_owned(),
+                Err(error) => format!("{:#}", anyhow::Error::from(error)),
+            }
+        }
         "list" => {
             let list = fleet.watch().borrow().clone();
             let list: Vec<_> = list
@@ -509,6 +615,24 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
                 Err(error) => error.to_string(),
             }
         }
+        "log-has" => {
+            let text = words[2..].join(" ");
+            let log = fleet.log(seat(1)).await.unwrap_or_default();
+            format!("{} of {}", log.matches(&text).count(), log.len())
+        }
+        "twice" => {
+            let line = format!("ensure {}", words[1..].join(" "));
+            let (one, two) =
+                tokio::join!(Box::pin(obey(fleet, &line)), Box::pin(obey(fleet, &line)));
+            format!("{one} {two}")
+        }
+        "remove-and" => {
+            let remove = format!("remove {}", words[1]);
+            let then = words[2..].join(" ");
+            let (removed, then) =
+                tokio::join!(Box::pin(obey(fleet, &remove)), Box::pin(obey(fleet, &then)));
+            format!("{removed} {then}")
+        }
         "log" => match fleet.log(seat(1)).await {
             Some(log) => format!("{} bytes", log.len()),
             None => "none".to_owned(),
@@ -521,7 +645,7 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
             let door = fleet.door(seat(1)).unwrap();
             let url = format!("http://{}:{}/health", door.address, number(2));
             let secret = format!("clarateach-secret: {}", door.secret);
-            let format = ["-s", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}"];
+            let format = ["-s", "-m", "300", "-o", "/dev/null", "-w", "%{http_code}"];
             let curl = Command::new("curl")
                 .args(format)
                 .args(["-H", &secret, &url])
@@ -537,7 +661,7 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
                 .args([
                     "-s",
                     "-m",
-                    "60",
+                    "600",
                     "-H",
                     &secret,
                     "-H",

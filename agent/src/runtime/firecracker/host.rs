@@ -9,6 +9,7 @@ use std::{
     os::fd::AsFd as _,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -25,6 +26,9 @@ pub struct FirecrackerSettings {
     pub jailer: PathBuf,
     /// A guest kernel other than the images' own for this kind of host.
     pub kernel: Option<PathBuf>,
+    /// How long a guest may take until it answers, if not as long as guests on
+    /// this kind of host may need.
+    pub boot_within: Option<Duration>,
     /// A version with known holes that the operator takes all the same.
     pub accepted_version: Option<String>,
 }
@@ -59,6 +63,14 @@ impl Virtualization {
         match self {
             Self::Hardware => "hardware",
             Self::Emulated => "emulated",
+        }
+    }
+
+    /// How long a guest may take until it answers.
+    fn boot_within(self) -> Duration {
+        match self {
+            Self::Hardware => Duration::from_secs(30),
+            Self::Emulated => Duration::from_mins(5),
         }
     }
 
@@ -115,6 +127,8 @@ pub(crate) struct Host {
     pub(crate) kernel: PathBuf,
     pub(crate) virtualization: Virtualization,
     pub(crate) cgroups: Cgroups,
+    /// How long a guest may take until it answers: a bound, far from the usual.
+    pub(crate) boot_within: Duration,
 }
 
 impl Host {
@@ -140,6 +154,7 @@ impl Host {
             kernel: canonical(&kernel)?,
             virtualization,
             cgroups: Cgroups::of_this_host()?,
+            boot_within: settings.boot_within.unwrap_or(virtualization.boot_within()),
         })
     }
 }
@@ -293,6 +308,7 @@ pub(super) mod tests {
             firecracker: folder.join("firecracker"),
             jailer: folder.join("jailer"),
             kernel: None,
+            boot_within: None,
             accepted_version: Some(version.clone()),
         };
         assert_eq!(versions(&settings).unwrap(), version);

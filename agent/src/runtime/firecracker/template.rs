@@ -14,10 +14,10 @@ use super::{
         Api,
         resources::{SnapshotCreate, SnapshotType, VmState},
     },
+    boot::{wait_for_api, wait_for_guest},
     jail::Jail,
     recipe,
     snapshot::{Parts, Snapshot},
-    wait_for_api, wait_for_guest,
 };
 use crate::{
     control::Control,
@@ -27,12 +27,14 @@ use crate::{
 };
 
 const NAME: &str = "template";
+/// Failures in a row after which machines of its kind boot by themselves.
+const CHANCES: u32 = 2;
 /// On no bridge; one agent makes one template at a time, in its own namespace.
 const TAP: &str = "ctptemplate";
 
 impl Inner {
     /// The snapshot for a machine of these disks and resources, made if it is
-    /// not there, and its key. None where making one failed before.
+    /// not there, and its key. None where it failed too often.
     pub(super) async fn template(
         self: &Arc<Self>,
         disks: &Disks,
@@ -40,11 +42,12 @@ impl Inner {
     ) -> anyhow::Result<(Option<Snapshot>, String)> {
         let key = {
             let (inner, disks) = (Arc::clone(self), disks.clone());
-            spawn_blocking(move || Parts::of(&inner.host, &disks, &inner.sums, resources)?.key()).await??
+            spawn_blocking(move || Parts::of(&inner.host, &disks, &inner.sums, resources)?.key())
+                .await??
         };
         // Held while one is made: the others want the same, or wait their turn.
-        let mut hopeless = self.hopeless.lock().await;
-        if hopeless.contains(&key) {
+        let mut failed = self.failed.lock().await;
+        if failed.get(&key).is_some_and(|times| *times >= CHANCES) {
             return Ok((None, key));
         }
         let lock = {
@@ -85,7 +88,7 @@ impl Inner {
         };
         drop(lock);
         if let Err(error) = made.and(cleared) {
-            hopeless.push(key);
+            *failed.entry(key).or_default() += 1;
             return Err(error.context("could not make a template"));
         }
         info!(key, took = ?began.elapsed(), "template made");
@@ -94,9 +97,28 @@ impl Inner {
         Ok((found, key))
     }
 
+    /// A machine died while it was restored. That may be the snapshot's fault, or
+    /// somebody killed it: only when it happens again does this agent do without.
+    pub(super) async fn doubt_template(&self, key: &str) {
+        let mut failed = self.failed.lock().await;
+        let times = failed.entry(key.to_owned()).or_default();
+        *times += 1;
+        if *times >= CHANCES {
+            warn!(
+                key,
+                "machines died while they were restored: others boot by themselves"
+            );
+        }
+    }
+
+    /// A machine was restored: what died before died of something else.
+    pub(super) async fn trust_template(&self, key: &str) {
+        self.failed.lock().await.remove(key);
+    }
+
     /// Nobody is restored from this one any more.
     pub(super) async fn give_up_template(&self, key: &str) {
-        self.hopeless.lock().await.push(key.to_owned());
+        self.failed.lock().await.insert(key.to_owned(), CHANCES);
         if let Err(error) = self.snapshots.discard(key) {
             warn!(
                 key,
@@ -156,7 +178,7 @@ impl Inner {
         recipe::assemble(&api, resources, told, TAP, recipe::TEMPLATE_MAC).await?;
         recipe::start(&api).await?;
         self.verify(&jail).await?;
-        wait_for_guest(&machine, self.answers_within()).await?;
+        wait_for_guest(&machine, self.host.boot_within).await?;
         api.set_state(VmState::Paused).await?;
         api.create_snapshot(&SnapshotCreate {
             snapshot_type: SnapshotType::Full,
