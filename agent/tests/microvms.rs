@@ -12,6 +12,8 @@ mod deaths;
 mod deletes;
 #[path = "microvms/images.rs"]
 mod images;
+#[path = "microvms/leaks.rs"]
+mod leaks;
 #[path = "microvms/limits.rs"]
 mod limits;
 #[path = "seats/worker.rs"]
