@@ -16,6 +16,8 @@ mod images;
 mod leaks;
 #[path = "microvms/limits.rs"]
 mod limits;
+#[path = "microvms/logs.rs"]
+mod logs;
 #[path = "seats/worker.rs"]
 mod worker;
 

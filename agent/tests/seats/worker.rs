@@ -205,7 +205,7 @@ impl Worker {
 
     /// What its fleets logged.
     pub(crate) fn logged(&self) -> String {
-        fs::read_to_string(self.dir.path().join("fleet.log")).unwrap()
+        fs::read_to_string(self.dir.path().join("fleet.log")).unwrap_or_default()
     }
 
     fn diary(&self) -> fs::File {
@@ -353,13 +353,17 @@ impl Drop for Worker {
                 let _gone = fs::remove_file(seat.path().join("spec.json"));
             }
             let mut fleet = self.start();
-            let list = fleet.ask("list");
-            for seat in list.split(';').filter_map(|vm| vm.split(' ').next()) {
-                if !seat.is_empty() {
-                    let removed = fleet.ask(&format!("remove {seat}"));
-                    if removed != "ok" {
-                        eprintln!("seat {seat} was not removed: {removed}");
-                    }
+            // By their files: one that is slow to answer is not listed yet.
+            for entry in fs::read_dir(self.run_dir().join("seats")).unwrap() {
+                let spec = fs::read(entry.unwrap().path().join("spec.json"));
+                let Ok(spec) =
+                    serde_json::from_slice::<serde_json::Value>(&spec.unwrap_or_default())
+                else {
+                    continue; // swept
+                };
+                let removed = fleet.ask(&format!("remove {}", spec["seat"]));
+                if removed != "ok" {
+                    eprintln!("seat {} was not removed: {removed}", spec["seat"]);
                 }
             }
         }
