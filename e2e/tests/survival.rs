@@ -110,7 +110,8 @@ async fn a_dead_seat_is_started_again() {
     let workshop = house.class("Phoenix", 2).await;
     let learner = house.join(&workshop.code, "a").await.unwrap();
     let mut terminal = learner.terminal("").await.unwrap();
-    terminal.run("echo kept > kept").await;
+    // Written to the disk: what a machine only remembers goes with it.
+    terminal.run("echo kept > kept; sync").await;
     terminal.type_in("sudo kill -9 -1\r").await;
     // The seats' machines are killed from outside, as the kernel would for memory.
     let machines = machines(&house);
