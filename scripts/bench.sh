@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # In the order they run, each with the longest it may take, in seconds.
-readonly PROGRAMS=(echo:300 bulk:600 stream200:900 boot:900 crowd:600 memory:300)
+readonly PROGRAMS=(echo:300 bulk:600 stream200:900 boot:900 crowd:600 memory:300 microvm:1800)
 
 usage() {
   cat << HELP
@@ -22,6 +22,7 @@ Without a name all of them run, in this order:
   boot       worker ready to every seat answering, beside bare runc run
   crowd      500 learners join 50 seats at once
   memory     server, agent and guest, resident
+  microvm    MicroVMs cold and restored, beside bare firecracker; their memory
 
   --no-build   measure what is built already
   --on-disk    keep the server's data and the seats' disks on this machine's
@@ -56,7 +57,12 @@ ensure_commands nginx=nginx-light setpriv=util-linux
 if [[ -n $build ]]; then
   step "building"
   (cd "$TOP" && cargo build --locked --release -p clarateach-server -p clarateach-agent -p clarateach-bench)
-  "$TOP/scripts/build-guest.sh"
+  images=()
+  if [[ " ${names[*]} " == *" microvm "* ]] && : 2> /dev/null <> /dev/kvm; then
+    "$TOP/scripts/fetch-firecracker.sh"
+    images=(--firecracker)
+  fi
+  "$TOP/scripts/build-guest.sh" "${images[@]}"
 fi
 
 if [[ -n $memory ]] && (($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) < 8 << 20)); then
@@ -85,7 +91,7 @@ for program in "${PROGRAMS[@]}"; do
   name=${program%%:*}
   [[ " ${names[*]} " == *" $name "* ]] || continue
   step "$name"
-  CLARATEACH_IMAGES=$IMAGES "${in_memory[@]}" timeout --kill-after=120 "${program##*:}" \
+  CLARATEACH_IMAGES=$IMAGES CLARATEACH_FIRECRACKER_DIR=$CLARATEACH_CACHE/firecracker "${in_memory[@]}" timeout --kill-after=120 "${program##*:}" \
     "$CARGO_TARGET_DIR/release/$name" --table "$table" "${flags[@]}" &
   running=$!
   wait "$running" || failed+=("$name")

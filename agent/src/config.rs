@@ -100,6 +100,11 @@ pub(crate) struct HostArgs {
         value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) boot_within: Option<u64>,
 
+    /// Boot every MicroVM by itself instead of restoring it from a template:
+    /// slower, for finding faults.
+    #[arg(long, env = "AGENT_COLD_BOOT")]
+    pub(crate) cold_boot: bool,
+
     /// Take this version of firecracker although it has known holes.
     #[arg(long, env = "AGENT_FIRECRACKER_ACCEPT", value_name = "VERSION")]
     pub(crate) firecracker_accept: Option<String>,
@@ -122,6 +127,7 @@ impl HostArgs {
             jailer: self.jailer_bin.clone(),
             kernel: self.kernel.clone(),
             boot_within: self.boot_within.map(Duration::from_secs),
+            cold_boot: self.cold_boot,
             accepted_version: self.firecracker_accept.clone(),
         }
     }

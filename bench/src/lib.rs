@@ -15,11 +15,13 @@
 )]
 
 pub mod bare;
+pub mod bare_vmm;
 pub mod figures;
 pub mod nginx;
 pub mod process;
 pub mod report;
 pub mod stand;
+pub mod vmm;
 pub mod way;
 
 pub use figures::Spread;

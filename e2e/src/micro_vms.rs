@@ -27,17 +27,21 @@ pub fn missing() -> Option<String> {
     (!all).then(|| "needs MicroVM images: run scripts/build-guest.sh --firecracker".into())
 }
 
-/// How much longer things may take than usual: where KVM emulates a guest's
-/// kernel, every process that a learner starts costs most of a second. Found out
-/// as the agent does it, by what the host has.
-pub fn pace() -> u32 {
+/// Whether KVM emulates a guest's kernel: found out as the agent does it, by what
+/// the host has.
+pub fn emulated() -> bool {
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let flags = processor.lines().filter(|line| line.starts_with("flags"));
     let by_processor = flags
         .flat_map(str::split_whitespace)
         .any(|flag| flag == "vmx" || flag == "svm");
-    let emulated = !by_processor || Path::new("/sys/module/kvm_pvm").exists();
-    if emulated && runtime() == Runtime::Firecracker {
+    !by_processor || Path::new("/sys/module/kvm_pvm").exists()
+}
+
+/// How much longer things may take than usual: where KVM emulates, every process
+/// that a learner starts costs most of a second.
+pub fn pace() -> u32 {
+    if emulated() && runtime() == Runtime::Firecracker {
         6
     } else {
         1
@@ -65,7 +69,7 @@ pub(crate) fn flags() -> Vec<String> {
     clippy::disallowed_methods,
     reason = "tests have no config.rs: where the scripts keep what they fetched"
 )]
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     let all = std::env::var_os("CLARATEACH_FIRECRACKER_DIR").map_or_else(
         || Path::new("/var/cache/clarateach/firecracker").to_owned(),
         PathBuf::from,

@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("guest", &["proto"]),
     ("cli", &["proto"]),
     ("e2e", &["proto", "server"]),
-    ("bench", &["domain", "e2e", "proto"]),
+    ("bench", &["agent", "domain", "e2e", "proto"]),
 ];
 
 /// What the heart must not know.

@@ -520,6 +520,7 @@ pub(crate) fn fleet_here() {
             firecracker: firecracker_dir().join("firecracker"),
             jailer: firecracker_dir().join("jailer"),
             kernel: None,
+            cold_boot: false,
             boot_within: boot_within
                 .parse()
                 .ok()

@@ -64,7 +64,12 @@ impl Inner {
         // Held until the VMM holds it: the reader would end at a pipe without writers.
         let output = log::open(ground.seat.path()).context("could not make the log pipe")?;
         log::follow(ground.seat.path()).context("could not follow the MicroVM's log")?;
-        let (snapshot, key) = match self.template(&ground.disks, ground.resources).await {
+        let template = if self.host.cold_boot {
+            Ok((None, String::new()))
+        } else {
+            self.template(&ground.disks, ground.resources).await
+        };
+        let (snapshot, key) = match template {
             Ok(found) => found,
             Err(error) => {
                 warn!(

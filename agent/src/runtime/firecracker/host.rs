@@ -29,6 +29,8 @@ pub struct FirecrackerSettings {
     /// How long a guest may take until it answers, if not as long as guests on
     /// this kind of host may need.
     pub boot_within: Option<Duration>,
+    /// Every MicroVM boots by itself; none is restored from a template.
+    pub cold_boot: bool,
     /// A version with known holes that the operator takes all the same.
     pub accepted_version: Option<String>,
 }
@@ -129,6 +131,8 @@ pub(crate) struct Host {
     pub(crate) cgroups: Cgroups,
     /// How long a guest may take until it answers: a bound, far from the usual.
     pub(crate) boot_within: Duration,
+    /// None is restored.
+    pub(crate) cold_boot: bool,
 }
 
 impl Host {
@@ -155,6 +159,7 @@ impl Host {
             virtualization,
             cgroups: Cgroups::of_this_host()?,
             boot_within: settings.boot_within.unwrap_or(virtualization.boot_within()),
+            cold_boot: settings.cold_boot,
         })
     }
 }
@@ -309,6 +314,7 @@ pub(super) mod tests {
             jailer: folder.join("jailer"),
             kernel: None,
             boot_within: None,
+            cold_boot: false,
             accepted_version: Some(version.clone()),
         };
         assert_eq!(versions(&settings).unwrap(), version);
