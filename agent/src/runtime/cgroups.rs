@@ -76,12 +76,45 @@ fn end_processes(folder: &Path) -> anyhow::Result<()> {
         let Some(pid) = Pid::from_raw(pid) else {
             continue;
         };
+        if is_kernels(pid) {
+            // KVM's timer of another machine, taken for this one's: it cannot be
+            // killed and would hold the group until that machine ends.
+            leave(folder, pid)?;
+            continue;
+        }
         match kill_process(pid, Signal::KILL) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(error) => return Err(error).context("could not kill a process of the seat"),
         }
     }
     Ok(())
+}
+
+/// Whether it is a thread of the kernel: those have no program.
+fn is_kernels(pid: Pid) -> bool {
+    // Field 9, the flags, holds PF_KTHREAD (include/linux/sched.h).
+    const PF_KTHREAD: u64 = 0x0020_0000;
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.is_ok_and(|stat| flags(&stat).is_some_and(|flags| flags & PF_KTHREAD != 0))
+}
+
+fn flags(stat: &str) -> Option<u64> {
+    let (_name, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(6)?.parse().ok()
+}
+
+/// Puts it into the hierarchy's first group, which always may hold threads.
+fn leave(folder: &Path, pid: Pid) -> anyhow::Result<()> {
+    let lists = folder.ancestors().map(|group| group.join("cgroup.procs"));
+    let Some(first) = lists.take_while(|list| list.exists()).last() else {
+        return Ok(()); // removed meanwhile
+    };
+    match fs::write(first, pid.as_raw_nonzero().to_string()) {
+        Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+            Err(error).context("could not put a thread of the kernel out of the seat's cgroup")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The names of the cgroups below `parent` in any hierarchy.
@@ -98,4 +131,22 @@ pub(super) fn below(parent: &str) -> io::Result<Vec<String>> {
     names.sort();
     names.dedup();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_of_the_kernel_are_told_from_processes() {
+        let own = Pid::from_raw(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(!is_kernels(own));
+        for (stat, want) in [
+            ("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0", Some(2_129_984)),
+            ("9 (a) b) S 1 9 9 0 -1 4194560 1 0", Some(4_194_560)),
+            ("9 (a", None),
+        ] {
+            assert_eq!(flags(stat), want, "{stat}");
+        }
+    }
 }

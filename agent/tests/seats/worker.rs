@@ -134,7 +134,8 @@ impl Worker {
     /// As [`Worker::start`], with this shell script in place of `runc`; in it,
     /// `$RUNC` is the real one.
     pub(crate) fn start_with_runc(&self, script: &str) -> FleetProcess {
-        let (copy, fake) = (self.run_dir().join("real"), self.run_dir().join("fake"));
+        let place = self.dir.path();
+        let (copy, fake) = (place.join("real"), place.join("fake"));
         fs::copy(runc(), &copy).unwrap();
         let text = format!("#!/bin/sh\nRUNC={}\n{script}\n", copy.display());
         fs::write(&fake, text).unwrap();
@@ -451,16 +452,23 @@ impl FleetProcess {
         self.read()
     }
 
-    /// Waits until the list of machines holds `text`, and gives that list.
+    /// Waits until the list of machines holds `text`, and gives that list. A seat
+    /// that has failed and stays so ends the wait; the list may be a moment older
+    /// than the answer that mends it.
     pub(crate) fn wait_for(&mut self, text: &str, within: Duration) -> String {
+        const MENDED_WITHIN: Duration = Duration::from_secs(3);
         let until = Instant::now() + within;
+        let mut well = Instant::now();
         loop {
             let list = self.ask("list");
             if list.contains(text) {
                 return list;
             }
+            if text.contains("Failed") || !list.contains("Failed") {
+                well = Instant::now();
+            }
             assert!(
-                Instant::now() < until && (text.contains("Failed") || !list.contains("Failed")),
+                Instant::now() < until && well.elapsed() < MENDED_WITHIN,
                 "no {text:?} within {within:?}: {list}"
             );
             std::thread::sleep(Duration::from_millis(10));

@@ -11,6 +11,8 @@ use super::*;
 /// Holds the lock, writes its pid, keeps a child in a cgroup of its worker, one
 /// with a seat's uid that left every group, and one loop device.
 const AGENT: &str = r#"#!/bin/bash
+[ "$1" = serve ] || { echo "not told to serve"; exit 2; }
+shift
 while [ $# -gt 0 ]; do case "$1" in
   --run-dir) run=$2;; --cgroup) cgroup=$2;; --uid-base) uid=$2;;
   --listen) listen=$2;;
