@@ -276,10 +276,12 @@ impl Config {
             *origin = one_origin(origin).context("--allowed-origin")?;
         }
         let last = (u32::from(Slot::MAX) + 1).checked_mul(UIDS_PER_SEAT);
-        let fits = last.and_then(|span| self.uid_base.checked_add(span));
+        let end = last.and_then(|span| self.uid_base.checked_add(span));
+        // Above, the kernel ignores files' capabilities, as those of `ping`.
+        let fits = end.is_some_and(|end| end <= 1 << 31);
         ensure!(
-            self.uid_base >= UIDS_PER_SEAT && fits.is_some(),
-            "--uid-base must be at least {UIDS_PER_SEAT} and leave room for {} ranges",
+            self.uid_base >= UIDS_PER_SEAT && fits,
+            "--uid-base must be at least {UIDS_PER_SEAT} and leave room for {} ranges below 2^31",
             Slot::MAX
         );
         let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
