@@ -298,11 +298,11 @@ mod tests {
         // Low places may be taken on this host, in truth.
         for (own, others, taken, want) in [
             (None, &[][..], None, Ok(None)),
-            (Some((207, true)), &[], None, Ok(Some(207))),
-            (Some((207, false)), &[], None, Ok(Some(207))),
+            (Some((137, true)), &[], None, Ok(Some(137))),
+            (Some((137, false)), &[], None, Ok(Some(137))),
             // Another installation was faster.
-            (Some((207, true)), &[], Some(207), Err("w1 of /x")),
-            (Some((207, false)), &[], Some(207), Ok(None)),
+            (Some((137, true)), &[], Some(137), Err("w1 of /x")),
+            (Some((137, false)), &[], Some(137), Ok(None)),
             (Some((INDICES, true)), &[], None, Err("is taken")),
             // Those of workers that are still to come back are not new ones'.
             (None, &[0, 1, 2, 3], None, Ok(None)),

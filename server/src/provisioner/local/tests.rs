@@ -352,10 +352,10 @@ async fn a_worker_comes_back_to_the_place_its_disks_have_the_uids_of() {
     // As a restart of the host leaves it.
     let dir = house.dir.path().join("workers/ws-abcdefghij-w1");
     fs::create_dir_all(dir.join("run/seats/1")).unwrap();
-    fs::write(dir.join("index"), "203").unwrap();
+    fs::write(dir.join("index"), "133").unwrap();
     house.local.ensure(&spec).await.unwrap();
     let place = house.local.0.find(&spec.name).unwrap().unwrap();
-    assert_eq!(place.index, 203);
+    assert_eq!(place.index, 133);
     house.local.delete(&spec.name).await.unwrap();
     nothing_of(&place, house.dir.path());
 
