@@ -30,9 +30,10 @@ use tonic::{
 use crate::{http::send, learner::Learner, micro_vms, traces::Traces, wait::until};
 
 /// How long a workshop may take to become what was asked: ten times what is
-/// promised (`decisions.md` §8), and as much again as it takes to boot a
-/// template once where KVM emulates a guest's kernel.
-pub const PATIENCE: Duration = Duration::from_secs(400);
+/// promised (`decisions.md` §8), more only where KVM emulates guests.
+pub fn patience() -> Duration {
+    Duration::from_secs(100) * micro_vms::pace()
+}
 
 /// Adds the admin token.
 #[derive(Clone)]
@@ -204,7 +205,7 @@ impl House {
     /// Waits until the server answers.
     pub async fn until_serving(&mut self) {
         let log = self.log();
-        until("the server to answer", PATIENCE, async || {
+        until("the server to answer", patience(), async || {
             if let Some(ended) = self.server.as_mut().unwrap().try_wait().unwrap() {
                 panic!("the server ended ({ended}); its log is {log}");
             }
@@ -235,7 +236,7 @@ impl House {
     /// Waits until the server has ended by itself.
     pub async fn until_server_ended(&mut self) -> std::process::ExitStatus {
         let mut server = self.server.take().expect("the server runs");
-        until("the server to end", PATIENCE, async || {
+        until("the server to end", patience(), async || {
             server.try_wait().unwrap().ok_or("still running")
         })
         .await
@@ -335,7 +336,7 @@ impl House {
     /// Waits until the workshop has this status.
     pub async fn until_status(&self, id: &str, status: WorkshopStatus) -> Workshop {
         let what = format!("workshop {id} to be {status:?}");
-        until(&what, PATIENCE, async || {
+        until(&what, patience(), async || {
             let workshop = self.workshop(id).await;
             if workshop.status() == status {
                 return Ok(workshop);

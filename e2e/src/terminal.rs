@@ -16,7 +16,9 @@ use crate::{
 };
 
 /// How long a story waits for something to be said.
-pub const PATIENCE: Duration = Duration::from_mins(2);
+pub fn patience() -> Duration {
+    Duration::from_secs(30) * pace()
+}
 
 /// One open terminal.
 pub struct Terminal {
@@ -140,7 +142,7 @@ impl Terminal {
 
     /// Reads until the shell has said `text` on this socket.
     pub async fn until(&mut self, text: &str) {
-        let found = tokio::time::timeout(PATIENCE, async {
+        let found = tokio::time::timeout(patience(), async {
             while !self.has(text) {
                 assert!(
                     self.step().await,
@@ -153,7 +155,8 @@ impl Terminal {
         let found = found.await.is_ok();
         assert!(
             found,
-            "no {text:?} within {PATIENCE:?}; it said {:?}",
+            "no {text:?} within {:?}; it said {:?}",
+            patience(),
             self.text()
         );
     }
@@ -172,7 +175,7 @@ impl Terminal {
 
     /// The next control frame of this type; others are kept.
     pub async fn control(&mut self, kind: &str) -> Value {
-        let found = tokio::time::timeout(PATIENCE, async {
+        let found = tokio::time::timeout(patience(), async {
             loop {
                 let at = self.controls.iter().position(|c| c["type"] == kind);
                 if let Some(at) = at {
@@ -192,8 +195,8 @@ impl Terminal {
 
     /// Reads until the socket ends, and says with which code.
     pub async fn until_closed(&mut self) -> u16 {
-        let ended = tokio::time::timeout(PATIENCE, async { while self.step().await {} });
-        assert!(ended.await.is_ok(), "still open after {PATIENCE:?}");
+        let ended = tokio::time::timeout(patience(), async { while self.step().await {} });
+        assert!(ended.await.is_ok(), "still open after {:?}", patience());
         self.closed.unwrap()
     }
 

@@ -63,7 +63,7 @@ async fn a_class_of_five_runs_and_leaves_nothing_behind() {
     assert!(seen.seat_list.iter().all(|seat| seat.taken));
     until(
         "typing to be seen",
-        clarateach_e2e::house::PATIENCE,
+        clarateach_e2e::house::patience(),
         async || {
             let seats = house.workshop(&workshop.id).await.seat_list;
             let typed = seats.iter().filter(|seat| seat.last_input_at.is_some());
@@ -122,7 +122,7 @@ async fn a_reset_gives_a_fresh_machine_and_a_revoke_a_fresh_learner() {
     assert_eq!(again.seat(), 1);
     let mut terminal = until(
         "the fresh seat",
-        clarateach_e2e::house::PATIENCE,
+        clarateach_e2e::house::patience(),
         async || again.terminal("").await.map_err(|refused| refused.body),
     )
     .await;
@@ -141,13 +141,13 @@ async fn a_reset_gives_a_fresh_machine_and_a_revoke_a_fresh_learner() {
     assert_eq!(back.code(), tonic::Code::NotFound, "{back:?}");
     let next = until(
         "the seat to be free",
-        clarateach_e2e::house::PATIENCE,
+        clarateach_e2e::house::patience(),
         async || house.join(&workshop.code, "second").await,
     )
     .await;
     let mut terminal = until(
         "the fresh seat",
-        clarateach_e2e::house::PATIENCE,
+        clarateach_e2e::house::patience(),
         async || next.terminal("").await.map_err(|refused| refused.body),
     )
     .await;
@@ -221,19 +221,23 @@ async fn seats_come_and_go_with_an_update() {
         house.workshops().await.update_workshop(request).await
     };
     change(4, false).await.unwrap();
-    until("four seats", clarateach_e2e::house::PATIENCE, async || {
-        let now = house.workshop(&workshop.id).await;
-        let ready = now
-            .seat_list
-            .iter()
-            .filter(|s| s.state() == SeatState::Ready)
-            .count();
-        if ready == 4 && now.status() == WorkshopStatus::Running {
-            Ok(())
-        } else {
-            Err(now)
-        }
-    })
+    until(
+        "four seats",
+        clarateach_e2e::house::patience(),
+        async || {
+            let now = house.workshop(&workshop.id).await;
+            let ready = now
+                .seat_list
+                .iter()
+                .filter(|s| s.state() == SeatState::Ready)
+                .count();
+            if ready == 4 && now.status() == WorkshopStatus::Running {
+                Ok(())
+            } else {
+                Err(now)
+            }
+        },
+    )
     .await;
     for n in 0..3 {
         house.join(&workshop.code, &format!("l{n}")).await.unwrap();
@@ -246,7 +250,7 @@ async fn seats_come_and_go_with_an_update() {
     );
     change(3, false).await.unwrap();
     change(2, true).await.unwrap();
-    until("two seats", clarateach_e2e::house::PATIENCE, async || {
+    until("two seats", clarateach_e2e::house::patience(), async || {
         let now = house.workshop(&workshop.id).await;
         if now.seat_list.len() == 2 && now.status() == WorkshopStatus::Running {
             Ok(())

@@ -15,7 +15,7 @@ use std::{
 
 use clarateach_e2e::{
     House,
-    house::{PATIENCE, binary},
+    house::{binary, patience},
     house_or_skip,
     learner::Learner,
     micro_vms::pace,
@@ -78,7 +78,7 @@ impl FilesServe {
             url: format!("http://{listen}/files/"),
             _home: home,
         };
-        until("files serve to answer", PATIENCE, async || {
+        until("files serve to answer", patience(), async || {
             tokio::net::TcpStream::connect(&listen).await.map(drop)
         })
         .await;

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use clarateach_e2e::{
     House,
-    house::{PATIENCE, runtime_name},
+    house::{patience, runtime_name},
     house_or_skip,
     wait::{tick, until},
 };
@@ -38,7 +38,7 @@ async fn status_or_death(house: &mut House, path: &str, status: &str) -> bool {
         if seen.as_ref().is_some_and(|w| w["status"] == status) {
             return true;
         }
-        assert!(began.elapsed() < PATIENCE, "not {status}: {seen:?}");
+        assert!(began.elapsed() < patience(), "not {status}: {seen:?}");
         tick().await;
     }
 }
@@ -56,7 +56,7 @@ async fn the_server_may_die_between_any_two_steps() {
     for point in CRASH_POINTS {
         println!("dying at {point}");
         house.spawn_server(&["--crash-at", point]);
-        until("the server to answer", PATIENCE, async || {
+        until("the server to answer", patience(), async || {
             ask(&house, Method::GET, "/api/health", "").await.ok_or(())
         })
         .await;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clarateach_e2e::{
     House,
-    house::{PATIENCE, runtime},
+    house::{patience, runtime},
     house_or_skip,
     http::send,
     micro_vms::pace,
@@ -297,7 +297,7 @@ async fn files_stay_inside(house: &House, learner: &clarateach_e2e::learner::Lea
     assert_eq!(learner.put("kept", vec![7_u8; 8 << 20]).await, 507);
     learner.run("rm -f filler").await;
     assert_eq!(learner.get("kept").await.1, "old");
-    until("room again", PATIENCE, async || {
+    until("room again", patience(), async || {
         match learner.put("kept", vec![7_u8; 8 << 20]).await {
             204 => Ok(()),
             other => Err(other),

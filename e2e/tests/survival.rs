@@ -7,7 +7,7 @@
 )]
 
 use clarateach_e2e::{
-    House, house::PATIENCE, house_or_skip, learner::Learner, terminal::Terminal, wait::until,
+    House, house::patience, house_or_skip, learner::Learner, terminal::Terminal, wait::until,
 };
 use clarateach_proto::workshop::WorkshopStatus;
 
@@ -16,7 +16,7 @@ const LAST: u32 = 400;
 /// Opens again where `offset` of `instance` was left.
 async fn resume(learner: &Learner, instance: &str, offset: u64) -> Terminal {
     let query = format!("?instance={instance}&offset={offset}");
-    until("the terminal to open again", PATIENCE, async || {
+    until("the terminal to open again", patience(), async || {
         learner
             .terminal(&query)
             .await
@@ -121,7 +121,7 @@ async fn a_dead_seat_is_started_again() {
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     }
     terminal.until_closed().await;
-    let mut terminal = until("the seat to come back", PATIENCE, async || {
+    let mut terminal = until("the seat to come back", patience(), async || {
         learner
             .terminal("")
             .await
