@@ -155,8 +155,19 @@ run_stage() {
   TOOK[$name]=$((SECONDS - began))
 }
 
+# What failed tests said, once more at the end, where it is found.
+failures() {
+  local name said
+  for name in "$@"; do
+    [[ ${OUTCOME[$name]} == FAILED ]] || continue
+    said=$(grep -aE -A 4 "^thread '.*panicked at|^error(\[|:)|^test .* FAILED" "$logs/$name" | cut -c 1-300 | head -n 60)
+    printf '\n%s%s%s said:\n%s\n' "$RED" "$name" "$OFF" "${said:-$(tail -n 15 "$logs/$name")}"
+  done
+}
+
 summary() {
   local name colour skipped bad=0
+  failures "$@"
   printf '\n%-10s %-8s %10s\n' stage result time
   for name in "$@"; do
     case ${OUTCOME[$name]} in passed) colour=$GREEN ;; *) colour=$RED bad=1 ;; esac

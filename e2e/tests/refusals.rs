@@ -247,7 +247,7 @@ async fn codes_and_tokens_open_only_what_they_are_for() {
     assert_eq!(terminal.run("echo alive").await, "alive");
     let mut huge = learner.terminal("?terminal=huge").await.unwrap();
     huge.type_in(vec![b'x'; 200 * 1024]).await;
-    huge.until_closed().await;
+    assert_eq!(huge.until_closed().await, 1009, "and it is said why");
     assert_eq!(terminal.run("echo alive").await, "alive");
     files_stay_inside(&house, &learner).await;
     house.close();

@@ -200,6 +200,11 @@ async fn close(mut sink: Sink, mut stream: Stream, closing: Closing) {
         while let Some(message) = stream.next().await {
             message?;
         }
+        // After a frame that was refused, what comes is no longer read as frames:
+        // the rest of it, and what the far end says before it has heard.
+        if let Ok(socket) = sink.reunite(stream) {
+            tokio::io::copy(&mut socket.into_inner(), &mut tokio::io::sink()).await?;
+        }
         Ok::<_, Error>(())
     });
     if !matches!(said.await, Ok(Ok(()))) {

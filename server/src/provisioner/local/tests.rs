@@ -35,6 +35,10 @@ fi
 exec sleep 3600
 "#;
 
+/// Places are the host's: one that a test gave back may be the next one's before
+/// it has looked that nothing is left of it.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 struct Box_ {
     local: Local,
     dir: tempfile::TempDir,
@@ -127,6 +131,7 @@ fn listens(address: SocketAddr, netns: &str) -> bool {
 
 #[tokio::test]
 async fn a_worker_comes_is_repaired_stops_starts_and_leaves_nothing() {
+    let _alone = ALONE.lock().await;
     let Some(house) = Box_::new() else { return };
     let (local, spec) = (&house.local, worker("ws-abcdefghij-w1"));
     assert_eq!(
@@ -243,6 +248,7 @@ fn nothing_of(place: &Allocation, dir: &Path) {
 
 #[tokio::test]
 async fn two_installations_share_a_host_and_down_removes_only_its_own() {
+    let _alone = ALONE.lock().await;
     let (Some(one), Some(two)) = (Box_::new(), Box_::new()) else {
         return;
     };
@@ -298,6 +304,7 @@ async fn two_installations_share_a_host_and_down_removes_only_its_own() {
 
 #[tokio::test]
 async fn an_agent_that_cannot_start_says_why_and_half_a_worker_can_be_removed() {
+    let _alone = ALONE.lock().await;
     let Some(house) = Box_::new() else { return };
     let (local, spec) = (&house.local, worker("ws-abcdefghij-w1"));
     let run = house.dir.path().join("workers/ws-abcdefghij-w1/run");
@@ -321,6 +328,7 @@ async fn an_agent_that_cannot_start_says_why_and_half_a_worker_can_be_removed() 
 
 #[tokio::test]
 async fn a_worker_that_is_removed_while_it_is_made_leaves_nothing() {
+    let _alone = ALONE.lock().await;
     let Some(house) = Box_::new() else { return };
     for wait in [0, 5, 10, 20, 40, 80] {
         let spec = worker("ws-abcdefghij-w1");
@@ -347,6 +355,7 @@ async fn a_worker_that_is_removed_while_it_is_made_leaves_nothing() {
 
 #[tokio::test]
 async fn a_worker_comes_back_to_the_place_its_disks_have_the_uids_of() {
+    let _alone = ALONE.lock().await;
     let Some(house) = Box_::new() else { return };
     let spec = worker("ws-abcdefghij-w1");
     // As a restart of the host leaves it.
