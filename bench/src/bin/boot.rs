@@ -15,7 +15,10 @@
 
 #![allow(clippy::print_stdout, reason = "figures for people")]
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -28,12 +31,13 @@ use clarateach_bench::{
 };
 use clarateach_e2e::{House, house, learner::Learner};
 use clarateach_proto::workshop::{
-    Resources, WatchWorkshopRequest, WorkerState, Workshop, WorkshopStatus,
+    Resources, SeatState, WatchWorkshopRequest, Worker, WorkerState, Workshop, WorkshopStatus,
 };
-use futures_util::future;
+use futures_util::{StreamExt as _, future, stream::FuturesUnordered};
 use http::Method;
 use http_body_util::Empty;
 use serde_json::Value;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 /// Worker ready to every seat answering, beside bare `runc run`.
 #[derive(Parser)]
@@ -163,94 +167,117 @@ async fn class(house: &House, seats: u32) -> anyhow::Result<Booted> {
     let began = Instant::now();
     let name = format!("boot {seats}");
     let workshop = stand::create(&mut workshops, &name, seats, Resources::default()).await?;
+    let id = &workshop.id;
+    let (tell, news) = mpsc::unbounded_channel();
     // While the worker starts, so that tokens are there when the seats are.
     let joins = (0..seats).map(|number| {
         let code = &workshop.code;
         async move { house.join(code, &format!("learner {number}")).await }
     });
-    let (mut learners, times) = tokio::try_join!(
-        async { Ok(future::try_join_all(joins).await?) },
-        times(house, &workshop)
-    )?;
-    let (ready, running) = times;
-    learners.sort_by_key(Learner::seat);
-    let stand = Learners { house, learners };
-    let template = stand.answer(&workshop.id).await?;
-    let answered = Instant::now();
-    house.delete(&workshop.id).await;
+    let learn = async {
+        let learners = future::try_join_all(joins).await?;
+        tokio::time::timeout(PATIENCE, answers(house, &learners, news))
+            .await
+            .context("the class did not answer in time")?
+    };
+    let ((), times) = tokio::try_join!(watch(house, id, tell), learn)?;
+    let worker = stand::worker(house, &house.workshop(id).await)?;
+    let config = worker.dir.join("run/seats/1/bundle/config.json");
+    let text = std::fs::read_to_string(&config)
+        .with_context(|| format!("could not read {}", config.display()))?;
+    house.delete(id).await;
     Ok(Booted {
-        worker: ready - began,
-        running: running - ready,
-        answering: answered - ready,
-        template,
+        worker: times.ready - began,
+        running: times.running - times.ready,
+        answering: times.answered - times.ready,
+        template: serde_json::from_str(&text)?,
     })
 }
 
-/// When the worker was ready, and when the class was running.
-async fn times(house: &House, workshop: &Workshop) -> anyhow::Result<(Instant, Instant)> {
+/// What the control plane says, and when it was heard.
+type News = (Instant, Workshop);
+
+/// Passes on what the control plane says, until the class runs.
+async fn watch(house: &House, id: &str, tell: UnboundedSender<News>) -> anyhow::Result<()> {
     let request = WatchWorkshopRequest {
-        id: workshop.id.clone(),
+        id: id.to_owned(),
         ..Default::default()
     };
     let mut workshops = house.workshops().await;
     let mut news = workshops.watch_workshop(request).await?.into_inner();
-    let watch = async {
-        let mut ready = None;
-        while let Some(news) = news.message().await? {
-            let Some(now) = news.workshop else { continue };
-            let up =
-                |worker: &clarateach_proto::workshop::Worker| worker.state() == WorkerState::Ready;
-            if ready.is_none() && !now.workers.is_empty() && now.workers.iter().all(up) {
-                ready = Some(Instant::now());
-            }
-            ensure!(
-                now.status() != WorkshopStatus::Failed,
-                "the class failed: {}",
-                now.reason
-            );
-            if now.status() == WorkshopStatus::Running {
-                return Ok((ready.context("running without a worker")?, Instant::now()));
-            }
+    while let Some(news) = news.message().await? {
+        let Some(now) = news.workshop else { continue };
+        let status = now.status();
+        ensure!(
+            status != WorkshopStatus::Failed,
+            "the class failed: {}",
+            now.reason
+        );
+        let _ended = tell.send((Instant::now(), now));
+        if status == WorkshopStatus::Running {
+            return Ok(());
         }
-        anyhow::bail!("the watch ended before the class ran")
-    };
-    tokio::time::timeout(PATIENCE, watch)
-        .await
-        .context("the class did not run in time")?
-}
-
-struct Learners<'a> {
-    house: &'a House,
-    learners: Vec<Learner>,
-}
-
-impl Learners<'_> {
-    /// Opens every terminal and lists every folder at once; gives the
-    /// configuration of the first seat.
-    async fn answer(self, id: &str) -> anyhow::Result<Value> {
-        let workshop = self.house.workshop(id).await;
-        let worker = stand::worker(self.house, &workshop)?;
-        let routes = (0..self.learners.len())
-            .map(|learner| Route::of(&workshop, &worker, &self.learners[learner], Way::Project))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        future::try_join_all(routes.iter().map(|route| async move {
-            let terminal = route.terminal("main");
-            let files = async {
-                let request = route.request(
-                    Method::GET,
-                    &route.file(""),
-                    Body::new(Empty::<Bytes>::new()),
-                )?;
-                let answer = route.files().await?.send_request(request).await?;
-                ensure!(answer.status() == 200, "files answered {}", answer.status());
-                Ok(())
-            };
-            tokio::try_join!(terminal, files)
-        }))
-        .await?;
-        let config = worker.dir.join("run/seats/1/bundle/config.json");
-        let text = std::fs::read_to_string(&config)
-            .with_context(|| format!("could not read {}", config.display()))?;
-        Ok(serde_json::from_str(&text)?)
     }
+    anyhow::bail!("the watch ended before the class ran")
+}
+
+struct Times {
+    ready: Instant,
+    running: Instant,
+    answered: Instant,
+}
+
+/// Opens each seat's terminal and lists its files as soon as the seat is said to
+/// be ready, as its learner does.
+async fn answers(
+    house: &House,
+    learners: &[Learner],
+    mut news: UnboundedReceiver<News>,
+) -> anyhow::Result<Times> {
+    let (mut ready, mut running) = (None, None);
+    let mut open = BTreeSet::new();
+    let mut opening = FuturesUnordered::new();
+    while running.is_none() || !opening.is_empty() {
+        tokio::select! {
+            Some((at, now)) = news.recv() => {
+                let up = |worker: &Worker| worker.state() == WorkerState::Ready;
+                if ready.is_none() && !now.workers.is_empty() && now.workers.iter().all(up) {
+                    ready = Some(at);
+                }
+                for seat in &now.seat_list {
+                    if seat.state() == SeatState::Ready && open.insert(seat.seat) {
+                        let learner = learners.iter().find(|learner| learner.seat() == seat.seat);
+                        let learner = learner.context("a seat without a learner")?;
+                        opening.push(answer(Route::of(&now, &stand::worker(house, &now)?, learner, Way::Project)?));
+                    }
+                }
+                if now.status() == WorkshopStatus::Running {
+                    running = Some(at);
+                }
+            }
+            Some(done) = opening.next() => done?,
+        }
+    }
+    ensure!(
+        open.len() == learners.len(),
+        "only {} seats came",
+        open.len()
+    );
+    Ok(Times {
+        ready: ready.context("running without a worker")?,
+        running: running.context("never running")?,
+        answered: Instant::now(),
+    })
+}
+
+async fn answer(route: Route) -> anyhow::Result<()> {
+    let files = async {
+        let body = Body::new(Empty::<Bytes>::new());
+        let request = route.request(Method::GET, &route.file(""), body)?;
+        let answer = route.files().await?.send_request(request).await?;
+        ensure!(answer.status() == 200, "files answered {}", answer.status());
+        Ok(())
+    };
+    tokio::try_join!(route.terminal("main"), files)?;
+    Ok(())
 }

@@ -40,6 +40,9 @@ use tasks::Tasks;
 
 /// Workshops settled at the same time.
 const AT_ONCE: usize = 16;
+/// The rest of a workshop after it was settled: what fifty seats report while they
+/// boot is looked at together, and not once for every word.
+const REST: Duration = Duration::from_millis(50);
 /// The clock: whatever woke nobody is found this often.
 const TICK: Duration = Duration::from_secs(10);
 /// How often workers without a row are looked for.
@@ -146,6 +149,8 @@ struct Rounds {
     /// Those, and whether they were woken meanwhile.
     cuts: BTreeMap<WorkshopId, bool>,
     alarms: BTreeMap<WorkshopId, Instant>,
+    /// Until when those that were just settled rest.
+    rests: BTreeMap<WorkshopId, Instant>,
 }
 
 impl Rounds {
@@ -159,6 +164,7 @@ impl Rounds {
             cutting: Tasks::new(),
             cuts: BTreeMap::new(),
             alarms: BTreeMap::new(),
+            rests: BTreeMap::new(),
         }
     }
 
@@ -174,10 +180,17 @@ impl Rounds {
     }
 
     fn start(&mut self, id: &WorkshopId) {
-        if !self.busy.insert(id.clone()) {
+        if self.busy.contains(id) {
             self.again.insert(id.clone());
             return;
         }
+        let now = Instant::now();
+        self.rests.retain(|_, until| *until > now);
+        if let Some(until) = self.rests.get(id) {
+            self.alarms.insert(id.clone(), *until);
+            return;
+        }
+        self.busy.insert(id.clone());
         self.alarms.remove(id);
         let (this, places, whose) = (self.this.clone(), self.places.clone(), id.clone());
         self.running.spawn(id, async move {
@@ -213,6 +226,7 @@ impl Rounds {
             None // the clock starts it again
         });
         self.busy.remove(&id);
+        self.rests.insert(id.clone(), Instant::now() + REST);
         if self.again.remove(&id) {
             self.start(&id);
         } else if let Some(wait) = again {
