@@ -118,6 +118,8 @@ impl AgentService for Worker {
         let changes = WatchStream::new(self.fleet.watch()).map(move |list| {
             revision += 1;
             Ok(pb::WatchMicroVmsResponse {
+                egress: None,
+                network: None,
                 micro_vms: list.iter().map(wire::micro_vm).collect(),
                 revision,
             })
@@ -153,6 +155,13 @@ impl AgentService for Worker {
             .await
             .map_err(wire::fleet_status)?;
         Ok(Response::new(pb::SetSeatEpochsResponse {}))
+    }
+
+    async fn set_egress_policy(
+        &self,
+        _request: Request<pb::SetEgressPolicyRequest>,
+    ) -> Result<Response<pb::SetEgressPolicyResponse>, Status> {
+        Err(Status::unimplemented("being built"))
     }
 
     async fn send_notice(

@@ -167,19 +167,6 @@ pub enum Role {
 
 words!(Role, "role", { Admin = "admin", Instructor = "instructor" });
 
-/// What seats may reach.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "mode", content = "allow")]
-pub enum Egress {
-    /// The internet; never private ranges or the metadata server.
-    #[default]
-    Internet,
-    /// Nothing.
-    None,
-    /// Only these host names and CIDRs.
-    AllowList(Vec<String>),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,20 +181,5 @@ mod tests {
         assert_eq!("unreachable".parse(), Ok(WorkerState::Unreachable));
         assert!("Running".parse::<Phase>().is_err());
         assert!("".parse::<SeatState>().is_err());
-    }
-
-    #[test]
-    fn egress_is_kept_as_plain_json() {
-        for (egress, json) in [
-            (Egress::Internet, r#"{"mode":"internet"}"#),
-            (Egress::None, r#"{"mode":"none"}"#),
-            (
-                Egress::AllowList(vec!["pypi.org".into()]),
-                r#"{"mode":"allow_list","allow":["pypi.org"]}"#,
-            ),
-        ] {
-            assert_eq!(serde_json::to_string(&egress).unwrap(), json);
-            assert_eq!(serde_json::from_str::<Egress>(json).unwrap(), egress);
-        }
     }
 }

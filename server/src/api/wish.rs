@@ -6,10 +6,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use clarateach_domain::{
+    egress::{Allowed, Egress, MAX_ALLOWED},
     ids::{SeatNo, WorkshopId},
     microvm::{Resources, Runtime},
     text,
-    workshop::{Egress, Role},
+    workshop::Role,
 };
 use clarateach_proto::workshop as pb;
 use prost::Message;
@@ -308,20 +309,34 @@ fn check_env(env: &BTreeMap<String, String>, faults: &mut Faults) {
     }
 }
 
-fn egress_in(asked: Option<&pb::EgressPolicy>) -> Result<Egress, &'static str> {
+fn egress_in(asked: Option<&pb::EgressPolicy>) -> Result<Egress, String> {
     use pb::egress_policy::Mode;
     let Some(asked) = asked else {
         return Ok(Egress::Internet);
     };
     let mode = Mode::try_from(asked.mode).map_err(|_| "must have a known mode")?;
+    if mode != Mode::AllowList && !asked.allow.is_empty() {
+        return Err("must have `allow` only with mode ALLOW_LIST".to_owned());
+    }
     match mode {
-        _ if mode != Mode::AllowList && !asked.allow.is_empty() => {
-            Err("must have `allow` only with mode ALLOW_LIST")
-        }
         Mode::Unspecified | Mode::Internet => Ok(Egress::Internet),
         Mode::None => Ok(Egress::None),
-        Mode::AllowList if asked.allow.len() > 100 => Err("must allow at most 100"),
-        Mode::AllowList => Ok(Egress::AllowList(asked.allow.clone())),
+        Mode::AllowList if asked.allow.is_empty() => {
+            Err("must allow something with mode ALLOW_LIST: NONE closes everything".to_owned())
+        }
+        Mode::AllowList if asked.allow.len() > MAX_ALLOWED => Err(format!(
+            "must allow at most {MAX_ALLOWED}, not {}",
+            asked.allow.len()
+        )),
+        Mode::AllowList => {
+            let allowed = asked.allow.iter().map(|entry| {
+                let shown: String = entry.chars().take(80).collect();
+                entry
+                    .parse::<Allowed>()
+                    .map_err(|why| format!("{shown:?} {why}"))
+            });
+            allowed.collect::<Result<_, _>>().map(Egress::AllowList)
+        }
     }
 }
 
@@ -341,7 +356,10 @@ pub fn egress_out(egress: &Egress) -> pb::EgressPolicy {
     let (mode, allow) = match egress {
         Egress::Internet => (Mode::Internet, Vec::new()),
         Egress::None => (Mode::None, Vec::new()),
-        Egress::AllowList(allow) => (Mode::AllowList, allow.clone()),
+        Egress::AllowList(allow) => (
+            Mode::AllowList,
+            allow.iter().map(ToString::to_string).collect(),
+        ),
     };
     pb::EgressPolicy {
         mode: mode.into(),

@@ -3,8 +3,8 @@
 use std::{num::NonZeroU32, pin::Pin, time::Duration};
 
 use clarateach_domain::{
+    egress::Egress,
     ids::{JoinCode, SeatNo, WorkerName, WorkshopId},
-    workshop::Egress,
 };
 use clarateach_proto::workshop::{self as pb, workshop_service_server::WorkshopService};
 use futures_util::Stream;

@@ -15,10 +15,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use clarateach_certs::ca::Ca;
 use clarateach_domain::{
+    egress::Egress,
     ids::{JoinCode, WorkerName, WorkshopId},
     microvm::{Resources, Runtime},
     plan::Ordinal,
-    workshop::{Egress, Phase, SeatState},
+    workshop::{Phase, SeatState},
 };
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;

@@ -4,10 +4,11 @@
 
 use chrono::{DateTime, Utc};
 use clarateach_domain::{
+    egress::Egress,
     ids::{JoinCode, SeatNo, StayId, WorkshopId},
     microvm::{Resources, Runtime},
     plan::SeatWish,
-    workshop::{Desired, Egress, Phase, SeatState, WorkerState},
+    workshop::{Desired, Phase, SeatState, WorkerState},
 };
 
 use super::{

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use clarateach_domain::{
+    egress::Egress,
     ids::{SeatNo, WorkshopId},
     microvm::{Resources, Runtime},
     plan::{SeatWish, place},
-    workshop::{Desired, Egress, Phase, SeatState},
+    workshop::{Desired, Phase, SeatState},
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend,
