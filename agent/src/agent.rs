@@ -63,7 +63,10 @@ fn serve_to_the_end(config: Config) -> ExitCode {
 }
 
 fn log_to_stderr(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(&config.log);
+    // What learners ask of the resolver is nobody's business, at any level.
+    let quiet = "hickory_server=off,hickory_resolver=off,hickory_net=off,hickory_proto=off";
+    let filter =
+        tracing_subscriber::EnvFilter::builder().parse_lossy(format!("{},{quiet}", config.log));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -242,6 +245,7 @@ fn fleet_settings(config: &Config) -> FleetSettings {
         uid_base: config.uid_base,
         cgroup: config.host.cgroup.clone(),
         uplink: config.uplink.clone(),
+        closed: config.closed.clone(),
         nameservers: config.nameservers.clone(),
         boots_at_once: cpus * BOOTS_PER_CPU,
     }

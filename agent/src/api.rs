@@ -115,13 +115,19 @@ impl AgentService for Worker {
         _: Request<pb::WatchMicroVmsRequest>,
     ) -> Result<Response<Self::WatchMicroVmsStream>, Status> {
         let mut revision = 0;
-        let changes = WatchStream::new(self.fleet.watch()).map(move |list| {
+        let (list, standing) = (self.fleet.watch(), self.fleet.walls().standing());
+        let (seats, walls) = (list.clone(), standing.clone());
+        // Both are whole at every moment, so it does not matter which one moved.
+        let seats = WatchStream::new(seats).map(|_| ());
+        let walls = WatchStream::from_changes(walls).map(|_| ());
+        let changes = seats.merge(walls).map(move |()| {
             revision += 1;
+            let (list, standing) = (list.borrow().clone(), standing.borrow().clone());
             Ok(pb::WatchMicroVmsResponse {
-                egress: None,
-                network: None,
                 micro_vms: list.iter().map(wire::micro_vm).collect(),
                 revision,
+                egress: Some(wire::egress_out(standing.egress.as_ref())),
+                network: Some(wire::network_health(standing)),
             })
         });
         // Named in full: tokio-stream has no such word.
@@ -159,9 +165,16 @@ impl AgentService for Worker {
 
     async fn set_egress_policy(
         &self,
-        _request: Request<pb::SetEgressPolicyRequest>,
+        request: Request<pb::SetEgressPolicyRequest>,
     ) -> Result<Response<pb::SetEgressPolicyResponse>, Status> {
-        Err(Status::unimplemented("being built"))
+        let egress = wire::egress_in(request.into_inner().egress)?;
+        let walls = self.fleet.walls().clone();
+        let set = tokio::task::spawn_blocking(move || walls.set_egress(&egress)).await;
+        match set {
+            Ok(Ok(())) => Ok(Response::new(pb::SetEgressPolicyResponse {})),
+            Ok(Err(cause)) => Err(wire::network_status(cause)),
+            Err(_panic) => Err(Status::internal("the policy could not be put in force")),
+        }
     }
 
     async fn send_notice(

@@ -17,6 +17,7 @@ use clarateach_domain::{
     microvm::Runtime,
     seat_token::Verifier,
 };
+use ipnet::Ipv4Net;
 
 use crate::runtime::firecracker::FirecrackerSettings;
 
@@ -229,7 +230,18 @@ pub(crate) struct Config {
     )]
     pub(crate) allowed_origins: Vec<String>,
 
-    /// Resolver given to seats; may be repeated.
+    /// A range closed to seats beside those that always are, such as this worker's
+    /// external address; may be repeated.
+    #[arg(
+        long = "closed",
+        env = "AGENT_CLOSED",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub(crate) closed: Vec<Ipv4Net>,
+
+    /// Resolver that answers for seats, which ask it through this agent; may be
+    /// repeated.
     #[arg(
         long = "nameserver",
         env = "AGENT_NAMESERVERS",

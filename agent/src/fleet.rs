@@ -31,7 +31,8 @@ use tracing::{error, info, warn};
 pub use handle::{Cut, Door, EpochReason, Fleet, FleetError, FleetSettings, Notice, SeatLife};
 
 use crate::{
-    network::{Network, RuleSettings},
+    network::{Network, RuleSettings, Walls},
+    resolver,
     rundir::{self, RunDir},
     runtime::{Disk, Runtime, container::ContainerRuntime, firecracker::FirecrackerRuntime},
 };
@@ -52,13 +53,11 @@ impl Fleet {
     /// namespace, as root.
     pub async fn start(settings: FleetSettings) -> anyhow::Result<Fleet> {
         let began = Instant::now();
-        let nameservers = settings
-            .nameservers
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let nameservers = settings.nameservers.clone();
         let (at_once, workshop) = (settings.boots_at_once, settings.workshop.clone());
-        let (run, runtime) = spawn_blocking(move || prepare(&settings)).await??;
+        let (run, walls, runtime) = spawn_blocking(move || prepare(&settings)).await??;
+        walls.guard()?;
+        resolver::start(walls.clone(), &nameservers).await?;
         let (reports, inbox) = mpsc::channel(QUEUE);
         let (list, micro_vms) = watch::channel(Arc::default());
         let (requests, asked) = mpsc::channel(QUEUE);
@@ -66,7 +65,6 @@ impl Fleet {
             run,
             workshop,
             runtime,
-            nameservers,
             doors: Arc::default(),
             reports,
             turns: Turns::new(at_once),
@@ -75,6 +73,7 @@ impl Fleet {
             requests,
             doors: Arc::clone(&shared.doors),
             micro_vms,
+            walls,
         };
         let mut owner = Owner::new(Arc::clone(&shared), list);
         let begins = take_over(&shared, &mut owner).await?;
@@ -95,13 +94,15 @@ impl Fleet {
     }
 }
 
-fn prepare(settings: &FleetSettings) -> anyhow::Result<(RunDir, Arc<dyn Runtime>)> {
+fn prepare(settings: &FleetSettings) -> anyhow::Result<(RunDir, Walls, Arc<dyn Runtime>)> {
     let run = RunDir::open(&settings.run_dir)
         .with_context(|| format!("could not open {}", settings.run_dir.display()))?;
-    let network = Network::prepare(&RuleSettings {
+    let rules = RuleSettings {
         uplink: settings.uplink.clone(),
-        nameservers: settings.nameservers.clone(),
-    })?;
+        closed: settings.closed.clone(),
+    };
+    let walls = Walls::raise(rules, run.egress())?;
+    let network = Network;
     let runtime: Arc<dyn Runtime> = match settings.runtime {
         RuntimeKind::Container => Arc::new(ContainerRuntime::prepare(
             run.clone(),
@@ -119,7 +120,7 @@ fn prepare(settings: &FleetSettings) -> anyhow::Result<(RunDir, Arc<dyn Runtime>
             &settings.firecracker,
         )?),
     };
-    Ok((run, runtime))
+    Ok((run, walls, runtime))
 }
 
 /// For a spec that cannot be read: nothing is ever booted by it, it only says who

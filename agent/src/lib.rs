@@ -13,6 +13,7 @@ mod files;
 pub mod fleet;
 pub mod network;
 mod proxy;
+mod resolver;
 pub mod rundir;
 pub mod runtime;
 mod serve;

@@ -1,20 +1,25 @@
 //! The worker's network: one bridge, one port a seat, one rule set, all of it
 //! in the network namespace the agent was started in.
 //!
-//! Way: [`Network::prepare`] once, then [`ports::PortNamespace::make`] for each
-//! boot; the guest's traffic then never meets this process.
+//! Way: [`Walls::raise`] once, then [`ports::PortNamespace::make`] for each boot;
+//! the guest's traffic then never meets this process, its questions for names
+//! apart. [`Walls::guard`] sees that all of it stays as it was made.
 
 pub(crate) mod bridge;
+mod drift;
 pub(crate) mod netlink;
+mod news;
 pub(crate) mod ports;
 pub(crate) mod rules;
 pub(crate) mod tap;
+mod walls;
 
-use std::{collections::BTreeSet, io};
+use std::{collections::BTreeSet, io, path::PathBuf};
 
 use clarateach_domain::{ids::Slot, seat_net};
 
 pub use rules::RuleSettings;
+pub use walls::{Standing, Walls};
 
 /// What could not be done to the worker's network.
 #[derive(Debug, thiserror::Error)]
@@ -53,33 +58,35 @@ pub enum NetworkError {
     /// The nftables rule set.
     #[error("could not apply the rule set: {0}")]
     Rules(String),
+    /// Something else has the bridge's name or network.
+    #[error("{0}")]
+    Foreign(String),
+    /// The note of the policy in force.
+    #[error("could not write {}", path.display())]
+    Note {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
 }
 
-/// The prepared network of this worker.
+/// What seats' machines need of a worker's network. Its [`Walls`] must stand.
 #[derive(Debug, Clone, Copy)]
-pub struct Network {
-    /// The bridge's index.
-    bridge: u32,
-}
+pub struct Network;
 
 impl Network {
-    /// Makes the rules, then the bridge; repeats are harmless. Blocks.
-    pub fn prepare(rules: &RuleSettings) -> Result<Self, NetworkError> {
-        rules::apply(&rules::render(rules))?;
-        let bridge = bridge::ensure()?;
-        Ok(Self { bridge })
-    }
-
     /// Makes the seat's port and the namespace at its other end, ready to be
     /// joined. Undone when dropped before [`ports::PortNamespace::keep`]. Blocks.
-    pub fn open_port(&self, slot: Slot) -> Result<ports::PortNamespace, NetworkError> {
-        ports::PortNamespace::make(self.bridge, slot)
+    pub fn open_port(self, slot: Slot) -> Result<ports::PortNamespace, NetworkError> {
+        ports::PortNamespace::make(bridge_index()?, slot)
     }
 
     /// Makes the seat's tap, down, for a VMM of this uid and gid. Undone when
     /// dropped before [`tap::Tap::keep`]. Blocks.
-    pub fn open_tap(&self, slot: Slot, id: u32) -> Result<tap::Tap, NetworkError> {
-        tap::Tap::make(self.bridge, slot, id)
+    pub fn open_tap(self, slot: Slot, id: u32) -> Result<tap::Tap, NetworkError> {
+        tap::Tap::make(bridge_index()?, slot, id)
     }
 
     /// Makes a tap that is on no bridge. Blocks.
@@ -106,4 +113,12 @@ impl Network {
     pub fn ports() -> Result<BTreeSet<Slot>, NetworkError> {
         ports::list()
     }
+}
+
+fn bridge_index() -> Result<u32, NetworkError> {
+    let mut netlink = netlink::Netlink::open().map_err(|cause| NetworkError::Bridge {
+        act: "open the netlink socket",
+        cause,
+    })?;
+    bridge::index(&mut netlink)
 }

@@ -7,6 +7,7 @@
 //!                      epoch       the epoch in force, on disk before it is answered
 //!                      secret      the guest's secret, hex
 //!                      control.sock disk.img guest.log bundle/ …   the runtime's
+//! RUN_DIR/egress.json              the policy of all seats' way out, once it was told
 //! RUN_DIR/runc/                    the OCI runtime's own state
 //! ```
 
@@ -42,6 +43,11 @@ impl RunDir {
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.root
+    }
+
+    /// Where the egress policy in force is noted.
+    pub fn egress(&self) -> PathBuf {
+        self.root.join("egress.json")
     }
 
     /// Where the OCI runtime keeps its state.

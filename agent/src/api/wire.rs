@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clarateach_domain::{
+    egress::{Allowed, Egress, MAX_ALLOWED},
     ids::{SeatNo, Slot},
     microvm::{MicroVm, MicroVmSpec, MicroVmState, Resources, Runtime},
     text,
 };
-use clarateach_proto::agent as pb;
+use clarateach_proto::agent::{self as pb, egress_policy::Mode};
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
     fleet::{EpochReason, FleetError, Notice},
+    network::{NetworkError, Standing},
     tls::IdentityError,
 };
 
@@ -47,6 +49,66 @@ pub(super) fn draining() -> Status {
 /// A seat's number in the field `field`.
 pub(super) fn seat(field: &'static str, raw: u32) -> Result<SeatNo, Status> {
     SeatNo::try_from(raw).map_err(|error| bad(field, error))
+}
+
+/// A policy that is asked for.
+pub(super) fn egress_in(asked: Option<pb::EgressPolicy>) -> Result<Egress, Status> {
+    let asked = asked.ok_or_else(|| bad("egress", "must be there"))?;
+    if asked.allow.len() > MAX_ALLOWED {
+        return Err(bad(
+            "egress.allow",
+            format!("must have at most {MAX_ALLOWED} entries"),
+        ));
+    }
+    let allow = asked.allow.iter().map(|entry| {
+        let parsed: Result<Allowed, _> = entry.parse();
+        parsed.map_err(|why| bad("egress.allow", format!("{entry:?} {why}")))
+    });
+    let allow = allow.collect::<Result<Vec<_>, _>>()?;
+    match (asked.mode(), allow.is_empty()) {
+        (Mode::Internet, true) => Ok(Egress::Internet),
+        (Mode::None, true) => Ok(Egress::None),
+        (Mode::AllowList, false) => Ok(Egress::AllowList(allow)),
+        (Mode::AllowList, true) => Err(bad("egress.allow", "must name something")),
+        (Mode::Unspecified, _) => Err(bad("egress.mode", "must be said")),
+        (Mode::Internet | Mode::None, false) => {
+            Err(bad("egress.allow", "goes with mode ALLOW_LIST only"))
+        }
+    }
+}
+
+/// The policy in force, if one was ever told.
+pub(super) fn egress_out(egress: Option<&Egress>) -> pb::EgressPolicy {
+    let (mode, allow) = match egress {
+        None => (Mode::Unspecified, vec![]),
+        Some(Egress::Internet) => (Mode::Internet, vec![]),
+        Some(Egress::None) => (Mode::None, vec![]),
+        Some(Egress::AllowList(allow)) => {
+            let allow = allow.iter().map(ToString::to_string);
+            (Mode::AllowList, allow.collect())
+        }
+    };
+    pb::EgressPolicy {
+        mode: mode.into(),
+        allow,
+    }
+}
+
+/// How the walls are.
+pub(super) fn network_health(standing: Standing) -> pb::NetworkHealth {
+    let (last_drift, last_drift_at) = standing.last_drift.unzip();
+    pb::NetworkHealth {
+        repairs: standing.repairs,
+        last_drift: last_drift.unwrap_or_default(),
+        last_drift_at: last_drift_at.map(timestamp),
+        fault: standing.fault,
+    }
+}
+
+/// Why the network is not as it was asked to be.
+pub(super) fn network_status(error: NetworkError) -> Status {
+    let message = format!("{:#}", anyhow::Error::from(error));
+    reasoned(tonic::Code::Internal, "NETWORK", message)
 }
 
 /// What a MicroVM should be.

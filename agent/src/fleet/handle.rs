@@ -14,9 +14,10 @@ use clarateach_domain::{
     ids::{SeatNo, Slot, WorkshopId},
     microvm::{MicroVm, MicroVmSpec, MicroVmState, Runtime},
 };
+use ipnet::Ipv4Net;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::runtime::firecracker::FirecrackerSettings;
+use crate::{network::Walls, runtime::firecracker::FirecrackerSettings};
 
 /// What a fleet needs to know of its worker, from `config.rs`.
 #[derive(Debug, Clone)]
@@ -37,7 +38,9 @@ pub struct FleetSettings {
     pub cgroup: String,
     /// The interface towards the internet.
     pub uplink: String,
-    /// Resolvers for the guests.
+    /// Closed to guests beside what is always closed.
+    pub closed: Vec<Ipv4Net>,
+    /// Whom the guests' resolver asks.
     pub nameservers: Vec<IpAddr>,
     /// Boots at the same time, at least 1.
     pub boots_at_once: usize,
@@ -209,6 +212,7 @@ pub struct Fleet {
     pub(crate) requests: mpsc::Sender<FleetRequest>,
     pub(crate) doors: Doors,
     pub(crate) micro_vms: watch::Receiver<Arc<Vec<MicroVm>>>,
+    pub(crate) walls: Walls,
 }
 
 impl Fleet {
@@ -278,6 +282,11 @@ impl Fleet {
         self.micro_vms.clone()
     }
 
+    /// The walls around all seats.
+    pub fn walls(&self) -> &Walls {
+        &self.walls
+    }
+
     /// The way to a seat of this worker.
     pub fn door(&self, seat: SeatNo) -> Option<Door> {
         let doors = self.doors.read().unwrap_or_else(PoisonError::into_inner);
@@ -324,6 +333,7 @@ impl Fleet {
             requests,
             doors: Arc::new(RwLock::new(doors)),
             micro_vms,
+            walls: Walls::of_paper(),
         }
     }
 }

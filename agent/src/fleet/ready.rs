@@ -49,7 +49,7 @@ pub(super) async fn make_ready(
 }
 
 /// The guest's identity, as the control channel takes it.
-pub(super) fn identity(spec: &MicroVmSpec, secret: &str, nameservers: &[String]) -> Configure {
+pub(super) fn identity(spec: &MicroVmSpec, secret: &str) -> Configure {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
@@ -59,7 +59,7 @@ pub(super) fn identity(spec: &MicroVmSpec, secret: &str, nameservers: &[String])
         secret: secret.to_owned(),
         env: spec.env.clone().into_iter().collect(),
         workshop_name: spec.workshop_name.clone(),
-        nameservers: nameservers.to_vec(),
+        nameservers: vec![seat_net::GATEWAY.to_string()],
         unix_nanos: i64::try_from(now.as_nanos()).unwrap_or_default(),
         interface: Some(Interface {
             address: seat_net::address(spec.slot).to_string(),

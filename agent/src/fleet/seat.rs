@@ -282,7 +282,7 @@ impl Seat {
             info!("machine was not running any more");
             return Ok(None);
         };
-        let configure = ready::identity(&self.spec, &secret, &self.shared.nameservers);
+        let configure = ready::identity(&self.spec, &secret);
         let port = (&*self.shared.runtime, self.spec.slot);
         let within = self.shared.runtime.patience() / 2;
         let answered = ready::make_ready(machine.control(), configure, port, within).await;
@@ -746,7 +746,7 @@ async fn boot(
     let started = began.elapsed();
     // The guest's own start needs no turn: the next machine may be built beside it.
     drop(permit);
-    let configure = ready::identity(&spec, &secret, &shared.nameservers);
+    let configure = ready::identity(&spec, &secret);
     let port = (&*shared.runtime, spec.slot);
     let patience = shared.runtime.patience();
     let answered = tokio::select! {

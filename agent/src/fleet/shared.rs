@@ -16,7 +16,6 @@ pub(super) struct Shared {
     pub(super) run: RunDir,
     pub(super) workshop: WorkshopId,
     pub(super) runtime: Arc<dyn Runtime>,
-    pub(super) nameservers: Vec<String>,
     pub(super) doors: Doors,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) turns: Turns,

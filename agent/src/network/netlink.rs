@@ -8,11 +8,41 @@ use rtnetlink::{
         NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
     },
     packet_route::{
-        RouteNetlinkMessage,
+        AddressFamily, RouteNetlinkMessage,
+        address::AddressMessage,
         link::{LinkAttribute, LinkMessage},
+        neighbour::NeighbourMessage,
     },
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
+
+/// What one look at a namespace found.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Links.
+    pub(crate) links: Vec<LinkMessage>,
+    /// IPv4 addresses.
+    pub(crate) addresses: Vec<AddressMessage>,
+    /// IPv4 neighbours.
+    pub(crate) neighbours: Vec<NeighbourMessage>,
+    /// The bridges' forwarding entries.
+    pub(crate) forwarding: Vec<NeighbourMessage>,
+}
+
+impl Seen {
+    /// The link of this name.
+    pub(crate) fn link(&self, name: &str) -> Option<&LinkMessage> {
+        let named = |a: &LinkAttribute| matches!(a, LinkAttribute::IfName(is) if is == name);
+        self.links
+            .iter()
+            .find(|link| link.attributes.iter().any(named))
+    }
+
+    /// Its index.
+    pub(crate) fn index(&self, name: &str) -> Option<u32> {
+        self.link(name).map(|link| link.header.index)
+    }
+}
 
 /// A socket to the kernel's routing tables.
 pub(crate) struct Netlink {
@@ -44,8 +74,10 @@ impl Netlink {
             .attributes
             .push(LinkAttribute::IfName(name.to_owned()));
         let mut index = None;
-        let asked = self.ask(RouteNetlinkMessage::GetLink(wanted), NLM_F_ACK, |link| {
-            index = Some(link.header.index);
+        let asked = self.ask(RouteNetlinkMessage::GetLink(wanted), NLM_F_ACK, |told| {
+            if let RouteNetlinkMessage::NewLink(link) = told {
+                index = Some(link.header.index);
+            }
         });
         match asked {
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
@@ -56,19 +88,56 @@ impl Netlink {
 
     /// The names of all links.
     pub(crate) fn link_names(&mut self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
+        let links = self.links()?;
+        let names = links.iter().filter_map(|link| {
+            link.attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    LinkAttribute::IfName(name) => Some(name.clone()),
+                    _ => None,
+                })
+        });
+        Ok(names.collect())
+    }
+
+    /// All links, with all that is known of them.
+    fn links(&mut self) -> io::Result<Vec<LinkMessage>> {
+        let mut links = Vec::new();
         let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        self.ask(all, NLM_F_DUMP, |link| {
-            names.extend(
-                link.attributes
-                    .iter()
-                    .find_map(|attribute| match attribute {
-                        LinkAttribute::IfName(name) => Some(name.clone()),
-                        _ => None,
-                    }),
-            );
+        self.ask(all, NLM_F_DUMP, |told| {
+            if let RouteNetlinkMessage::NewLink(link) = told {
+                links.push(link);
+            }
         })?;
-        Ok(names)
+        Ok(links)
+    }
+
+    /// All links, addresses, neighbours and forwarding entries of this namespace.
+    pub(crate) fn all(&mut self) -> io::Result<Seen> {
+        let mut seen = Seen {
+            links: self.links()?,
+            ..Seen::default()
+        };
+        let mut of = AddressMessage::default();
+        of.header.family = AddressFamily::Inet;
+        self.ask(RouteNetlinkMessage::GetAddress(of), NLM_F_DUMP, |told| {
+            if let RouteNetlinkMessage::NewAddress(address) = told {
+                seen.addresses.push(address);
+            }
+        })?;
+        for (family, list) in [
+            (AddressFamily::Inet, &mut seen.neighbours),
+            (AddressFamily::Bridge, &mut seen.forwarding),
+        ] {
+            let mut of = NeighbourMessage::default();
+            of.header.family = family;
+            self.ask(RouteNetlinkMessage::GetNeighbour(of), NLM_F_DUMP, |told| {
+                if let RouteNetlinkMessage::NewNeighbour(entry) = told {
+                    list.push(entry);
+                }
+            })?;
+        }
+        Ok(seen)
     }
 
     /// Sends one request and reads until its acknowledgement, its end or its error.
@@ -76,7 +145,7 @@ impl Netlink {
         &mut self,
         message: RouteNetlinkMessage,
         flags: u16,
-        mut seen: impl FnMut(&LinkMessage),
+        mut seen: impl FnMut(RouteNetlinkMessage),
     ) -> io::Result<()> {
         self.sequence += 1;
         let mut header = NetlinkHeader::default();
@@ -99,7 +168,7 @@ impl Netlink {
                     continue;
                 }
                 match answer.payload {
-                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => seen(&link),
+                    NetlinkPayload::InnerMessage(told) => seen(told),
                     NetlinkPayload::Error(error) if error.code.is_some() => {
                         return Err(error.to_io());
                     }

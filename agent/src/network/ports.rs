@@ -218,22 +218,33 @@ fn pair(bridge_index: u32, slot: Slot, namespace: &OwnedFd) -> LinkMessage {
 }
 
 /// The port's switches: it meets no other port and teaches the bridge nothing.
+pub(super) const PINS: [InfoBridgePort; 8] = [
+    InfoBridgePort::Isolated(true),
+    InfoBridgePort::Learning(false),
+    InfoBridgePort::UnicastFlood(false),
+    InfoBridgePort::MulticastFlood(false),
+    InfoBridgePort::BroadcastFlood(false),
+    InfoBridgePort::HairpinMode(false),
+    InfoBridgePort::Guard(true),
+    InfoBridgePort::Protect(true),
+];
+
+/// Sets them.
 pub(super) fn pinned(index: u32) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index;
     message.attributes = vec![LinkAttribute::LinkInfo(vec![
         LinkInfo::PortKind(InfoPortKind::Bridge),
-        LinkInfo::PortData(InfoPortData::BridgePort(vec![
-            InfoBridgePort::Isolated(true),
-            InfoBridgePort::Learning(false),
-            InfoBridgePort::UnicastFlood(false),
-            InfoBridgePort::MulticastFlood(false),
-            InfoBridgePort::BroadcastFlood(false),
-            InfoBridgePort::HairpinMode(false),
-            InfoBridgePort::Guard(true),
-            InfoBridgePort::Protect(true),
-        ])),
+        LinkInfo::PortData(InfoPortData::BridgePort(PINS.to_vec())),
     ])];
+    message
+}
+
+/// Puts a link on the bridge.
+pub(super) fn on(bridge: u32, index: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = vec![LinkAttribute::Controller(bridge)];
     message
 }
 

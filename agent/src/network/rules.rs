@@ -6,92 +6,61 @@
 //! rules of a port stand before the port is there.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     io::Write as _,
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use clarateach_domain::{ids::Slot, seat_net};
+use clarateach_domain::{
+    egress::{Allowed, CLOSED, Egress},
+    ids::Slot,
+    seat_net,
+};
+use ipnet::Ipv4Net;
 
 use super::NetworkError;
-
-/// Where guests may never go: `decisions.md` §6.
-const CLOSED_TO_GUESTS: [&str; 11] = [
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-];
 
 /// Open connections a seat may have; E2B publishes the same figure.
 const CONNECTIONS_PER_SEAT: u32 = 2500;
 /// New connections a second a seat may open, after a burst of four times that.
 const NEW_CONNECTIONS_PER_SECOND: u32 = 200;
+/// Questions a second a seat may ask the resolver, after a burst of four times that.
+const QUESTIONS_PER_SECOND: u32 = 50;
+/// Connections a seat may have open to the resolver.
+const RESOLVER_CONNECTIONS_PER_SEAT: u32 = 16;
+/// How long an address of an allowed name stays open after it was last used.
+pub(super) const NAME_LASTS: Duration = Duration::from_hours(1);
 
 /// What of the rules depends on the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleSettings {
     /// The interface towards the internet.
     pub uplink: String,
-    /// Resolvers the guests were told of. A private one is opened for port 53
-    /// alone, except among the link-local addresses, where clouds keep their secrets.
-    pub nameservers: Vec<IpAddr>,
+    /// Closed to guests beside [`CLOSED`]: addresses of this worker's own that its
+    /// interfaces do not show.
+    pub closed: Vec<Ipv4Net>,
 }
 
-/// The rule set as `nft` reads it. Replaces what an earlier agent left.
-pub(super) fn render(settings: &RuleSettings) -> String {
-    let bridge = seat_net::BRIDGE;
+/// The rule set as `nft` reads it, in place of what stood before. `learnt` are
+/// addresses of allowed names, as the resolver gave them out.
+///
+/// What a guest sends is judged packet by packet, and so is what comes back: a
+/// policy that changes ends what it closes without anybody having to find it.
+pub(super) fn render(settings: &RuleSettings, egress: &Egress, learnt: &[Ipv4Addr]) -> String {
     let gateway = seat_net::GATEWAY;
-    let uplink = &settings.uplink;
-    let seats = (1..=u32::from(Slot::MAX))
-        .filter_map(|slot| Slot::try_from(slot).ok())
-        .map(|slot| {
-            format!(
-                "{} . {} . {}",
-                quoted(&seat_net::port_name(slot)),
-                seat_net::mac_text(slot),
-                seat_net::address(slot)
-            )
-        })
-        .collect::<Vec<_>>()
-        .join(",\n      ");
-    let closed = CLOSED_TO_GUESTS.join(", ");
+    let seats = all_seats();
+    let closed = CLOSED.iter().chain(&settings.closed);
+    let closed = closed.map(ToString::to_string).collect::<Vec<_>>();
+    let closed = closed.join(", ");
     let network = format!("{gateway}/{}", seat_net::PREFIX);
-    let mut resolver_in = String::new();
-    let mut resolvers_out = String::new();
-    for nameserver in &settings.nameservers {
-        let IpAddr::V4(nameserver) = nameserver else {
-            continue; // guests have no IPv6
-        };
-        if *nameserver == gateway {
-            for protocol in ["udp", "tcp"] {
-                writeln!(
-                    resolver_in,
-                    "    ip daddr {gateway} {protocol} dport 53 accept"
-                )
-                .ok();
-            }
-        } else if may_be_opened(*nameserver) {
-            for protocol in ["udp", "tcp"] {
-                writeln!(
-                    resolvers_out,
-                    "    ip daddr {nameserver} {protocol} dport 53 accept"
-                )
-                .ok();
-            }
-        }
-    }
-    let bridge = quoted(bridge);
-    let uplink = quoted(uplink);
-    let burst = NEW_CONNECTIONS_PER_SECOND * 4;
+    let bridge = quoted(seat_net::BRIDGE);
+    let uplink = quoted(&settings.uplink);
+    let (burst, questions_burst) = (NEW_CONNECTIONS_PER_SECOND * 4, QUESTIONS_PER_SECOND * 4);
+    let (out, back) = policy(egress);
+    let (ranges, names) = (ranges(egress), names(learnt));
     format!(
         r#"table bridge clarateach
 delete table bridge clarateach
@@ -124,8 +93,20 @@ table inet clarateach {{
   set closed {{
     type ipv4_addr
     flags interval
+    auto-merge
     elements = {{ {closed} }}
   }}
+  set ranges {{
+    type ipv4_addr
+    flags interval
+    auto-merge
+{ranges}  }}
+  set names {{
+    type ipv4_addr
+    size 65535
+    flags dynamic,timeout
+    timeout {lasts}s
+{names}  }}
   set connections {{
     type ipv4_addr
     size 256
@@ -136,46 +117,116 @@ table inet clarateach {{
     size 256
     flags dynamic
   }}
+  set questions {{
+    type ipv4_addr
+    size 256
+    flags dynamic
+  }}
+  set asking {{
+    type ipv4_addr
+    size 256
+    flags dynamic
+  }}
   chain input {{
     type filter hook input priority 0; policy accept;
     iifname {bridge} jump from_guest
   }}
   chain from_guest {{
     ct state invalid drop
+    ip daddr {gateway} udp dport 53 jump question
     ct state established,related accept
     ip daddr {gateway} icmp type echo-request limit rate 50/second accept
-{resolver_in}    drop
+    ip daddr {gateway} tcp dport 53 ct state new add @asking {{ ip saddr ct count over {RESOLVER_CONNECTIONS_PER_SEAT} }} drop
+    ip daddr {gateway} tcp dport 53 accept
+    drop
+  }}
+  chain question {{
+    update @questions {{ ip saddr limit rate over {QUESTIONS_PER_SECOND}/second burst {questions_burst} packets }} drop
+    accept
   }}
   chain forward {{
     type filter hook forward priority 0; policy drop;
     ct state invalid drop
-    iifname {bridge} oifname {bridge} drop
-    ct state established,related accept
     iifname {bridge} oifname {uplink} jump to_internet
+    iifname {uplink} oifname {bridge} jump from_internet
   }}
   chain to_internet {{
     meta nfproto != ipv4 drop
-    ct state new add @openings {{ ip saddr limit rate over {NEW_CONNECTIONS_PER_SECOND}/second burst {burst} packets }} drop
+    ct state new update @openings {{ ip saddr limit rate over {NEW_CONNECTIONS_PER_SECOND}/second burst {burst} packets }} drop
     ct state new add @connections {{ ip saddr ct count over {CONNECTIONS_PER_SEAT} }} drop
-{resolvers_out}    ip daddr @closed drop
     fib daddr type local drop
-    tcp dport 25 drop
-    accept
+    ip daddr @closed jump refuse
+    tcp dport 25 jump refuse
+{out}  }}
+  chain from_internet {{
+    ct state related accept
+    ct state != established drop
+{back}  }}
+  chain refuse {{
+    meta l4proto tcp reject with tcp reset
+    reject with icmp admin-prohibited
   }}
   chain postrouting {{
     type nat hook postrouting priority 100; policy accept;
     oifname {uplink} ip saddr {network} masquerade
   }}
 }}
-"#
+"#,
+        lasts = NAME_LASTS.as_secs(),
     )
 }
 
-fn may_be_opened(nameserver: Ipv4Addr) -> bool {
-    !nameserver.is_link_local()
-        && !nameserver.is_loopback()
-        && !nameserver.is_multicast()
-        && !nameserver.is_unspecified()
+/// The ends of both ways: what the policy lets out and lets back in.
+fn policy(egress: &Egress) -> (&'static str, &'static str) {
+    match egress {
+        Egress::Internet => ("    accept\n", "    accept\n"),
+        Egress::None => ("    jump refuse\n", "    drop\n"),
+        Egress::AllowList(_) => (
+            "    ip daddr @ranges accept
+    ip daddr @names update @names { ip daddr } accept
+    jump refuse\n",
+            "    ip saddr @ranges accept
+    ip saddr @names accept
+    drop\n",
+        ),
+    }
+}
+
+/// Every seat there can be: port, hardware address, address.
+fn all_seats() -> String {
+    let slots = (1..=u32::from(Slot::MAX)).filter_map(|slot| Slot::try_from(slot).ok());
+    let seat = |slot| {
+        format!(
+            "{} . {} . {}",
+            quoted(&seat_net::port_name(slot)),
+            seat_net::mac_text(slot),
+            seat_net::address(slot)
+        )
+    };
+    slots.map(seat).collect::<Vec<_>>().join(",\n      ")
+}
+
+fn ranges(egress: &Egress) -> String {
+    let Egress::AllowList(allowed) = egress else {
+        return String::new();
+    };
+    elements(allowed.iter().filter_map(|allowed| match allowed {
+        Allowed::Range(range) => Some(range.to_string()),
+        Allowed::Host(_) | Allowed::Below(_) => None,
+    }))
+}
+
+fn names(learnt: &[Ipv4Addr]) -> String {
+    elements(learnt.iter().map(ToString::to_string))
+}
+
+/// A set's elements; nft takes no empty list.
+fn elements(of: impl Iterator<Item = String>) -> String {
+    let list = of.collect::<Vec<_>>().join(", ");
+    if list.is_empty() {
+        return list;
+    }
+    format!("    elements = {{ {list} }}\n")
 }
 
 /// An interface's name as nft wants it. Names come from the kernel or from a
@@ -209,20 +260,74 @@ pub(super) fn apply(text: &str) -> Result<(), NetworkError> {
     Err(NetworkError::Rules(complaint.trim().to_owned()))
 }
 
+/// Opens an address of an allowed name, or keeps it open. Blocks.
+pub(super) fn open_address(address: Ipv4Addr) -> Result<(), NetworkError> {
+    // An element that is there keeps its old time unless it goes first.
+    let again = "element inet clarateach names";
+    apply(&format!(
+        "add {again} {{ {address} }}\ndelete {again} {{ {address} }}\nadd {again} {{ {address} }}\n"
+    ))
+}
+
+/// What of the rules stands in the kernel, without counters and without what
+/// they learn. Blocks.
+pub(super) fn standing() -> Result<String, NetworkError> {
+    let mut all = String::new();
+    for what in [
+        &["-s", "-t", "list", "table", "bridge", "clarateach"][..],
+        &["-s", "list", "set", "bridge", "clarateach", "seats"],
+        &["-s", "-t", "list", "table", "inet", "clarateach"],
+        &["-s", "list", "set", "inet", "clarateach", "closed"],
+        &["-s", "list", "set", "inet", "clarateach", "ranges"],
+    ] {
+        let listed = Command::new("nft")
+            .args(what)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| NetworkError::Rules(format!("nft could not be started: {error}")))?;
+        if !listed.status.success() {
+            // Not there: told by what is missing in the text.
+            writeln!(all, "no {}", what[2..].join(" ")).ok();
+        }
+        all.push_str(&String::from_utf8_lossy(&listed.stdout));
+    }
+    Ok(all)
+}
+
+/// What is gone or new in what stands, in a line for people.
+pub(super) fn difference(expected: &str, standing: &str) -> String {
+    const SHOWN: usize = 120;
+    let missing = |from: &str, of: &str| {
+        let there: BTreeSet<_> = of.lines().map(str::trim).collect();
+        let line = from
+            .lines()
+            .map(str::trim)
+            .find(|line| !there.contains(line));
+        line.map(|line| line.chars().take(SHOWN).collect::<String>())
+    };
+    match (missing(expected, standing), missing(standing, expected)) {
+        (Some(gone), Some(new)) => format!("rule `{gone}` was gone, `{new}` was there"),
+        (Some(gone), None) => format!("rule `{gone}` was gone"),
+        (None, Some(new)) => format!("rule `{new}` was there"),
+        (None, None) => "rules stood in another order or number".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn settings(nameservers: &[&str]) -> RuleSettings {
-        RuleSettings {
+    fn rules(egress: &Egress) -> String {
+        let settings = RuleSettings {
             uplink: "up0".to_owned(),
-            nameservers: nameservers.iter().map(|ip| ip.parse().unwrap()).collect(),
-        }
+            closed: vec!["203.0.113.9/32".parse().unwrap()],
+        };
+        render(&settings, egress, &["198.51.100.7".parse().unwrap()])
     }
 
     #[test]
     fn every_slot_is_pinned_to_its_port_and_addresses() {
-        let rules = render(&settings(&[]));
+        let rules = rules(&Egress::Internet);
         for line in [
             "\"ctp1\" . 02:c1:a2:00:00:01 . 192.168.100.11",
             "\"ctp200\" . 02:c1:a2:00:00:c8 . 192.168.100.210",
@@ -234,35 +339,50 @@ mod tests {
 
     #[test]
     fn everything_private_is_closed_and_named() {
-        let rules = render(&settings(&[]));
-        for range in CLOSED_TO_GUESTS {
-            assert!(rules.contains(range), "{range}");
+        for egress in [Egress::Internet, Egress::None] {
+            let rules = rules(&egress);
+            for range in CLOSED {
+                assert!(rules.contains(&range.to_string()), "{range}");
+            }
+            for line in [
+                "policy drop;",
+                "203.0.113.9/32",
+                "tcp dport 25 jump refuse",
+                "fib daddr type local drop",
+                "oifname \"up0\" ip saddr 192.168.100.1/24 masquerade",
+            ] {
+                assert!(rules.contains(line), "{line}");
+            }
         }
-        for line in [
-            "policy drop;",
-            "iifname \"clarateach0\" oifname \"clarateach0\" drop",
-            "tcp dport 25 drop",
-            "fib daddr type local drop",
-            "oifname \"up0\" ip saddr 192.168.100.1/24 masquerade",
-        ] {
-            assert!(rules.contains(line), "{line}");
-        }
-        assert!(!rules.contains("dport 53"));
     }
 
     #[test]
-    fn a_private_resolver_is_open_for_questions_only_and_a_metadata_server_never() {
-        for (nameserver, opened) in [
-            ("10.0.0.2", true),
-            ("8.8.8.8", true),
-            ("192.168.100.1", true),
-            ("169.254.169.254", false),
-            ("127.0.0.53", false),
-            ("2001:4860:4860::8888", false),
+    fn the_policy_ends_both_ways() {
+        let list = vec![
+            "203.0.113.64/26".parse().unwrap(),
+            "pypi.org".parse().unwrap(),
+        ];
+        for (egress, out, back) in [
+            (Egress::Internet, "    accept\n  }", "    accept\n  }"),
+            (Egress::None, "    jump refuse\n  }", "    drop\n  }"),
+            (
+                Egress::AllowList(list),
+                "accept\n    jump refuse\n  }",
+                "accept\n    drop\n  }",
+            ),
         ] {
-            let rules = render(&settings(&[nameserver]));
-            let open = format!("ip daddr {nameserver} udp dport 53 accept");
-            assert_eq!(rules.contains(&open), opened, "{nameserver}");
+            let rules = rules(&egress);
+            let chain = |name: &str| {
+                let begin = rules.find(&format!("chain {name} {{")).unwrap();
+                let end = rules[begin..].find("}\n  chain").unwrap();
+                rules[begin..=begin + end].to_owned()
+            };
+            assert!(chain("to_internet").contains(out), "{egress:?}");
+            assert!(chain("from_internet").contains(back), "{egress:?}");
+            let ranges = "elements = { 203.0.113.64/26 }";
+            let is_list = matches!(egress, Egress::AllowList(_));
+            assert_eq!(rules.contains(ranges), is_list, "{egress:?}");
+            assert!(!rules.contains("pypi"), "a name is the resolver's");
         }
     }
 

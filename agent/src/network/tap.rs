@@ -9,17 +9,14 @@ use std::io;
 use clarateach_domain::{ids::Slot, seat_net};
 use rtnetlink::{
     packet_core::{NLM_F_CREATE, NLM_F_REPLACE},
-    packet_route::{
-        RouteNetlinkMessage,
-        link::{LinkAttribute, LinkMessage},
-    },
+    packet_route::{RouteNetlinkMessage, link::LinkMessage},
 };
 
 use super::{
     NetworkError,
     bridge::{switch, up},
     netlink::Netlink,
-    ports::{close, entry, neighbour, pinned, port},
+    ports::{close, entry, neighbour, on, pinned, port},
 };
 use crate::sys;
 
@@ -93,13 +90,6 @@ pub(super) fn connect(slot: Slot) -> Result<(), NetworkError> {
     netlink
         .act(RouteNetlinkMessage::SetLink(up(index)), 0)
         .map_err(at("bring up the tap"))
-}
-
-fn on(bridge: u32, index: u32) -> LinkMessage {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.attributes = vec![LinkAttribute::Controller(bridge)];
-    message
 }
 
 /// A tap on no bridge, for a template that speaks to nobody. Removed when dropped.

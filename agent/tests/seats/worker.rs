@@ -195,6 +195,11 @@ impl Worker {
         }
     }
 
+    /// Its network namespace.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The seats' cgroup.
     pub(crate) fn cgroup(&self) -> String {
         format!("clarateach-test/{}", self.name)
@@ -223,6 +228,20 @@ impl Worker {
             .output()
             .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs a command in a container's network, with all rights over it that its
+    /// learner never has.
+    pub(crate) fn in_seat(&self, slot: u32, command: &str) -> String {
+        let pid = self.run_dir().join(format!("seats/{slot}/pid"));
+        let net = format!(
+            "--net=/proc/{}/ns/net",
+            fs::read_to_string(pid).unwrap().trim()
+        );
+        let output = Command::new("nsenter")
+            .args([&net, "sh", "-c", command])
+            .output();
+        String::from_utf8_lossy(&output.unwrap().stdout).into_owned()
     }
 
     /// Kills the first process of the slot's machine.
@@ -395,7 +414,7 @@ fn images() -> PathBuf {
     std::env::var_os("CLARATEACH_TEST_IMAGES").map_or_else(|| IMAGES.into(), PathBuf::from)
 }
 
-fn run(program: &str, args: &[&str]) -> bool {
+pub(crate) fn run(program: &str, args: &[&str]) -> bool {
     Command::new(program)
         .args(args)
         .stdout(Stdio::null())
@@ -476,6 +495,19 @@ impl FleetProcess {
         }
     }
 
+    /// Asks until it answers so.
+    pub(crate) fn wait_exec(&mut self, line: &str, answer: &str) {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let said = self.ask(line);
+            if said == answer {
+                return;
+            }
+            assert!(Instant::now() < until, "{line}: {said}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Its number on this host.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
@@ -541,7 +573,8 @@ pub(crate) fn fleet_here() {
                 .map(|version| version.to_string_lossy().into_owned()),
         },
         uplink: "up0".to_owned(),
-        nameservers: vec!["9.9.9.9".parse().unwrap()],
+        closed: vec!["203.0.113.99/32".parse().unwrap()],
+        nameservers: vec!["198.51.100.1".parse().unwrap()],
         boots_at_once: 4,
     };
     if let Ok(fake) = std::env::var(RUNC) {
@@ -622,6 +655,24 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
                 .collect();
             list.join(";")
         }
+        "egress" => {
+            let egress = serde_json::from_str(&words[1..].join(" ")).unwrap();
+            match fleet.walls().set_egress(&egress) {
+                Ok(()) => "ok".to_owned(),
+                Err(error) => format!("{:#}", anyhow::Error::from(error)),
+            }
+        }
+        "look" => fleet.walls().look().to_string(),
+        "repairs" => {
+            let standing = fleet.walls().standing().borrow().clone();
+            let last = standing.last_drift.map(|(what, _)| what);
+            format!(
+                "{} {}{};",
+                standing.repairs,
+                last.unwrap_or_default(),
+                standing.fault
+            )
+        }
         "epoch" => {
             let epochs = vec![(seat(1), number(2), EpochReason::Revoked)];
             match fleet.set_epochs(epochs).await {
@@ -667,6 +718,9 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
             String::from_utf8(curl.unwrap().stdout).unwrap()
         }
         "exec" => {
+            // One line is one request: lines of a script come with another sign.
+            let line = line.replace('\u{1}', "\n");
+            let words: Vec<&str> = line.split(' ').collect();
             let door = fleet.door(seat(1)).unwrap();
             let url = format!("http://{}:3001/exec", door.address);
             let secret = format!("clarateach-secret: {}", door.secret);

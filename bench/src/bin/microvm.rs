@@ -213,6 +213,7 @@ async fn start(run: &Path, cold_boot: bool) -> anyhow::Result<Fleet> {
         uid_base: 1_900_000_000,
         cgroup: "clarateach-bench".to_owned(),
         uplink: "up0".to_owned(),
+        closed: vec![],
         nameservers: vec![],
         boots_at_once: 1,
     };

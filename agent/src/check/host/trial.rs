@@ -4,7 +4,7 @@
 //! Way: a thread -> a fresh namespace -> a tap, and the worker's own rule set and
 //! bridge -> the lines.
 
-use std::{fs, thread};
+use std::{fs, path::Path, thread};
 
 use anyhow::{Context as _, anyhow};
 use clarateach_domain::microvm::Runtime;
@@ -14,7 +14,7 @@ use super::{
     tools::first_line,
 };
 use crate::{
-    network::{Network, NetworkError, RuleSettings},
+    network::{NetworkError, RuleSettings, Walls},
     sys,
 };
 
@@ -48,12 +48,12 @@ fn inside(runtime: Runtime) -> Vec<Line> {
     }
     let rules = RuleSettings {
         uplink: "lo".to_owned(),
-        nameservers: Vec::new(),
+        closed: Vec::new(),
     };
-    let made = Network::prepare(&rules);
+    let made = Walls::raise(rules, Path::new("/nonexistent").join("egress.json"));
     let nft = first_line("nft", "--version");
     match made {
-        Ok(_network) => {
+        Ok(_walls) => {
             let found = nft.unwrap_or_default();
             lines.push(Line::new(
                 "nftables",

@@ -1,0 +1,276 @@
+//! The walls around the seats: the rule set in force, the policy it was made of,
+//! and whether both still stand.
+//!
+//! Way: [`Walls::raise`] before any seat, [`Walls::set_egress`] when the control
+//! plane says so, [`Walls::learn`] when the resolver answers for an allowed name,
+//! [`Walls::guard`] for as long as the agent lives.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use clarateach_domain::egress::Egress;
+use tokio::{
+    sync::{mpsc, watch},
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
+use tracing::{error, info, warn};
+
+use super::{NetworkError, bridge, drift, news, rules, rules::RuleSettings};
+use crate::rundir::replace;
+
+/// Everything is looked at again this often, news or not.
+const LOOK: Duration = Duration::from_mins(1);
+/// After news the kernel may have more: one look for all of it.
+const SETTLE: Duration = Duration::from_millis(300);
+/// The wait before another try at what could not be mended.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// How the walls are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The policy in force; `None` if nobody said one yet: then nothing is let out.
+    pub egress: Option<Egress>,
+    /// How often something was found changed and was put right.
+    pub repairs: u64,
+    /// What was last found changed, and when.
+    pub last_drift: Option<(String, DateTime<Utc>)>,
+    /// Why it could not be put right; empty if all stands.
+    pub fault: String,
+}
+
+/// The walls of this worker. Clones are the same walls.
+#[derive(Debug, Clone)]
+pub struct Walls(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: RuleSettings,
+    /// Where the policy outlives this process.
+    note: PathBuf,
+    built: Mutex<Built>,
+    standing: watch::Sender<Standing>,
+}
+
+/// What was last applied. Whoever applies holds it.
+#[derive(Debug, Default)]
+struct Built {
+    /// Addresses the resolver gave out for allowed names, and until when they count.
+    learnt: BTreeMap<Ipv4Addr, (String, Instant)>,
+    /// What the kernel said stood, right after it was applied.
+    rules: String,
+}
+
+impl Walls {
+    /// Applies the rules, then makes the bridge; repeats are harmless. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel or `nft` refuses, or the bridge is somebody else's.
+    pub fn raise(settings: RuleSettings, note: PathBuf) -> Result<Self, NetworkError> {
+        let egress = noted(&note);
+        let walls = Self(Arc::new(Inner {
+            settings,
+            note,
+            built: Mutex::default(),
+            standing: watch::Sender::new(Standing {
+                egress,
+                ..Standing::default()
+            }),
+        }));
+        walls.0.apply(&mut walls.0.built())?;
+        bridge::ensure()?;
+        Ok(walls)
+    }
+
+    /// Walls that stand nowhere, for tests of what does not meet them.
+    #[cfg(test)]
+    pub(crate) fn of_paper() -> Self {
+        Self(Arc::new(Inner {
+            settings: RuleSettings {
+                uplink: String::new(),
+                closed: Vec::new(),
+            },
+            note: PathBuf::new(),
+            built: Mutex::default(),
+            standing: watch::Sender::default(),
+        }))
+    }
+
+    /// How they are, now and after every change.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.0.standing.subscribe()
+    }
+
+    /// What seats may reach, right now.
+    pub fn egress(&self) -> Egress {
+        self.0.egress()
+    }
+
+    /// Puts another policy in force, on disk first. What it closes ends with the
+    /// next packet. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be noted, or `nft` refuses: then the old one stands.
+    pub fn set_egress(&self, egress: &Egress) -> Result<(), NetworkError> {
+        let mut built = self.0.built();
+        if self.0.standing.borrow().egress.as_ref() == Some(egress) {
+            return Ok(());
+        }
+        let text = serde_json::to_vec(egress).map_err(io::Error::from);
+        let noted = text.and_then(|text| replace(&self.0.note, &text, true));
+        noted.map_err(|cause| NetworkError::Note {
+            path: self.0.note.clone(),
+            cause,
+        })?;
+        let before = self.0.standing.borrow().egress.clone();
+        built.learnt.retain(|_, (name, _)| egress.answers(name));
+        self.put(|standing| standing.egress = Some(egress.clone()));
+        if let Err(refused) = self.0.apply(&mut built) {
+            self.put(|standing| standing.egress = before);
+            return Err(refused);
+        }
+        info!(?egress, "egress policy is in force");
+        Ok(())
+    }
+
+    /// Opens the addresses of an allowed name before a guest hears of them. Where
+    /// the policy is no list there is nothing to open. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When `nft` refuses.
+    pub fn learn(&self, name: &str, addresses: &[Ipv4Addr]) -> Result<(), NetworkError> {
+        let mut built = self.0.built();
+        let egress = self.egress();
+        if !matches!(egress, Egress::AllowList(_)) || !egress.answers(name) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        built.learnt.retain(|_, (_, until)| *until > now);
+        for address in addresses {
+            // Kept open by use; asked again, it is renewed well before its end.
+            let fresh = |(_, until): &(String, Instant)| *until > now + rules::NAME_LASTS / 2;
+            if !built.learnt.get(address).is_some_and(fresh) {
+                rules::open_address(*address)?;
+                let until = now + rules::NAME_LASTS;
+                built.learnt.insert(*address, (name.to_owned(), until));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares all of it with what should be and puts right what is not. True if
+    /// all stands. Blocks.
+    pub fn look(&self) -> bool {
+        let mut found = Vec::new();
+        let mended = self.0.mend(&mut found);
+        if !found.is_empty() {
+            let drift = found.join("; ");
+            warn!(drift, "the seats' network was changed by somebody else");
+            metrics::counter!("clarateach_network_drift_total").increment(found.len() as u64);
+            if mended.is_ok() {
+                self.put(|standing| {
+                    standing.repairs += 1;
+                    standing.last_drift = Some((drift.clone(), Utc::now()));
+                });
+                info!("the seats' network is as it must be again");
+            }
+        }
+        let fault = mended.as_ref().err().map(ToString::to_string);
+        if let Some(fault) = &fault {
+            error!(fault, "the seats' network could not be put right");
+        }
+        self.put(|standing| standing.fault = fault.unwrap_or_default());
+        mended.is_ok()
+    }
+
+    /// Looks whenever the kernel tells of a change, and each minute, for ever.
+    /// Must be called in the worker's network namespace.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be listened to.
+    pub fn guard(&self) -> Result<(), NetworkError> {
+        let (tell, mut told) = mpsc::channel(1);
+        news::listen(&tell)?;
+        let this = self.clone();
+        tokio::spawn(async move {
+            let mut wait = LOOK;
+            loop {
+                // A listener that ended leaves the clock.
+                let _news = timeout(wait, told.recv()).await;
+                sleep(SETTLE).await;
+                while told.try_recv().is_ok() {}
+                let walls = this.clone();
+                let stands = spawn_blocking(move || walls.look()).await;
+                wait = if matches!(stands, Ok(true)) {
+                    LOOK
+                } else {
+                    AGAIN
+                };
+            }
+        });
+        Ok(())
+    }
+
+    fn put(&self, change: impl FnOnce(&mut Standing)) {
+        self.0.standing.send_if_modified(|standing| {
+            let before = standing.clone();
+            change(standing);
+            *standing != before
+        });
+    }
+}
+
+impl Inner {
+    fn built(&self) -> MutexGuard<'_, Built> {
+        self.built.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn egress(&self) -> Egress {
+        let told = self.standing.borrow().egress.clone();
+        told.unwrap_or(Egress::None)
+    }
+
+    fn apply(&self, built: &mut Built) -> Result<(), NetworkError> {
+        let now = Instant::now();
+        built.learnt.retain(|_, (_, until)| *until > now);
+        let learnt: Vec<_> = built.learnt.keys().copied().collect();
+        rules::apply(&rules::render(&self.settings, &self.egress(), &learnt))?;
+        built.rules = rules::standing()?;
+        Ok(())
+    }
+
+    fn mend(&self, found: &mut Vec<String>) -> Result<(), NetworkError> {
+        let mut built = self.built();
+        let standing = rules::standing()?;
+        if standing != built.rules {
+            found.push(rules::difference(&built.rules, &standing));
+            self.apply(&mut built)?;
+        }
+        drift::mend(found)
+    }
+}
+
+/// The policy an earlier agent was told. One that cannot be read counts as none:
+/// nothing is let out until the control plane says it again.
+fn noted(note: &Path) -> Option<Egress> {
+    let text = match fs::read(note) {
+        Err(none) if none.kind() == io::ErrorKind::NotFound => return None,
+        text => text,
+    };
+    let read = text.and_then(|text| Ok(serde_json::from_slice(&text)?));
+    read.inspect_err(
+        |cause| warn!(%cause, note = %note.display(), "the noted egress policy cannot be read"),
+    )
+    .ok()
+}
