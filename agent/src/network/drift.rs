@@ -22,7 +22,7 @@ use super::{
     NetworkError,
     bridge::{self, SWITCHES, switch},
     netlink::{Netlink, Seen},
-    ports::{entry, neighbour, on, pinned, port},
+    ports::{PINS, entry, neighbour, on, pinned, port},
 };
 
 /// Puts right what is not as it must be, and says what was not.
@@ -89,12 +89,13 @@ fn mend_port(
             .act(RouteNetlinkMessage::SetLink(on(bridge, index)), 0)
             .map_err(at("put the port on the bridge"))?;
     }
-    if !on_bridge || !is_pinned(link) {
+    let unpinned = unpinned(link);
+    if !unpinned.is_empty() {
         if on_bridge {
-            found.push(format!("port {name} was not isolated"));
+            found.push(format!("port {name} was not {}", unpinned.join(", ")));
         }
         netlink
-            .act(RouteNetlinkMessage::SetLink(pinned(index)), 0)
+            .act(RouteNetlinkMessage::NewLink(pinned(index)), 0)
             .map_err(at("isolate the port"))?;
     }
     let own = (index, seat_net::mac(slot).to_vec());
@@ -153,7 +154,7 @@ fn foreign_neighbours(
         // Beside the bridge, this is none of ours.
         if entry.header.ifindex == bridge && !is_seat {
             found.push(format!("{address} was a neighbour at {}", text(mac)));
-            netlink.act(RouteNetlinkMessage::DelNeighbour(entry.clone()), 0)?;
+            remove(netlink, entry.clone())?;
         }
     }
     for (slot, link) in up_ports(seen) {
@@ -170,29 +171,39 @@ fn foreign_neighbours(
                 found.push(format!("{} was forwarded to seat slot {slot}", text(mac)));
                 let mut gone = entry.clone();
                 gone.header.flags |= NeighbourFlags::Controller;
-                netlink.act(RouteNetlinkMessage::DelNeighbour(gone), 0)?;
+                remove(netlink, gone)?;
             }
         }
     }
     Ok(())
 }
 
+/// Gone already is removed: an entry moved when its right place was mended.
+fn remove(netlink: &mut Netlink, entry: NeighbourMessage) -> std::io::Result<()> {
+    match netlink.act(RouteNetlinkMessage::DelNeighbour(entry), 0) {
+        Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 fn slots() -> impl Iterator<Item = Slot> {
     (1..=u32::from(Slot::MAX)).filter_map(|slot| Slot::try_from(slot).ok())
 }
 
-/// Whether the port has every switch of [`pinned`].
-fn is_pinned(link: &LinkMessage) -> bool {
+/// Which switches of [`pinned`] the port has not, for people.
+fn unpinned(link: &LinkMessage) -> Vec<String> {
     let infos = link.attributes.iter().find_map(|a| match a {
         LinkAttribute::LinkInfo(infos) => Some(infos),
         _ => None,
     });
     let now = infos.into_iter().flatten().find_map(|info| match info {
-        LinkInfo::PortData(InfoPortData::BridgePort(now)) => Some(now),
+        LinkInfo::PortData(InfoPortData::BridgePort(now)) => Some(now.as_slice()),
         _ => None,
     });
-    let Some(now) = now else { return false };
-    super::ports::PINS.iter().all(|pin| now.contains(pin))
+    let missing = PINS
+        .iter()
+        .filter(|pin| !now.unwrap_or_default().contains(pin));
+    missing.map(|pin| format!("{pin:?}")).collect()
 }
 
 /// The link's name.

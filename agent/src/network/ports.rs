@@ -159,7 +159,7 @@ fn make_here(bridge_index: u32, slot: Slot) -> Result<PortNamespace, NetworkErro
     };
     let outer = index(&mut worker, &seat_net::port_name(slot)).map_err(at("find the port"))?;
     worker
-        .act(RouteNetlinkMessage::SetLink(pinned(outer)), 0)
+        .act(RouteNetlinkMessage::NewLink(pinned(outer)), 0)
         .map_err(at("isolate the port"))?;
     let create = NLM_F_CREATE | NLM_F_REPLACE;
     worker
@@ -229,7 +229,8 @@ pub(super) const PINS: [InfoBridgePort; 8] = [
     InfoBridgePort::Protect(true),
 ];
 
-/// Sets them.
+/// Sets them, as a `NewLink` without a flag: of a `SetLink` the kernel takes the
+/// message and leaves these out (`rtnl_newlink` alone reads `IFLA_INFO_SLAVE_DATA`).
 pub(super) fn pinned(index: u32) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index;

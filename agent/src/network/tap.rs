@@ -47,7 +47,7 @@ impl Tap {
             .act(RouteNetlinkMessage::SetLink(on(bridge, index)), 0)
             .map_err(at("put the tap on the bridge"))?;
         netlink
-            .act(RouteNetlinkMessage::SetLink(pinned(index)), 0)
+            .act(RouteNetlinkMessage::NewLink(pinned(index)), 0)
             .map_err(at("isolate the tap"))?;
         let create = NLM_F_CREATE | NLM_F_REPLACE;
         netlink

@@ -71,7 +71,10 @@ def talk(client):
         pass
 
 
-for target in [names, echo, *(lambda port=port: serve(port) for port in map(int, sys.argv[1:]))]:
+ports = sys.argv[1:]
+answers = [names] if "names" in ports else []
+ports = [int(port) for port in ports if port != "names"]
+for target in [*answers, echo, *(lambda port=port: serve(port) for port in ports)]:
     threading.Thread(target=target, daemon=True).start()
 print("world", flush=True)
 sys.stdin.read()

@@ -27,7 +27,7 @@ pub(crate) const CLOSED: [&str; 7] = [
     EXTERNAL,
 ];
 const OPEN: [&str; 3] = ["203.0.113.10", "203.0.113.20", "203.0.113.30"];
-const PORTS: [&str; 6] = ["22", "25", "80", "443", "3002", "9090"];
+const SERVICES: [&str; 7] = ["names", "22", "25", "80", "443", "3002", "9090"];
 
 /// The world of one worker.
 pub(crate) struct World {
@@ -80,7 +80,7 @@ END
         )
         .unwrap();
         assert!(worker::run("sh", &["-c", &script]), "the world: {script}");
-        let server = serve(&name, "world.py", &PORTS);
+        let server = serve(&name, "world.py", &SERVICES);
         let own = serve(netns, "world.py", &["22", "9090"]);
         Self { name, server, own }
     }
