@@ -173,6 +173,7 @@ impl Api {
             expires_at: wish.ttl.map(|ttl| now + ttl),
             name: wish.name,
             instructions: wish.instructions,
+            egress: None,
             evict: wish.evict,
         };
         let limits = &self.settings.limits;
