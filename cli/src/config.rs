@@ -193,6 +193,18 @@ pub(crate) struct CreateArgs {
     /// How long until it deletes itself, such as 90m, 4h or 1h30m.
     #[arg(long, value_parser = duration)]
     pub(crate) ttl: Option<Duration>,
+    /// What seats may reach; private networks never.
+    #[arg(long, value_enum, default_value = "internet")]
+    pub(crate) egress: EgressMode,
+    /// A name (pypi.org, or *.pypi.org for all below it) or an IPv4 range that seats
+    /// may reach with --egress allow-list; may be repeated, or a list with commas.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        required_if_eq("egress", "allow-list")
+    )]
+    pub(crate) allow: Vec<String>,
     /// Wait until every seat answers.
     #[arg(long)]
     pub(crate) wait: bool,
@@ -208,6 +220,17 @@ pub(crate) enum RuntimeName {
     Firecracker,
     /// Linux namespaces.
     Container,
+}
+
+/// As in the schema.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum EgressMode {
+    /// The internet.
+    Internet,
+    /// Nothing.
+    None,
+    /// Only what --allow names.
+    AllowList,
 }
 
 /// A file name and nothing else.
@@ -279,6 +302,24 @@ mod tests {
         }
         for text in ["", "90", "h", "1x", "-1h", "0s", "99999999999999999999h"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_allow_list_says_what_it_allows() {
+        for (more, good) in [
+            ("", true),
+            ("--egress none", true),
+            ("--egress allow-list", false),
+            (
+                "--egress allow-list --allow a.org,b.org --allow c.org",
+                true,
+            ),
+            ("--egress some", false),
+        ] {
+            let line = format!("clarateach workshop create x --seats 1 --runtime container {more}");
+            let parsed = Cli::try_parse_from(line.split_whitespace());
+            assert_eq!(parsed.is_ok(), good, "{more}: {:?}", parsed.err());
         }
     }
 

@@ -6,14 +6,14 @@ mod show;
 use std::{fs, io::IsTerminal};
 
 use clarateach_proto::workshop::{
-    CreateWorkshopRequest, DeleteWorkshopRequest, ListWorkshopsRequest, Runtime,
-    WatchWorkshopRequest, Workshop, WorkshopStatus,
+    CreateWorkshopRequest, DeleteWorkshopRequest, EgressPolicy, ListWorkshopsRequest, Runtime,
+    WatchWorkshopRequest, Workshop, WorkshopStatus, egress_policy::Mode,
 };
 use rand::Rng;
 
 use crate::{
     api::{ControlPlane, Workshops},
-    config::{CreateArgs, RuntimeName, Server, WorkshopVerb},
+    config::{CreateArgs, EgressMode, RuntimeName, Server, WorkshopVerb},
     failure::{Exit, Failure},
     output::{plain, tell},
 };
@@ -82,6 +82,11 @@ async fn create(workshops: &mut Workshops, args: CreateArgs) -> Result<(), Failu
         RuntimeName::Firecracker => Runtime::Firecracker,
         RuntimeName::Container => Runtime::Container,
     };
+    let mode = match args.egress {
+        EgressMode::Internet => Mode::Internet,
+        EgressMode::None => Mode::None,
+        EgressMode::AllowList => Mode::AllowList,
+    };
     let mut random = [0_u8; 16];
     rand::rng().fill(&mut random);
     let request = CreateWorkshopRequest {
@@ -95,6 +100,10 @@ async fn create(workshops: &mut Workshops, args: CreateArgs) -> Result<(), Failu
                     .map_err(|error| Failure::fault("that time is too long", error))
             })
             .transpose()?,
+        egress: Some(EgressPolicy {
+            mode: mode.into(),
+            allow: args.allow,
+        }),
         request_id: format!("{:032x}", u128::from_be_bytes(random)),
         ..Default::default()
     };

@@ -48,7 +48,7 @@ pub enum Egress {
     Internet,
     /// Nothing.
     None,
-    /// Only these.
+    /// Only these; see [`Egress::allow_list`].
     AllowList(Vec<Allowed>),
 }
 
@@ -149,6 +149,23 @@ impl Allowed {
 }
 
 impl Egress {
+    /// Only these, in an order of its own and each once: policies that mean the
+    /// same are equal.
+    pub fn allow_list(mut allowed: Vec<Allowed>) -> Self {
+        allowed.sort_unstable();
+        allowed.dedup();
+        Self::AllowList(allowed)
+    }
+
+    /// How open the way out is, in one word.
+    pub fn mode(&self) -> &'static str {
+        match self {
+            Self::Internet => "internet",
+            Self::None => "none",
+            Self::AllowList(_) => "allow-list",
+        }
+    }
+
     /// Whether guests may ask for the addresses of this name, in lower case and
     /// without the last dot.
     pub fn answers(&self, name: &str) -> bool {
@@ -246,6 +263,19 @@ mod tests {
             let entry: Allowed = entry.parse().unwrap();
             assert_eq!(entry.covers(name), covered, "{entry} {name}");
         }
+    }
+
+    #[test]
+    fn lists_that_mean_the_same_are_equal() {
+        let list = |entries: &[&str]| {
+            let entries = entries.iter().map(|entry| entry.parse().unwrap());
+            Egress::allow_list(entries.collect())
+        };
+        assert_eq!(
+            list(&["b.org", "A.org", "203.0.113.7/32", "b.org"]),
+            list(&["203.0.113.7", "a.org", "b.org"])
+        );
+        assert_ne!(list(&["a.org"]), list(&["*.a.org"]));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod egress;
 pub mod ids;
 pub mod microvm;
+pub mod network;
 pub mod plan;
 pub mod seat_net;
 pub mod seat_token;

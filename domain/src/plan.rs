@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 use chrono::{DateTime, Utc};
 
 use crate::{
+    egress::Egress,
     ids::{SeatNo, Slot},
     microvm::{MicroVm, MicroVmState},
     workshop::{Desired, Phase},
@@ -18,7 +19,7 @@ mod seats;
 #[cfg(test)]
 mod tests;
 
-use seats::{Tally, settle_seats};
+use seats::{Tally, hold_egress, settle_seats};
 
 /// A workshop that has no ready seat so long after it was asked for has failed.
 pub const PROVISION_DEADLINE: Duration = Duration::from_mins(10);
@@ -53,6 +54,8 @@ pub struct Want {
     pub expires_at: DateTime<Utc>,
     /// The smallest of [`NOTICES`] that was sent for this end, if any was.
     pub notified: Option<u32>,
+    /// What its seats may reach.
+    pub egress: Egress,
     /// Every seat that has a row, by number.
     pub seats: Vec<SeatWant>,
 }
@@ -111,6 +114,8 @@ pub struct WorkerSeen {
 pub struct SeatTries {
     /// To hold it to epochs.
     pub epochs: Tries,
+    /// To hold it to the workshop's egress policy.
+    pub egress: Tries,
     /// To have it start seats.
     pub create: Tries,
     /// To have it end seats.
@@ -162,6 +167,9 @@ pub enum AgentSeen {
         seats: Vec<MicroVm>,
         /// Whether its certificate is past half its life.
         renew: bool,
+        /// The policy it holds its seats to; `None` if it was never told, and
+        /// then it lets nothing out.
+        egress: Option<Egress>,
     },
 }
 
@@ -199,6 +207,8 @@ pub enum Step {
     RenewCertificate(Ordinal),
     /// Hold the agent to these epochs.
     SetEpochs(Ordinal, Vec<(SeatNo, u64, EpochReason)>),
+    /// Hold the agent to the workshop's egress policy.
+    SetEgress(Ordinal),
     /// Have the agent start these, all at once.
     CreateSeats(Ordinal, Vec<SeatNo>),
     /// Have the agent end these.
@@ -326,7 +336,8 @@ fn keep(want: &Want, seen: &Seen, now: DateTime<Utc>, plan: &mut Plan) {
         let seats: Vec<_> = want.seats.iter().filter(|s| s.worker == ordinal).collect();
         let needed = seats.iter().any(|s| s.wish != SeatWish::Removed);
         if needed {
-            settle_worker(ordinal, worker, &seats, now, plan, &mut tally);
+            let worker = (ordinal, worker);
+            settle_worker(worker, &seats, &want.egress, now, plan, &mut tally);
         } else {
             end_worker(ordinal, worker, want.since, now, plan);
             let gone = worker.ground == Ground::Missing;
@@ -343,9 +354,9 @@ fn keep(want: &Want, seen: &Seen, now: DateTime<Utc>, plan: &mut Plan) {
 
 /// One worker that is needed.
 fn settle_worker(
-    ordinal: Ordinal,
-    worker: &WorkerSeen,
+    (ordinal, worker): (Ordinal, &WorkerSeen),
     seats: &[&SeatWant],
+    wanted: &Egress,
     now: DateTime<Utc>,
     plan: &mut Plan,
     tally: &mut Tally,
@@ -368,11 +379,20 @@ fn settle_worker(
             plan.try_step(Step::Enrol(ordinal), &worker.tries, now);
             (format!("enrolling {}", name()), true)
         }
-        (Ground::Up | Ground::Unknown, AgentSeen::Answers { seats: run, renew }) => {
+        (
+            Ground::Up | Ground::Unknown,
+            AgentSeen::Answers {
+                seats: run,
+                renew,
+                egress,
+            },
+        ) => {
             if *renew {
                 plan.try_step(Step::RenewCertificate(ordinal), &worker.tries, now);
             }
-            settle_seats((ordinal, worker), seats, run, now, plan, tally);
+            let it = (ordinal, worker);
+            let held = egress.as_ref() == Some(wanted) || hold_egress(it, now, plan, tally);
+            settle_seats(it, seats, (run, held), now, plan, tally);
             return;
         }
         (Ground::Up | Ground::Making, AgentSeen::Silent) => (format!("booting {}", name()), false),

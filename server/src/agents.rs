@@ -14,8 +14,10 @@ use std::{
 use chrono::{DateTime, Utc};
 use clarateach_certs::ca::Ca;
 use clarateach_domain::{
+    egress::Egress,
     ids::{SeatNo, WorkerName, WorkshopId},
     microvm::{MicroVm, MicroVmSpec},
+    network::NetworkHealth,
     plan::EpochReason,
 };
 use clarateach_proto::agent as pb;
@@ -26,6 +28,7 @@ use tonic::Status;
 use crate::reconciler::Wake;
 
 mod link;
+mod network;
 mod wire;
 
 use link::{Client, Link};
@@ -73,6 +76,10 @@ pub struct Heard {
     pub certificate_expires_at: Option<DateTime<Utc>>,
     /// Differs for every connection: epochs are sent again on each.
     pub connection: u64,
+    /// The policy it holds its seats to; `None` if it was never told.
+    pub egress: Option<Egress>,
+    /// How its seats' walls stand; `None` if it does not say.
+    pub network: Option<NetworkHealth>,
 }
 
 /// A call that failed.
@@ -224,6 +231,16 @@ impl Agents {
         let answer = self.all(worker, ACT, CALL, [call]).await;
         self.refresh(worker, &client).await;
         answer
+    }
+
+    /// Holds the worker's seats to this policy: on the agent's disk and in force
+    /// when this returns. That it is, the agent says by itself too.
+    pub async fn set_egress(&self, worker: &WorkerName, egress: &Egress) -> Result<(), AgentError> {
+        const ACT: &str = "set what seats may reach";
+        let mut client = self.client(worker, ACT)?;
+        let request = network::set_egress(egress);
+        let call = async move { client.set_egress_policy(request).await.map(drop) };
+        self.all(worker, ACT, CALL, [call]).await
     }
 
     /// Shows a notice in every terminal of the worker; how many guests took it.

@@ -84,16 +84,6 @@ async fn bad_wishes_are_refused_with_every_fault_named() {
         .await
         .unwrap_err();
     assert_eq!(reason(&refused), "RUNTIME_UNAVAILABLE");
-    let refused = client
-        .create_workshop(ask(|a| {
-            a.egress = Some(pb::EgressPolicy {
-                mode: pb::egress_policy::Mode::None.into(),
-                allow: vec![],
-            });
-        }))
-        .await
-        .unwrap_err();
-    assert_eq!(refused.code(), Code::Unimplemented);
     let listed = client
         .list_workshops(with(&town.admin, pb::ListWorkshopsRequest::default()))
         .await
@@ -178,6 +168,89 @@ async fn the_json_face_refuses_the_same_in_its_own_shape() {
     }
     let (status, _) = town.json("PUT", "/api/join", "{}").await;
     assert_eq!(status, 405);
+}
+
+#[tokio::test]
+async fn a_policy_is_asked_for_changed_and_refused_with_field_and_reason() {
+    use pb::egress_policy::Mode;
+    let town = Town::start().await;
+    let mut client = town.workshops().await;
+    let policy = |mode: Mode, allow: &[&str]| pb::EgressPolicy {
+        mode: mode.into(),
+        allow: allow.iter().map(ToString::to_string).collect(),
+    };
+    let many = vec!["pypi.org"; 101];
+    let (far, closed) = ("2001:db8::1", "10.0.0.0/8");
+    let mut ask = wish(2);
+    ask.egress = Some(policy(Mode::AllowList, &["pypi.org", "203.0.113.0/24"]));
+    let made = client
+        .create_workshop(with(&town.admin, ask.clone()))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(made.egress, ask.egress);
+    for (allow, field, why) in [
+        (&many[..], "egress.allow", "at most 100 entries, not 101"),
+        (&["pypi.org", closed], "egress.allow[1]", "closed to seats"),
+        (&[far], "egress.allow[0]", "IPv6"),
+        (&["not a name"], "egress.allow[0]", "must be a host name"),
+    ] {
+        ask.egress = Some(policy(Mode::AllowList, allow));
+        let create = client.create_workshop(with(&town.admin, ask.clone())).await;
+        let change = pb::UpdateWorkshopRequest {
+            id: made.id.clone(),
+            egress: ask.egress.clone(),
+            ..Default::default()
+        };
+        let update = client.update_workshop(with(&town.admin, change)).await;
+        for refused in [create.unwrap_err(), update.unwrap_err()] {
+            assert_eq!(refused.code(), Code::InvalidArgument);
+            assert_eq!(fields(&refused), [field]);
+            assert!(refused.message().contains(why), "{}", refused.message());
+        }
+    }
+
+    let mut change = pb::UpdateWorkshopRequest {
+        id: made.id.clone(),
+        name: Some("Renamed".into()),
+        ..Default::default()
+    };
+    for egress in [
+        None,
+        Some(policy(Mode::None, &[])),
+        Some(policy(Mode::Internet, &[])),
+    ] {
+        change.egress.clone_from(&egress);
+        let changed = client.update_workshop(with(&town.admin, change.clone()));
+        let changed = changed.await.unwrap().into_inner();
+        let want = egress.or_else(|| made.egress.clone());
+        assert_eq!(changed.egress, want, "an absent one stays as it is");
+    }
+
+    let body = |egress: &str| {
+        format!(r#"{{"name":"x","seats":1,"runtime":"container","egress":{egress}}}"#)
+    };
+    for (egress, field) in [
+        (r#"{"mode":"some"}"#, "egress.mode"),
+        (r#"{"mode":"none","allow":["pypi.org"]}"#, "egress.allow"),
+        (
+            r#"{"mode":"allow_list","allow":["169.254.169.254"]}"#,
+            "egress.allow[0]",
+        ),
+        (
+            r#"{"mode":"allow_list","allow":"pypi.org"}"#,
+            "egress.allow",
+        ),
+    ] {
+        let (status, answer) = town.json("POST", "/api/workshops", &body(egress)).await;
+        assert_eq!(status, 400, "{egress}");
+        assert_eq!(answer["error"]["fields"][0]["field"], field, "{answer}");
+    }
+    let egress = body(r#"{"mode":"allow_list","allow":["pypi.org"]}"#);
+    let (status, made) = town.json("POST", "/api/workshops", &egress).await;
+    assert_eq!(status, 201, "{made}");
+    let want = serde_json::json!({ "mode": "allow_list", "allow": ["pypi.org"] });
+    assert_eq!(made["egress"], want);
 }
 
 #[tokio::test]

@@ -15,6 +15,16 @@ pub(super) fn status(workshop: &Workshop) -> String {
     name.trim_start_matches("WORKSHOP_STATUS_").to_lowercase()
 }
 
+fn egress(workshop: &Workshop) -> Value {
+    workshop.egress.as_ref().map_or(Value::Null, |egress| {
+        let mode = egress.mode().as_str_name();
+        json!({
+            "mode": mode.trim_start_matches("MODE_").to_lowercase(),
+            "allow": egress.allow,
+        })
+    })
+}
+
 fn runtime(workshop: &Workshop) -> &'static str {
     match workshop.runtime() {
         Runtime::Firecracker => "firecracker",
@@ -90,6 +100,7 @@ fn as_json(workshop: &Workshop) -> Value {
         "status": status(workshop),
         "reason": workshop.reason,
         "owner": workshop.owner,
+        "egress": egress(workshop),
         "created_at": time(&workshop.created_at),
         "expires_at": time(&workshop.expires_at),
     })

@@ -14,12 +14,31 @@ use crate::{
     workshop::Phase,
 };
 
+/// Has a worker that holds another policy, or none yet, hold the wanted one;
+/// false if that has to wait.
+pub(super) fn hold_egress(
+    (ordinal, worker): (Ordinal, &WorkerSeen),
+    now: DateTime<Utc>,
+    plan: &mut Plan,
+    tally: &mut Tally,
+) -> bool {
+    let tries = &worker.seat_tries.egress;
+    if !tries.error.is_empty() && tally.why_open.is_empty() {
+        tally.why_open = format!(
+            "worker {ordinal} does not hold its egress policy (last try: {})",
+            tries.error
+        );
+    }
+    plan.try_seats(Step::SetEgress(ordinal), tries, now)
+}
+
 /// Steps for the seats of one worker. Order matters: epochs close the sockets
-/// of a reset seat before its machine goes.
+/// of a reset seat before its machine goes, and no seat starts where the policy
+/// is not `held`, or will not be by a step before.
 pub(super) fn settle_seats(
     (ordinal, worker): (Ordinal, &WorkerSeen),
     seats: &[&SeatWant],
-    run: &[MicroVm],
+    (run, held): (&[MicroVm], bool),
     now: DateTime<Utc>,
     plan: &mut Plan,
     tally: &mut Tally,
@@ -62,6 +81,9 @@ pub(super) fn settle_seats(
         .filter(unknown)
         .filter(|mv| mv.state != MicroVmState::Stopping);
     delete.extend(orphans.map(|mv| mv.seat));
+    if !held {
+        create.clear();
+    }
     let tries = &worker.seat_tries;
     if !epochs.is_empty() {
         let behind: Vec<_> = epochs.iter().map(|(seat, ..)| *seat).collect();
@@ -110,6 +132,8 @@ pub(super) struct Tally {
     homeless: usize,
     booting: bool,
     why_homeless: String,
+    /// Why a worker does not hold the policy, if one was told in vain.
+    why_open: String,
 }
 
 impl Tally {
@@ -148,8 +172,9 @@ impl Tally {
     pub(super) fn conclude(&self, want: &Want, now: DateTime<Utc>, plan: &mut Plan) {
         let total = self.ready + self.coming + self.replaced.len() + self.down + self.homeless;
         let progress = self.progress(total);
-        let whole = self.homeless + self.coming + self.down == 0;
-        let fault = self.homeless + self.down > 0;
+        let open = !self.why_open.is_empty();
+        let whole = self.homeless + self.coming + self.down == 0 && !open;
+        let fault = self.homeless + self.down > 0 || open;
         let settled = self.homeless + self.coming == 0;
         let deadline = want.since + PROVISION_DEADLINE;
         if self.booting {
@@ -200,6 +225,9 @@ impl Tally {
         };
         if self.down > 0 {
             text = format!("{text}; {}", self.why_down);
+        }
+        if !self.why_open.is_empty() {
+            text = format!("{text}; {}", self.why_open);
         }
         if let Some(seat) = self.replaced.first() {
             let others = match self.replaced.len() {

@@ -25,6 +25,7 @@ fn want(desired: Desired, phase: Phase, seats: u32) -> Want {
         since: at(0),
         expires_at: at(36_000),
         notified: None,
+        egress: Egress::Internet,
         seats: (1..=seats).map(|n| row(n, 1, 1, SeatWish::Kept)).collect(),
     }
 }
@@ -65,6 +66,7 @@ fn answers(seats: Vec<MicroVm>) -> AgentSeen {
     AgentSeen::Answers {
         seats,
         renew: false,
+        egress: Some(Egress::Internet),
     }
 }
 
@@ -244,6 +246,7 @@ fn a_running_workshop_is_repaired() {
             up(AgentSeen::Answers {
                 seats: vec![ready(1), ready(2)],
                 renew: true,
+                egress: Some(Egress::Internet),
             }),
             vec![Step::RenewCertificate(ord(1))],
             Phase::Running,
@@ -618,6 +621,106 @@ fn seats_that_are_refused_are_tried_later_and_hold_up_no_other_verb() {
     busy.seat_tries.epochs = refused;
     let early = plan(&wish, &seen([busy]), at(14));
     assert_eq!(early.steps, []);
+}
+
+/// A worker whose agent holds `egress`.
+fn holding(egress: Option<Egress>, seats: Vec<MicroVm>) -> WorkerSeen {
+    let agent = AgentSeen::Answers {
+        seats,
+        renew: false,
+        egress,
+    };
+    worker(Ground::Up, agent)
+}
+
+#[test]
+fn the_policy_stands_before_a_seat_does() {
+    let list = |name: &str| Egress::AllowList(vec![name.parse().unwrap()]);
+    let set = || Step::SetEgress(ord(1));
+    let create = || Step::CreateSeats(ord(1), vec![seat(1), seat(2)]);
+    let both = || vec![ready(1), ready(2)];
+    for (wanted, held, run, steps) in [
+        (
+            Egress::Internet,
+            Some(Egress::Internet),
+            vec![],
+            vec![create()],
+        ),
+        // Never told, or it forgot: told also if the whole internet is open.
+        (Egress::Internet, None, vec![], vec![set(), create()]),
+        (Egress::None, None, vec![], vec![set(), create()]),
+        (
+            list("pypi.org"),
+            Some(Egress::Internet),
+            vec![],
+            vec![set(), create()],
+        ),
+        // Changed while seats run, and only told where it differs.
+        (Egress::None, Some(Egress::Internet), both(), vec![set()]),
+        (
+            list("pypi.org"),
+            Some(list("crates.io")),
+            both(),
+            vec![set()],
+        ),
+        (list("pypi.org"), Some(list("pypi.org")), both(), vec![]),
+        (Egress::None, None, both(), vec![set()]),
+    ] {
+        let mut wish = want(Desired::Present, Phase::Running, 2);
+        wish.egress = wanted;
+        let plan = plan(&wish, &seen([holding(held.clone(), run)]), at(1));
+        assert_eq!(plan.steps, steps, "{:?} {held:?}", wish.egress);
+    }
+    let gone = want(Desired::Absent, Phase::Running, 2);
+    let plan = plan(&gone, &seen([holding(None, both())]), at(1));
+    assert_eq!(
+        plan.steps,
+        [Step::DeleteSeats(ord(1), vec![seat(1), seat(2)])],
+        "what goes is told nothing"
+    );
+}
+
+#[test]
+fn an_agent_that_refuses_the_policy_gets_no_seats_and_people_learn_why() {
+    let refused = Tries {
+        count: 9,
+        last: Some(at(10)),
+        error: "it is too old".into(),
+    };
+    let why = "worker 1 does not hold its egress policy (last try: it is too old)";
+    let mut open = holding(None, vec![]);
+    open.seat_tries.egress = refused.clone();
+    let new = want(Desired::Present, Phase::Provisioning, 1);
+    let early = plan(&new, &seen([open.clone()]), at(14));
+    assert_eq!((early.steps, early.again), (vec![], Some(at(15))));
+    assert_eq!(early.phase, Phase::Provisioning);
+    assert_eq!(early.reason, format!("0 of 1 seats ready; {why}"));
+    let due = plan(&new, &seen([open]), at(15));
+    let create = Step::CreateSeats(ord(1), vec![seat(1)]);
+    assert_eq!(due.steps, [Step::SetEgress(ord(1)), create]);
+
+    // Seats that run go on, may be ended, and the promise that is not kept shows.
+    let mut wish = want(Desired::Present, Phase::Running, 2);
+    wish.egress = Egress::None;
+    wish.seats[1] = row(2, 1, 1, SeatWish::Removed);
+    let mut open = holding(Some(Egress::Internet), vec![ready(1), ready(2)]);
+    open.seat_tries.egress = refused;
+    let early = plan(&wish, &seen([open]), at(14));
+    assert_eq!(early.steps, [Step::DeleteSeats(ord(1), vec![seat(2)])]);
+    assert_eq!(early.phase, Phase::Degraded);
+    assert_eq!(early.reason, format!("1 of 1 seats ready; {why}"));
+
+    // Told and not yet confirmed is no fault.
+    wish.seats.truncate(1);
+    let mut told = holding(Some(Egress::Internet), vec![ready(1)]);
+    told.seat_tries.egress = Tries {
+        count: 1,
+        last: Some(at(10)),
+        error: String::new(),
+    };
+    let waits = plan(&wish, &seen([told]), at(10));
+    assert_eq!((waits.steps, waits.phase), (vec![], Phase::Running));
+    assert_eq!(waits.again, Some(at(11)));
 }
 
 /// Every combination, to hold what must hold for all.

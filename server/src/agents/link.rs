@@ -27,7 +27,7 @@ use tokio::{
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tracing::{Instrument, info, info_span};
 
-use super::{Heard, LinkState, Target, wire};
+use super::{Heard, LinkState, Target, network, wire};
 use crate::reconciler::Wake;
 
 pub(super) type Client = AgentServiceClient<Channel>;
@@ -168,6 +168,8 @@ impl Runner {
                 request: worker.certificate_request.clone(),
                 certificate_expires_at: self.expiry().or_else(|| wire::expiry(&worker)),
                 connection,
+                egress: network::egress(message.egress.as_ref()),
+                network: network::health(message.network.as_ref(), Utc::now()),
             };
             if !std::mem::replace(&mut told, true) {
                 info!(

@@ -94,7 +94,7 @@ fn count(said: u32) -> u32 {
 
 /// None for a time before this project, or so late that reckoning with it
 /// could overflow.
-fn time(at: prost_types::Timestamp) -> Option<DateTime<Utc>> {
+pub(super) fn time(at: prost_types::Timestamp) -> Option<DateTime<Utc>> {
     const YEAR_2020: i64 = 1_577_836_800;
     const YEAR_2200: i64 = 7_258_118_400;
     let sane = (YEAR_2020..YEAR_2200).contains(&at.seconds);

@@ -308,7 +308,11 @@ fn create_request(mut from: Members) -> Result<pb::CreateWorkshopRequest, ApiErr
         from.absorb("env", env);
     }
     if let Some(mut egress) = from.object("egress") {
-        let mode = format!("MODE_{}", egress.text("mode").to_ascii_uppercase());
+        // `allow-list` too: the command line spells it so.
+        let mode = format!(
+            "MODE_{}",
+            egress.text("mode").to_ascii_uppercase().replace('-', "_")
+        );
         let mode = pb::egress_policy::Mode::from_str_name(&mode);
         // A number that no mode has: refused with the others' words.
         let mode = mode.map_or(-1, i32::from);
@@ -396,11 +400,16 @@ fn workshop(w: &pb::Workshop) -> Value {
             "memory_mib": resources.memory_mib,
             "disk_mib": resources.disk_mib,
         },
+        "egress": w.egress.as_ref().map(egress),
         "ca_certificate": w.ca_certificate,
         "revision": w.revision,
         "workers": workers,
         "seat_list": seats,
     })
+}
+
+fn egress(e: &pb::EgressPolicy) -> Value {
+    json!({ "mode": word(e.mode().as_str_name(), "MODE_"), "allow": e.allow })
 }
 
 fn worker(w: &pb::Worker) -> Value {
@@ -412,6 +421,7 @@ fn worker(w: &pb::Worker) -> Value {
         "reason": w.reason,
         "certificate_expires_at": w.certificate_expires_at.as_ref().map(time),
         "agent_version": w.agent_version,
+        "network": w.network,
     })
 }
 

@@ -12,7 +12,7 @@ use clarateach_domain::{
 };
 use clarateach_proto::workshop as pb;
 
-use super::Visit;
+use super::{Visit, egress};
 use crate::store::{
     Notice, NoticeKind,
     principals::ApiToken,
@@ -93,7 +93,7 @@ pub fn workshop(workshop: &Workshop) -> pb::Workshop {
             memory_mib: workshop.resources.memory_mib,
             disk_mib: workshop.resources.disk_mib,
         }),
-        egress: Some(super::wish::egress_out(&workshop.egress)),
+        egress: Some(egress::shown(&workshop.egress)),
         template: workshop.template.clone(),
         instructions: workshop.instructions.clone(),
         owner: workshop.owner.clone(),
@@ -120,6 +120,7 @@ fn worker(worker: &Worker) -> pb::Worker {
         reason: worker.reason.clone(),
         certificate_expires_at: worker.certificate_expires_at.map(time),
         agent_version: worker.agent_version.clone(),
+        network: worker.network.to_string(),
     }
 }
 

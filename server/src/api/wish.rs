@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use clarateach_domain::{
-    egress::{Allowed, Egress, MAX_ALLOWED},
+    egress::Egress,
     ids::{SeatNo, WorkshopId},
     microvm::{Resources, Runtime},
     text,
@@ -16,7 +16,7 @@ use clarateach_proto::workshop as pb;
 use prost::Message;
 
 use super::{
-    Settings,
+    Settings, egress,
     error::{ApiError, Violation},
 };
 use crate::config::MIN_TTL;
@@ -32,10 +32,11 @@ const MAX_ENV_BYTES: usize = 32 * 1024;
 
 /// Gathers faults, so that a caller learns of all at once.
 #[derive(Default)]
-struct Faults(Vec<Violation>);
+pub(super) struct Faults(Vec<Violation>);
 
 impl Faults {
-    fn add(&mut self, field: &str, description: impl Into<String>) {
+    /// `field` must be `description`.
+    pub(super) fn add(&mut self, field: &str, description: impl Into<String>) {
         self.0.push(Violation::new(field, description));
     }
 
@@ -47,7 +48,8 @@ impl Faults {
         })
     }
 
-    fn none_or<T>(self, value: T) -> Result<T, ApiError> {
+    /// `value`, if there is no fault.
+    pub(super) fn none_or<T>(self, value: T) -> Result<T, ApiError> {
         if self.0.is_empty() {
             Ok(value)
         } else {
@@ -71,6 +73,8 @@ pub struct WorkshopWish {
     pub env: BTreeMap<String, String>,
     /// What a seat's machine has.
     pub resources: Resources,
+    /// What seats may reach.
+    pub egress: Egress,
     /// The root filesystem.
     pub template: String,
     /// What learners read.
@@ -120,7 +124,8 @@ pub fn create(
     }
     faults.take("instructions", instructions(&ask.instructions));
     let request_id = faults.take("request_id", request_id(&ask.request_id));
-    let egress = faults.take("egress", egress_in(ask.egress.as_ref()));
+    let policy = ask.egress.as_ref();
+    let policy = policy.map(|asked| egress::asked(asked, &mut faults));
     // Maps have no order of their own on the wire; this text has one.
     let mut body = serde_json::to_vec(&env).unwrap_or_default();
     let instructions = ask.instructions.clone();
@@ -133,13 +138,13 @@ pub fn create(
         ttl,
         env,
         resources,
+        egress: policy.unwrap_or_default(),
         template: "base".to_owned(),
         instructions,
         request_id,
         body,
     };
     let wish = faults.none_or(wish)?;
-    only_internet(&egress)?;
     if !settings.runtimes.contains(&wish.runtime) {
         let have: Vec<_> = settings.runtimes.iter().map(|r| r.as_str()).collect();
         return Err(ApiError::new(
@@ -168,6 +173,8 @@ pub struct ChangeWish {
     pub name: Option<String>,
     /// What learners read.
     pub instructions: Option<String>,
+    /// What seats may reach.
+    pub egress: Option<Egress>,
     /// Let learners lose seats that must go.
     pub evict: bool,
     /// The caller's id of the call; may be empty.
@@ -195,7 +202,8 @@ pub fn update(
         faults.take("instructions", instructions(text));
     }
     let request_id = faults.take("request_id", request_id(&ask.request_id));
-    let egress = faults.take("egress", egress_in(ask.egress.as_ref()));
+    let policy = ask.egress.as_ref();
+    let policy = policy.map(|asked| egress::asked(asked, &mut faults));
     ask.request_id.clear();
     let body = ask.encode_to_vec();
     let wish = ChangeWish {
@@ -204,13 +212,12 @@ pub fn update(
         ttl,
         name,
         instructions: ask.instructions,
+        egress: policy,
         evict: ask.evict,
         request_id,
         body,
     };
-    let wish = faults.none_or(wish)?;
-    only_internet(&egress)?;
-    Ok(wish)
+    faults.none_or(wish)
 }
 
 /// A workshop's id. What is no id is as unknown as what nobody has.
@@ -306,63 +313,5 @@ fn check_env(env: &BTreeMap<String, String>, faults: &mut Faults) {
             // The value itself may be a secret: it is not repeated.
             faults.add(&format!("env[{shown}]"), "must not contain NUL");
         }
-    }
-}
-
-fn egress_in(asked: Option<&pb::EgressPolicy>) -> Result<Egress, String> {
-    use pb::egress_policy::Mode;
-    let Some(asked) = asked else {
-        return Ok(Egress::Internet);
-    };
-    let mode = Mode::try_from(asked.mode).map_err(|_| "must have a known mode")?;
-    if mode != Mode::AllowList && !asked.allow.is_empty() {
-        return Err("must have `allow` only with mode ALLOW_LIST".to_owned());
-    }
-    match mode {
-        Mode::Unspecified | Mode::Internet => Ok(Egress::Internet),
-        Mode::None => Ok(Egress::None),
-        Mode::AllowList if asked.allow.is_empty() => {
-            Err("must allow something with mode ALLOW_LIST: NONE closes everything".to_owned())
-        }
-        Mode::AllowList if asked.allow.len() > MAX_ALLOWED => Err(format!(
-            "must allow at most {MAX_ALLOWED}, not {}",
-            asked.allow.len()
-        )),
-        Mode::AllowList => {
-            let allowed = asked.allow.iter().map(|entry| {
-                let shown: String = entry.chars().take(80).collect();
-                entry
-                    .parse::<Allowed>()
-                    .map_err(|why| format!("{shown:?} {why}"))
-            });
-            allowed.collect::<Result<_, _>>().map(Egress::AllowList)
-        }
-    }
-}
-
-/// Better refused than promised and not kept.
-fn only_internet(egress: &Egress) -> Result<(), ApiError> {
-    match egress {
-        Egress::Internet => Ok(()),
-        Egress::None | Egress::AllowList(_) => Err(ApiError::unimplemented(
-            "egress modes NONE and ALLOW_LIST (network isolation of seats)",
-        )),
-    }
-}
-
-/// What seats may reach, as the schema has it.
-pub fn egress_out(egress: &Egress) -> pb::EgressPolicy {
-    use pb::egress_policy::Mode;
-    let (mode, allow) = match egress {
-        Egress::Internet => (Mode::Internet, Vec::new()),
-        Egress::None => (Mode::None, Vec::new()),
-        Egress::AllowList(allow) => (
-            Mode::AllowList,
-            allow.iter().map(ToString::to_string).collect(),
-        ),
-    };
-    pb::EgressPolicy {
-        mode: mode.into(),
-        allow,
     }
 }

@@ -2,10 +2,7 @@
 
 use std::{num::NonZeroU32, pin::Pin, time::Duration};
 
-use clarateach_domain::{
-    egress::Egress,
-    ids::{JoinCode, SeatNo, WorkerName, WorkshopId},
-};
+use clarateach_domain::ids::{JoinCode, SeatNo, WorkerName, WorkshopId};
 use clarateach_proto::workshop::{self as pb, workshop_service_server::WorkshopService};
 use futures_util::Stream;
 use tonic::{Code, Request, Response, Status};
@@ -58,7 +55,7 @@ impl Api {
             expires_at: now + wish.ttl,
             env: wish.env,
             resources: wish.resources,
-            egress: Egress::Internet,
+            egress: wish.egress,
             template: wish.template,
             instructions: wish.instructions,
             secrets,
@@ -173,6 +170,7 @@ impl Api {
             expires_at: wish.ttl.map(|ttl| now + ttl),
             name: wish.name,
             instructions: wish.instructions,
+            egress: wish.egress,
             evict: wish.evict,
         };
         let limits = &self.settings.limits;

@@ -73,6 +73,11 @@ impl Reconciler {
                 let act = async { Ok(self.agents.set_epochs(&name, &epochs).await?) };
                 self.try_act(of, at, "epochs", act).await
             }
+            Step::SetEgress(at) => {
+                let name = name(at);
+                let act = async { Ok(self.agents.set_egress(&name, &of.want.egress).await?) };
+                self.try_act(of, at, HOLD, act).await
+            }
             Step::CreateSeats(at, seats) => {
                 let act = self.create_seats(of, at, &seats);
                 self.try_act(of, at, "seats.create", act).await
@@ -128,8 +133,9 @@ impl Reconciler {
             }
         };
         // Worker verbs keep their rows until the agent answers: a machine that
-        // is made and dies at once must not be made again without a pause.
-        let kept = error.is_some() || LASTING.contains(&verb);
+        // is made and dies at once must not be made again without a pause. The
+        // policy keeps its own until the agent says that it holds it.
+        let kept = error.is_some() || verb == HOLD || LASTING.contains(&verb);
         if kept {
             self.store
                 .end_attempt(attempt, error.as_deref(), Utc::now())
@@ -286,6 +292,9 @@ impl Reconciler {
 const NOTICE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// Verbs whose success is known only when the agent answers.
 pub(super) const LASTING: [&str; 4] = ["create", "start", "stop", "enrol"];
+
+/// The verb by which an agent comes to hold the egress policy.
+pub(super) const HOLD: &str = "egress";
 
 fn notice(of: &Settling, minutes: u32) -> String {
     let unit = if minutes == 1 { "minute" } else { "minutes" };

@@ -13,12 +13,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clarateach_certs::ca::Ca;
 use clarateach_domain::{
     ids::WorkerName,
+    network::NetworkHealth,
     plan::{AgentSeen, Ground, Ordinal, SeatTries, Seen, Tries, WorkerSeen},
     workshop::Desired,
 };
 use tracing::{info, warn};
 
-use super::Reconciler;
+use super::{Reconciler, apply::HOLD};
 use crate::{
     agents::{Heard, LinkState, Target},
     provisioner::Described,
@@ -38,7 +39,13 @@ pub(super) struct Looked {
     pub(super) described: BTreeMap<Ordinal, Described>,
     /// Versions, of agents that answer.
     pub(super) versions: BTreeMap<Ordinal, String>,
+    /// How their walls stand, of those that say.
+    pub(super) networks: BTreeMap<Ordinal, NetworkHealth>,
 }
+
+/// What an agent that answers says beside what the policy asks: its version, and
+/// how its walls stand.
+type Said = (String, Option<NetworkHealth>);
 
 /// A signing request that waits, as far as one does.
 pub(super) fn request(described: &Described) -> Option<String> {
@@ -56,6 +63,7 @@ impl Reconciler {
             seen: Seen::default(),
             described: BTreeMap::new(),
             versions: BTreeMap::new(),
+            networks: BTreeMap::new(),
         };
         for ordinal in ordinals {
             let name = WorkerName::of(&of.id, ordinal);
@@ -71,10 +79,13 @@ impl Reconciler {
                     }
                 }
             };
-            let (agent, version) = self.agent(of, ordinal, row, &described).await?;
-            looked
-                .versions
-                .extend(version.map(|version| (ordinal, version)));
+            let (agent, said) = self.agent(of, ordinal, row, &described).await?;
+            if let Some((version, network)) = said {
+                looked.versions.insert(ordinal, version);
+                looked
+                    .networks
+                    .extend(network.map(|network| (ordinal, network)));
+            }
             let tries = tries(of, ordinal, described.ground, &agent);
             let worker = WorkerSeen {
                 ground: described.ground,
@@ -82,6 +93,7 @@ impl Reconciler {
                 tries,
                 seat_tries: SeatTries {
                     epochs: tries_at(of, ordinal, "epochs"),
+                    egress: tries_at(of, ordinal, HOLD),
                     create: tries_at(of, ordinal, "seats.create"),
                     delete: tries_at(of, ordinal, "seats.delete"),
                 },
@@ -98,7 +110,7 @@ impl Reconciler {
         ordinal: Ordinal,
         row: Option<&WorkerRow>,
         described: &Described,
-    ) -> Result<(AgentSeen, Option<String>), StoreError> {
+    ) -> Result<(AgentSeen, Option<Said>), StoreError> {
         let name = WorkerName::of(&of.id, ordinal);
         let reachable = matches!(described.ground, Ground::Up | Ground::Unknown);
         let (Some(address), Some(row), true) = (described.address, row, reachable) else {
@@ -121,10 +133,10 @@ impl Reconciler {
         });
         Ok(match self.agents.heard(&name, PATIENCE).await {
             LinkState::Answers(heard) => {
-                let version = heard.version.clone();
+                let said = (heard.version.clone(), heard.network.clone());
                 let agent = self.greet(of, ordinal, &name, row, heard).await;
                 let answers = matches!(agent, AgentSeen::Answers { .. });
-                (agent, answers.then_some(version))
+                (agent, answers.then_some(said))
             }
             LinkState::Dialling | LinkState::Silent(_) => (AgentSeen::Silent, None),
         })
@@ -143,11 +155,13 @@ impl Reconciler {
             .certificate_expires_at
             .or(row.certificate_expires_at)
             .is_none_or(|ends| past_half(ends, self.leaf_life, Utc::now()));
+        let answers = AgentSeen::Answers {
+            seats: heard.seats.to_vec(),
+            renew,
+            egress: heard.egress,
+        };
         if self.agents.greeted(name, heard.connection) {
-            return AgentSeen::Answers {
-                seats: heard.seats.to_vec(),
-                renew,
-            };
+            return answers;
         }
         let mine = of.want.seats.iter().filter(|seat| seat.worker == ordinal);
         // Only those it has: an epoch of a seat that comes later comes with it.
@@ -165,10 +179,7 @@ impl Reconciler {
         }
         self.crash.pass("epochs", "sent");
         self.agents.greet(name, heard.connection);
-        AgentSeen::Answers {
-            seats: heard.seats.to_vec(),
-            renew,
-        }
+        answers
     }
 }
 

@@ -6,13 +6,18 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clarateach_domain::{
     ids::WorkshopId,
-    plan::{Ordinal, plan},
+    plan::{AgentSeen, Ordinal, plan},
     workshop::{Desired, Phase},
 };
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, instrument, warn};
 
-use super::{Reconciler, apply::LASTING, observe::Looked, sight};
+use super::{
+    Reconciler,
+    apply::{HOLD, LASTING},
+    observe::Looked,
+    sight,
+};
 use crate::store::{
     StoreError,
     settle::{AttemptRow, Settled, Settling},
@@ -61,14 +66,22 @@ impl Reconciler {
         again
     }
 
-    /// A worker that answers has reached what its tries were for.
+    /// A worker that answers has reached what its tries were for, and one that
+    /// holds the policy has taken it.
     async fn clear_tries(&self, of: &Settling, looked: &Looked) -> Result<(), StoreError> {
-        for at in looked.versions.keys() {
+        for (at, worker) in &looked.seen.workers {
+            let AgentSeen::Answers { egress, .. } = &worker.agent else {
+                continue;
+            };
+            let mut reached = LASTING.to_vec();
+            if egress.as_ref() == Some(&of.want.egress) {
+                reached.push(HOLD);
+            }
             let lasting = |(of, verb, _): &&(Ordinal, String, AttemptRow)| {
-                of == at && LASTING.contains(&verb.as_str())
+                of == at && reached.contains(&verb.as_str())
             };
             if of.attempts.iter().any(|attempt| lasting(&attempt)) {
-                self.store.clear_attempts(&of.id, *at, &LASTING).await?;
+                self.store.clear_attempts(&of.id, *at, &reached).await?;
             }
         }
         Ok(())
@@ -115,6 +128,9 @@ impl Reconciler {
             };
             let current = self.store.save_settled(&before, &settled, now).await?;
             self.crash.pass("settle", "saved");
+            if current {
+                sight::tell_network(&before, &settled.workers);
+            }
             if before.want.phase != plan.phase && current {
                 info!(phase = %plan.phase, reason = plan.reason, "phase changed");
             }

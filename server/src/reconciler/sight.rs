@@ -3,9 +3,12 @@
 
 use clarateach_domain::{
     microvm::{MicroVm, MicroVmState},
+    network::NetworkNews,
     plan::{AgentSeen, Ground, Plan, SeatWant, SeatWish, WorkerSeen},
     workshop::{Desired, Phase, SeatState, WorkerState},
 };
+use metrics::counter;
+use tracing::warn;
 
 use super::observe::Looked;
 use crate::store::{
@@ -101,6 +104,7 @@ pub(super) fn workers(of: &Settling, looked: &Looked) -> Vec<WorkerSight> {
     let seen = looked.seen.workers.iter();
     seen.map(|(&ordinal, worker)| {
         let old = of.workers.get(&ordinal);
+        let before = || old.map(|row| row.network.clone()).unwrap_or_default();
         let ready_before = old.is_some_and(|row| row.ready_at.is_some());
         let (state, reason) = match (of.want.desired, worker.ground, &worker.agent) {
             (Desired::Absent, _, _) | (_, Ground::Ending, _) => {
@@ -142,7 +146,33 @@ pub(super) fn workers(of: &Settling, looked: &Looked) -> Vec<WorkerSight> {
                 Ground::Unknown => None,
             },
             agent_version: looked.versions.get(&ordinal).cloned(),
+            network: looked
+                .networks
+                .get(&ordinal)
+                .map_or_else(before, |said| said.clone().after(&before())),
         }
     })
     .collect()
+}
+
+/// Says what is new of the walls, once it is kept: to the log and the metrics.
+pub(super) fn tell_network(of: &Settling, workers: &[WorkerSight]) {
+    for now in workers {
+        let Some(old) = of.workers.get(&now.ordinal) else {
+            continue;
+        };
+        let (worker, said) = (&old.name, &now.network);
+        match said.news(&old.network) {
+            Some(NetworkNews::Repaired) => {
+                counter!("clarateach_network_repairs_total").increment(1);
+                let drift = &said.drift;
+                warn!(%worker, drift, "seats' network was changed and is put right");
+            }
+            Some(NetworkNews::Faulty) => {
+                let (drift, fault) = (&said.drift, &said.fault);
+                warn!(%worker, drift, fault, "seats' network is changed and not put right");
+            }
+            None => {}
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The loop with real parts: a real store, local workers, the real agent and
 //! its container runtime. Needs root, the agent's binary and an image; says so
-//! where one is missing.
+//! where one is missing. Where it is the agent's words that matter, a fake one
+//! says them.
 
 use std::{
     path::{Path, PathBuf},
@@ -43,6 +44,11 @@ use crate::{
         workshops::{Change, NewSecrets, NewWorkshop},
     },
 };
+
+mod egress;
+mod fakes;
+
+use fakes::Fakes;
 
 // Made for this test with `openssl genpkey -algorithm ed25519`.
 const SEAT_KEY: &str = "-----BEGIN PRIVATE KEY-----
@@ -114,6 +120,8 @@ struct Stage {
     wake: Wake,
     stop: CancellationToken,
     running: Option<JoinHandle<()>>,
+    /// In place of local workers.
+    fakes: Option<Arc<Fakes>>,
 }
 
 impl Stage {
@@ -130,6 +138,24 @@ impl Stage {
             println!("SKIPPED: no {} or no image in {IMAGES}", agent().display());
             return None;
         }
+        let mut stage = Self::empty(leaf_life).await;
+        stage.start();
+        Some(stage)
+    }
+
+    /// With workers that are no machines.
+    async fn faked(too_old: bool) -> Self {
+        let mut stage = Self::empty(LEAF_LIFE).await;
+        stage.fakes = Some(Arc::new(Fakes::new(stage.dir.path(), too_old)));
+        stage.start();
+        stage
+    }
+
+    fn fakes(&self) -> &Fakes {
+        self.fakes.as_ref().unwrap()
+    }
+
+    async fn empty(leaf_life: Duration) -> Self {
         rustls::crypto::ring::default_provider()
             .install_default()
             .ok();
@@ -142,7 +168,7 @@ impl Stage {
         let store = Store::open(&dir.path().join("test.db"), key).await.unwrap();
         let token = dir.path().join("admin.token");
         store.ensure_admin(&token, Utc::now()).await.unwrap();
-        let mut stage = Self {
+        Self {
             dir,
             leaf_life,
             stuck: Arc::default(),
@@ -151,14 +177,14 @@ impl Stage {
             wake: Wake::default(),
             stop: CancellationToken::new(),
             running: None,
-        };
-        stage.start();
-        Some(stage)
+            fakes: None,
+        }
     }
 
-    fn start(&mut self) {
-        self.wake = Wake::default();
-        self.stop = CancellationToken::new();
+    fn provisioner(&self) -> Arc<dyn Provisioner> {
+        if let Some(fakes) = &self.fakes {
+            return fakes.clone();
+        }
         let local = Local::open(LocalSettings {
             data_dir: self.dir.path().to_owned(),
             agent: agent(),
@@ -170,12 +196,18 @@ impl Stage {
             allowed_origins: vec![],
             nameservers: vec![],
         });
+        Arc::new(Sticky {
+            local: local.unwrap(),
+            stuck: self.stuck.clone(),
+        })
+    }
+
+    fn start(&mut self) {
+        self.wake = Wake::default();
+        self.stop = CancellationToken::new();
         let reconciler = Reconciler::new(
             self.store.clone(),
-            Arc::new(Sticky {
-                local: local.unwrap(),
-                stuck: self.stuck.clone(),
-            }),
+            self.provisioner(),
             Agents::new(self.wake.clone()),
             self.wake.clone(),
             CrashAt::default(),
@@ -197,6 +229,10 @@ impl Stage {
     }
 
     async fn create_for(&self, seats: u32, life: TimeDelta) -> WorkshopId {
+        self.create_with(seats, life, Egress::Internet).await
+    }
+
+    async fn create_with(&self, seats: u32, life: TimeDelta, egress: Egress) -> WorkshopId {
         let now = Utc::now();
         let id = WorkshopId::from_random(random().unwrap());
         let ca = Ca::generate(id.as_str(), now, Duration::from_hours(48)).unwrap();
@@ -219,7 +255,7 @@ impl Stage {
                 memory_mib: 256,
                 disk_mib: 64,
             },
-            egress: Egress::Internet,
+            egress,
             template: "base".into(),
             instructions: String::new(),
             secrets: NewSecrets {
@@ -318,6 +354,9 @@ impl Drop for Stage {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
             running.abort();
+        }
+        if self.fakes.is_some() {
+            return;
         }
         if let Err(cause) = down(self.dir.path()) {
             println!("could not clean up: {cause:?}");

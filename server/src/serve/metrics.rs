@@ -25,6 +25,14 @@ fn recorder() -> Option<&'static PrometheusHandle> {
                 "clarateach_seats_taken",
                 "Seats of living workshops that learners hold"
             );
+            metrics::describe_counter!(
+                "clarateach_network_repairs_total",
+                "Times that the walls around a worker's seats were changed and put right"
+            );
+            metrics::describe_gauge!(
+                "clarateach_workers_network_faulty",
+                "Living workers whose seats' walls are changed and not put right"
+            );
             Some(handle)
         })
         .as_ref()
@@ -45,5 +53,6 @@ pub(super) async fn scrape(store: &Store) -> Result<String, StoreError> {
         gauge!("clarateach_seats", "state" => state.as_str()).set(f64::from(count));
     }
     gauge!("clarateach_seats_taken").set(f64::from(census.taken));
+    gauge!("clarateach_workers_network_faulty").set(f64::from(census.faulty));
     Ok(recorder().map(PrometheusHandle::render).unwrap_or_default())
 }

@@ -22,6 +22,8 @@ pub struct Census {
     pub taken: u32,
     /// Workers that live.
     pub workers: u32,
+    /// Those of them whose seats' walls could not be put right.
+    pub faulty: u32,
 }
 
 const PHASES: [Phase; 8] = [
@@ -84,6 +86,7 @@ impl Store {
             .await?;
         let taken = seats.filter(seat::Column::StayId.is_not_null());
         let workers = worker::Entity::find().filter(worker::Column::DeletedAt.is_null());
+        let faulty = workers.clone().filter(worker::Column::NetworkFault.ne(""));
         let of = |found: Option<i64>| u32::try_from(found.unwrap_or(0)).unwrap_or(u32::MAX);
         let phase = |phase| phases.iter().find(|row| row.0.0 == phase).map(|row| row.1);
         let state = |state| states.iter().find(|row| row.0.0 == state).map(|row| row.1);
@@ -92,6 +95,7 @@ impl Store {
             seats: STATES.map(|s| (s, of(state(s)))).to_vec(),
             taken: u32::try_from(taken.count(&self.db).await?).unwrap_or(u32::MAX),
             workers: u32::try_from(workers.count(&self.db).await?).unwrap_or(u32::MAX),
+            faulty: u32::try_from(faulty.count(&self.db).await?).unwrap_or(u32::MAX),
         })
     }
 }

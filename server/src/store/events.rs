@@ -18,7 +18,7 @@ use super::{
 /// One thing that happened.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
-    /// Who did it: a principal, a stay, or `reconciler`.
+    /// Who did it: a principal, a stay, a worker by its name, or `reconciler`.
     pub actor: &'a str,
     /// What was done, such as `seat.claimed`.
     pub verb: &'a str,
@@ -156,6 +156,21 @@ impl Store {
                 notice.message = row.reason;
                 Ok((u64::try_from(row.revision).unwrap_or_default(), notice))
             })
+            .collect()
+    }
+
+    /// The events of these verbs, oldest first: actor, verb, reason and data.
+    #[cfg(test)]
+    pub(crate) async fn told(&self, workshop: &WorkshopId, verbs: &[&str]) -> Vec<[String; 4]> {
+        let rows = event::Entity::find()
+            .filter(event::Column::WorkshopId.eq(workshop.as_str()))
+            .filter(event::Column::Verb.is_in(verbs.iter().copied()))
+            .order_by_asc(event::Column::Id)
+            .all(&self.db)
+            .await
+            .unwrap_or_default();
+        rows.into_iter()
+            .map(|row| [row.actor, row.verb, row.reason, row.data])
             .collect()
     }
 

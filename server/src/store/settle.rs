@@ -24,6 +24,7 @@ use super::{
     entity::{attempt, seat, stay, worker, workshop},
     record,
     text::Text,
+    view::egress,
     workers::{WorkerRow, WorkerSight, save_workers},
     workshops::sealed,
 };
@@ -165,6 +166,7 @@ impl Store {
                 since: row.since,
                 expires_at: row.expires_at,
                 notified: row.notified.map(small).transpose()?,
+                egress: egress(&row.egress),
                 seats: seats.iter().map(seat_want).collect::<Result<_, _>>()?,
             },
             seats: seats.into_iter().map(seat_row).collect::<Result<_, _>>()?,

@@ -7,6 +7,7 @@ use clarateach_domain::{
     egress::Egress,
     ids::{JoinCode, SeatNo, StayId, WorkshopId},
     microvm::{Resources, Runtime},
+    network::NetworkHealth,
     plan::SeatWish,
     workshop::{Desired, Phase, SeatState, WorkerState},
 };
@@ -84,6 +85,8 @@ pub struct Worker {
     pub certificate_expires_at: Option<DateTime<Utc>>,
     /// Version of its agent.
     pub agent_version: String,
+    /// How its seats' walls stand, as last told.
+    pub network: NetworkHealth,
 }
 
 /// Who holds a seat.
@@ -175,7 +178,7 @@ pub(super) fn workshop(row: workshop::Model, owner: &str) -> Result<Workshop, St
             memory_mib: unsigned(row.memory_mib),
             disk_mib: unsigned(row.disk_mib),
         },
-        egress: serde_json::from_str(&row.egress).map_err(|cause| bad("egress", &cause))?,
+        egress: egress(&row.egress),
         template: row.template,
         instructions: row.instructions,
         env_names: serde_json::from_str(&row.env_names)
@@ -188,8 +191,27 @@ pub(super) fn workshop(row: workshop::Model, owner: &str) -> Result<Workshop, St
     })
 }
 
+/// The policy in a row. What this version cannot read lets nothing out: ranges
+/// may be closed that were open once, and the workshop must still be shown,
+/// changed and deleted.
+pub(super) fn egress(column: &str) -> Egress {
+    serde_json::from_str(column).unwrap_or(Egress::None)
+}
+
+/// A worker's walls in its row. How often they were put right is not kept: it
+/// counts from the agent's start.
+pub(super) fn network(row: &worker::Model) -> NetworkHealth {
+    NetworkHealth {
+        repairs: 0,
+        drift: row.network_drift.clone(),
+        drift_at: row.network_drift_at,
+        fault: row.network_fault.clone(),
+    }
+}
+
 pub(super) fn worker(row: worker::Model) -> Worker {
     Worker {
+        network: network(&row),
         name: row.name,
         ordinal: unsigned(row.ordinal),
         address: row.address,

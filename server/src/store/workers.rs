@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use clarateach_certs::ca::Ca;
 use clarateach_domain::{
     ids::{SeatNo, WorkerName, WorkshopId},
+    network::NetworkHealth,
     plan::Ordinal,
     workshop::{Phase, WorkerState},
 };
@@ -18,11 +19,12 @@ use sea_orm::{
 };
 
 use super::{
-    Store, StoreError,
+    Event, Store, StoreError,
     entity::{attempt, seat, worker, worker_run, workshop},
     record,
     settle::{event, ordinal},
     text::Text,
+    view::network,
     workshops::sealed,
 };
 
@@ -52,6 +54,8 @@ pub struct WorkerRow {
     pub certificate_expires_at: Option<DateTime<Utc>>,
     /// When its agent first answered.
     pub ready_at: Option<DateTime<Utc>>,
+    /// How its seats' walls stood.
+    pub network: NetworkHealth,
     agent_version: String,
 }
 
@@ -70,6 +74,8 @@ pub struct WorkerSight {
     pub runs: Option<bool>,
     /// Version of its agent, if that answers.
     pub agent_version: Option<String>,
+    /// How its seats' walls stand, as last told.
+    pub network: NetworkHealth,
 }
 
 impl WorkerRow {
@@ -77,6 +83,7 @@ impl WorkerRow {
         let name = row.name.parse();
         Ok(Self {
             id: row.id,
+            network: network(&row),
             ordinal: ordinal(row.ordinal)?,
             name: name.map_err(|cause| StoreError::bad("worker name", cause))?,
             state: row.state.0,
@@ -373,6 +380,7 @@ pub(super) async fn save_workers(
         if let Some(runs) = new.runs {
             set_runs(txn, id, &row, &new.zone, runs, now).await?;
         }
+        told |= save_network(txn, id, &row, new, now).await?;
         let version = new.agent_version.as_ref().unwrap_or(&old.agent_version);
         let zone = if new.zone.is_empty() {
             &row.zone
@@ -403,6 +411,46 @@ pub(super) async fn save_workers(
         record(txn, id, event(&verb, &object, &new.reason), now).await?;
     }
     Ok(told)
+}
+
+/// Writes how a worker's walls stand, if that differs; true if it is news.
+async fn save_network(
+    txn: &DatabaseTransaction,
+    id: &WorkshopId,
+    row: &worker::Model,
+    new: &WorkerSight,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let (before, after) = (network(row), &new.network);
+    let same = (&before.fault, &before.drift, before.drift_at)
+        == (&after.fault, &after.drift, after.drift_at);
+    if same {
+        return Ok(false);
+    }
+    worker::Entity::update_many()
+        .col_expr(worker::Column::NetworkFault, Expr::value(&after.fault))
+        .col_expr(worker::Column::NetworkDrift, Expr::value(&after.drift))
+        .col_expr(worker::Column::NetworkDriftAt, Expr::value(after.drift_at))
+        .filter(worker::Column::Id.eq(row.id))
+        .exec(txn)
+        .await?;
+    let Some(news) = after.news(&before) else {
+        return Ok(false);
+    };
+    let data = serde_json::json!({
+        "drift": after.drift,
+        "at": after.drift_at,
+        "repairs_since_start": after.repairs,
+    });
+    let event = Event {
+        actor: &row.name,
+        verb: news.verb(),
+        object: &format!("worker/{}", new.ordinal),
+        reason: &after.to_string(),
+        data: &data.to_string(),
+    };
+    record(txn, id, event, now).await?;
+    Ok(true)
 }
 
 /// Opens or closes the interval in which a worker costs money.
@@ -500,6 +548,9 @@ async fn want_worker(
         certificate: Set(String::new()),
         certificate_expires_at: Set(None),
         agent_version: Set(String::new()),
+        network_fault: Set(String::new()),
+        network_drift: Set(String::new()),
+        network_drift_at: Set(None),
         created_at: Set(now),
         ready_at: Set(None),
         deleted_at: Set(None),

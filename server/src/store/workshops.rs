@@ -83,6 +83,8 @@ pub struct Change {
     pub name: Option<String>,
     /// What learners read.
     pub instructions: Option<String>,
+    /// What seats may reach.
+    pub egress: Option<Egress>,
     /// Let learners lose seats that must go.
     pub evict: bool,
 }
@@ -187,7 +189,7 @@ impl Store {
             vcpus: signed(new.resources.vcpus),
             memory_mib: signed(new.resources.memory_mib),
             disk_mib: signed(new.resources.disk_mib),
-            egress: json(serde_json::to_string(&new.egress))?,
+            egress: egress_column(&new.egress)?,
             template: new.template.clone(),
             instructions: new.instructions.clone(),
             env_names: json(serde_json::to_string(&names))?,
@@ -311,6 +313,7 @@ impl Store {
             return Ok(Err(refused));
         }
         let mut said = Vec::new();
+        let mut data = String::new();
         let mut next: workshop::ActiveModel = row.clone().into();
         next.generation = Set(row.generation + 1);
         if let Some(name) = &change.name {
@@ -320,6 +323,12 @@ impl Store {
         if let Some(text) = &change.instructions {
             next.instructions = Set(text.clone());
             said.push("instructions".to_owned());
+        }
+        if let Some(egress) = &change.egress {
+            let column = egress_column(egress)?;
+            data = format!(r#"{{"egress":{column}}}"#);
+            next.egress = Set(column);
+            said.push(format!("egress {}", egress.mode()));
         }
         if let Some(end) = change.expires_at {
             next.expires_at = Set(end);
@@ -347,7 +356,7 @@ impl Store {
             verb: "workshop.updated",
             object: "",
             reason: &said.join(", "),
-            data: "",
+            data: &data,
         };
         record(&txn, id, event, now).await?;
         self.keep_answer(&txn, key, "", now).await?;
@@ -398,6 +407,10 @@ impl Store {
         self.changed(id);
         Ok(Ok(()))
     }
+}
+
+fn egress_column(egress: &Egress) -> Result<String, StoreError> {
+    serde_json::to_string(egress).map_err(|cause| StoreError::bad("egress", cause))
 }
 
 /// Refuses to change what is over.

@@ -41,6 +41,14 @@ pub struct Model {
     pub certificate_expires_at: Option<DateTimeUtc>,
     /// Version of its agent, as last told.
     pub agent_version: String,
+    /// Why its seats' walls could not be put right; empty if they stand.
+    #[sea_orm(column_type = "Text")]
+    pub network_fault: String,
+    /// What was last found changed of them; empty if nothing was.
+    #[sea_orm(column_type = "Text")]
+    pub network_drift: String,
+    /// When that was.
+    pub network_drift_at: Option<DateTimeUtc>,
     /// When it was first wanted.
     pub created_at: DateTimeUtc,
     /// When its agent first answered.

@@ -50,7 +50,7 @@ pub struct Model {
     pub memory_mib: i32,
     /// Writable disk of a seat, MiB.
     pub disk_mib: i32,
-    /// `domain::workshop::Egress` as JSON.
+    /// `domain::egress::Egress` as JSON.
     #[sea_orm(column_type = "Text")]
     pub egress: String,
     /// The root filesystem.

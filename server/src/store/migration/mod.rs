@@ -10,13 +10,17 @@ use sea_orm_migration::{
 };
 
 mod m20261123_000001_first;
+mod m20261128_000002_network;
 
 /// All of them, in order.
 pub struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_first::Migration)]
+        vec![
+            Box::new(m20261123_000001_first::Migration),
+            Box::new(m20261128_000002_network::Migration),
+        ]
     }
 }
 
