@@ -97,9 +97,9 @@ stories() {
     cargo test --locked --workspace --no-fail-fast "${chosen[@]}" -- --show-output
 }
 
-e2e_stage() { stories container arrows class clients crash refusals survival; }
+e2e_stage() { stories container arrows class clients crash egress refusals survival; }
 
-e2evm_stage() { stories firecracker class clients crash refusals survival; }
+e2evm_stage() { stories firecracker class clients crash egress refusals survival; }
 
 # Stages whose work another one builds on.
 needs() {

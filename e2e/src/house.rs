@@ -27,7 +27,7 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::{http::send, learner::Learner, micro_vms, traces::Traces, wait::until};
+use crate::{canary::Canary, http::send, learner::Learner, micro_vms, traces::Traces, wait::until};
 
 /// How long a workshop may take to become what was asked: ten times what is
 /// promised (`decisions.md` §8), more only where KVM emulates guests.
@@ -59,6 +59,7 @@ pub struct House {
     before: Traces,
     /// Where it listens: `http://127.0.0.1:PORT`.
     pub url: String,
+    canary: Canary,
     _alone: fs::File,
 }
 
@@ -141,6 +142,7 @@ impl House {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let alone = fs::File::create("/run/lock/clarateach-e2e").unwrap();
         flock(&alone, FlockOperation::LockExclusive).unwrap();
+        let canary = Canary::sing();
         let before = Traces::take();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -156,6 +158,7 @@ impl House {
             extra: extra.iter().map(ToString::to_string).collect(),
             before,
             url: format!("http://127.0.0.1:{port}"),
+            canary,
             _alone: alone,
         };
         house.start_server().await;
@@ -307,15 +310,20 @@ impl House {
         SeatServiceClient::new(self.channel().await)
     }
 
-    /// Asks for a workshop and does not wait.
-    pub async fn create(&self, name: &str, seats: u32) -> Workshop {
-        let request = CreateWorkshopRequest {
+    /// What is asked for when nothing else matters.
+    pub fn wish(name: &str, seats: u32) -> CreateWorkshopRequest {
+        CreateWorkshopRequest {
             name: name.to_owned(),
             seats,
             runtime: runtime().into(),
             ..Default::default()
-        };
-        let answer = self.workshops().await.create_workshop(request).await;
+        }
+    }
+
+    /// Asks for a workshop and does not wait.
+    pub async fn create(&self, name: &str, seats: u32) -> Workshop {
+        let wish = Self::wish(name, seats);
+        let answer = self.workshops().await.create_workshop(wish).await;
         answer.unwrap().into_inner()
     }
 
@@ -433,6 +441,11 @@ impl House {
         self.down();
         let left = self.traces();
         assert!(left.is_empty(), "left behind: {left:#?}");
+        let hits = self.canary.hits();
+        assert_eq!(
+            hits, 0,
+            "packets of workers towards a metadata server or a VPC"
+        );
     }
 }
 

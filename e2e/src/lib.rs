@@ -12,6 +12,7 @@
     reason = "this crate is test code: what cannot go on should stop and say where"
 )]
 
+pub mod canary;
 pub mod house;
 pub mod http;
 pub mod learner;
