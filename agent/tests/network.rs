@@ -218,7 +218,7 @@ fn without_walls_the_world_is_reached_and_counts_it() {
         "nft flush ruleset; nft add table ip naive
          nft add chain ip naive post '{ type nat hook postrouting priority 100; }'
          nft add rule ip naive post oifname up0 masquerade
-         for port in /sys/class/net/ctp*; do ip link set ${port##*/} type bridge_slave isolated off flood on; done",
+         for port in /sys/class/net/ctp*; do ip link set ${port##*/} type bridge_slave isolated off learning on flood on bcast_flood on guard off; done",
     );
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/network/probe.py");
     let found = worker.in_seat(
