@@ -9,6 +9,7 @@ pub(crate) mod bridge;
 mod drift;
 pub(crate) mod netlink;
 mod news;
+mod nft;
 pub(crate) mod ports;
 pub(crate) mod rules;
 pub(crate) mod tap;

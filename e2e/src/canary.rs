@@ -1,5 +1,6 @@
 //! Counts what workers send where no seat may ever get: the metadata server and
-//! the networks of clouds. It must be nothing, whatever the story.
+//! the networks of clouds. It must be nothing, whatever the story; what comes all
+//! the same goes no further.
 
 use std::{
     io::Write as _,
@@ -23,7 +24,7 @@ impl Canary {
                 type filter hook prerouting priority -400; policy accept;
                 iifname != \"ctu*\" accept
                 meta l4proto {{ tcp, udp }} th dport 53 accept
-                ip daddr {{ 169.254.0.0/16, 10.128.0.0/16, 172.16.0.0/12, 100.64.0.0/10 }} counter name hits
+                ip daddr {{ 169.254.0.0/16, 10.128.0.0/16, 172.16.0.0/12, 100.64.0.0/10 }} counter name hits drop
               }}
             }}\n"
         );
@@ -43,6 +44,15 @@ impl Canary {
             count.parse().ok()
         });
         count.unwrap_or_else(|| panic!("the canary is gone: {listed}"))
+    }
+
+    /// Begins again at nothing, for the story that makes sure that it counts.
+    pub fn forget(&self) {
+        let done = Command::new("nft")
+            .args(["reset", "counter", "inet", TABLE, "hits"])
+            .output()
+            .unwrap();
+        assert!(done.status.success() && self.hits() == 0, "{done:?}");
     }
 }
 

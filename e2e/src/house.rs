@@ -165,6 +165,11 @@ impl House {
         house
     }
 
+    /// What counts packets that no worker may send.
+    pub fn canary(&self) -> &Canary {
+        &self.canary
+    }
+
     /// The data directory.
     pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")

@@ -73,6 +73,17 @@ async fn a_class_without_a_way_out_is_told_so_and_its_policy_changes_while_it_ru
     for (command, ends) in shut {
         assert_eq!(terminal.run(command).await, ends, "{command}");
     }
+    assert_eq!(house.canary().hits(), 0, "what seats tried");
+    // It counts, where there is something to count: a worker itself is not walled.
+    let net = format!("--net=/proc/{}/ns/net", house.agents()[0]);
+    let say = ["bash", "-c", "echo anybody > /dev/udp/10.128.0.77/9"];
+    let said = std::process::Command::new("nsenter")
+        .arg(net)
+        .args(say)
+        .status();
+    assert!(said.unwrap().success(), "a datagram waits for nobody");
+    assert_eq!(house.canary().hits(), 1);
+    house.canary().forget();
     house.delete(&workshop.id).await;
     house.close();
 }

@@ -41,9 +41,22 @@ pub(super) fn mend(found: &mut Vec<String>) -> Result<(), NetworkError> {
         return Ok(()); // made anew by the next look
     };
     for (slot, link) in up_ports(&seen) {
-        mend_port(&mut netlink, bridge, slot, link, &seen, found)?;
+        let mut of_port = Vec::new();
+        let mended = mend_port(&mut netlink, bridge, slot, link, &seen, &mut of_port);
+        // Its owner may have removed it since it was seen: then nothing was wrong.
+        if of_port.is_empty() || is_there(&mut netlink, slot, link)? {
+            found.append(&mut of_port);
+            mended?;
+        }
     }
     foreign_neighbours(&mut netlink, bridge, &seen, found).map_err(at("remove a neighbour"))
+}
+
+/// Whether this very port is still there.
+fn is_there(netlink: &mut Netlink, slot: Slot, link: &LinkMessage) -> Result<bool, NetworkError> {
+    let now = netlink.link_index(&seat_net::port_name(slot));
+    let now = now.map_err(port(slot, "look for the port"))?;
+    Ok(now == Some(link.header.index))
 }
 
 fn switches(found: &mut Vec<String>) -> Result<(), NetworkError> {

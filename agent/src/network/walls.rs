@@ -23,8 +23,8 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::{NetworkError, bridge, drift, news, rules, rules::RuleSettings};
-use crate::rundir::replace;
+use super::{NetworkError, bridge, drift, news, nft, rules, rules::RuleSettings};
+use crate::rundir::{gone, replace};
 
 /// Everything is looked at again this often, news or not.
 const LOOK: Duration = Duration::from_mins(1);
@@ -125,16 +125,13 @@ impl Walls {
         if self.0.standing.borrow().egress.as_ref() == Some(egress) {
             return Ok(());
         }
-        let text = serde_json::to_vec(egress).map_err(io::Error::from);
-        let noted = text.and_then(|text| replace(&self.0.note, &text, true));
-        noted.map_err(|cause| NetworkError::Note {
-            path: self.0.note.clone(),
-            cause,
-        })?;
         let before = self.0.standing.borrow().egress.clone();
+        self.0.write_note(Some(egress))?;
         built.learnt.retain(|_, (name, _)| egress.answers(name));
         self.put(|standing| standing.egress = Some(egress.clone()));
         if let Err(refused) = self.0.apply(&mut built) {
+            // The next agent must not hold to what this one could not.
+            self.0.write_note(before.as_ref())?;
             self.put(|standing| standing.egress = before);
             return Err(refused);
         }
@@ -149,10 +146,13 @@ impl Walls {
     ///
     /// When `nft` refuses.
     pub fn learn(&self, name: &str, addresses: &[Ipv4Addr]) -> Result<(), NetworkError> {
-        let mut built = self.0.built();
-        let egress = self.egress();
-        if !matches!(egress, Egress::AllowList(_)) || !egress.answers(name) {
+        // Before it waits for whoever applies: most answers have nothing to open.
+        if !matches!(self.egress(), Egress::AllowList(_)) {
             return Ok(());
+        }
+        let mut built = self.0.built();
+        if !matches!(self.egress(), Egress::AllowList(_)) || !self.egress().answers(name) {
+            return Ok(()); // changed meanwhile
         }
         let now = Instant::now();
         built.learnt.retain(|_, (_, until)| *until > now);
@@ -160,7 +160,7 @@ impl Walls {
             // Kept open by use; asked again, it is renewed well before its end.
             let fresh = |(_, until): &(String, Instant)| *until > now + rules::NAME_LASTS / 2;
             if !built.learnt.get(address).is_some_and(fresh) {
-                rules::open_address(*address)?;
+                nft::open_address(*address)?;
                 let until = now + rules::NAME_LASTS;
                 built.learnt.insert(*address, (name.to_owned(), until));
             }
@@ -176,7 +176,6 @@ impl Walls {
         if !found.is_empty() {
             let drift = found.join("; ");
             warn!(drift, "the seats' network was changed by somebody else");
-            metrics::counter!("clarateach_network_drift_total").increment(found.len() as u64);
             if mended.is_ok() {
                 self.put(|standing| {
                     standing.repairs += 1;
@@ -185,12 +184,15 @@ impl Walls {
                 info!("the seats' network is as it must be again");
             }
         }
-        let fault = mended.as_ref().err().map(ToString::to_string);
+        let stands = mended.is_ok();
+        let fault = mended
+            .err()
+            .map(|error| format!("{:#}", anyhow::Error::from(error)));
         if let Some(fault) = &fault {
             error!(fault, "the seats' network could not be put right");
         }
         self.put(|standing| standing.fault = fault.unwrap_or_default());
-        mended.is_ok()
+        stands
     }
 
     /// Looks whenever the kernel tells of a change, and each minute, for ever.
@@ -241,20 +243,34 @@ impl Inner {
         told.unwrap_or(Egress::None)
     }
 
+    /// What the next agent begins with.
+    fn write_note(&self, egress: Option<&Egress>) -> Result<(), NetworkError> {
+        let written = match egress {
+            Some(egress) => serde_json::to_vec(egress)
+                .map_err(io::Error::from)
+                .and_then(|text| replace(&self.note, &text, true)),
+            None => gone(fs::remove_file(&self.note)),
+        };
+        written.map_err(|cause| NetworkError::Note {
+            path: self.note.clone(),
+            cause,
+        })
+    }
+
     fn apply(&self, built: &mut Built) -> Result<(), NetworkError> {
         let now = Instant::now();
         built.learnt.retain(|_, (_, until)| *until > now);
         let learnt: Vec<_> = built.learnt.keys().copied().collect();
-        rules::apply(&rules::render(&self.settings, &self.egress(), &learnt))?;
-        built.rules = rules::standing()?;
+        nft::apply(&rules::render(&self.settings, &self.egress(), &learnt))?;
+        built.rules = nft::standing()?;
         Ok(())
     }
 
     fn mend(&self, found: &mut Vec<String>) -> Result<(), NetworkError> {
         let mut built = self.built();
-        let standing = rules::standing()?;
+        let standing = nft::standing()?;
         if standing != built.rules {
-            found.push(rules::difference(&built.rules, &standing));
+            found.push(nft::difference(&built.rules, &standing));
             self.apply(&mut built)?;
         }
         drift::mend(found)

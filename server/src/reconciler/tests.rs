@@ -124,6 +124,13 @@ struct Stage {
     fakes: Option<Arc<Fakes>>,
 }
 
+fn seats(wanted: u32) -> Change {
+    Change {
+        seats: Some(wanted),
+        ..Change::default()
+    }
+}
+
 impl Stage {
     async fn new() -> Option<Self> {
         Self::with_leaf_life(LEAF_LIFE).await
@@ -308,11 +315,7 @@ impl Stage {
             .await
     }
 
-    async fn change(&self, id: &WorkshopId, seats: u32) {
-        let change = Change {
-            seats: Some(seats),
-            ..Change::default()
-        };
+    async fn change(&self, id: &WorkshopId, change: Change) {
         let (key, limits) = (no_key(), limits());
         let done = self
             .store
@@ -417,7 +420,7 @@ async fn a_workshop_lives_through_everything_and_leaves_nothing() {
         .await;
 
     // Seats down removes the second worker with them.
-    stage.change(&id, 1).await;
+    stage.change(&id, seats(1)).await;
     let fewer = |view: &WorkshopView| view.seats.len() == 1 && view.workers.len() == 1;
     stage.until(&id, "fewer seats", fewer).await;
     assert!(!stage.worker_dir(&id, 2).exists());
@@ -573,7 +576,7 @@ async fn a_certificate_is_renewed_at_half_life_and_survives_a_control_plane_that
         .await;
 
     // The agent that serves is the same, and does what it is told.
-    stage.change(&id, 2).await;
+    stage.change(&id, seats(2)).await;
     let two = |view: &WorkshopView| {
         view.seats.len() == 2 && view.seats.iter().all(|seat| seat.state == SeatState::Ready)
     };

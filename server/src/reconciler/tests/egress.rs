@@ -11,18 +11,10 @@ fn list(names: &[&str]) -> Egress {
     Egress::allow_list(names.collect())
 }
 
-impl Stage {
-    async fn change_egress(&self, id: &WorkshopId, egress: Egress) {
-        let change = Change {
-            egress: Some(egress),
-            ..Change::default()
-        };
-        let (key, limits) = (no_key(), limits());
-        let done = self
-            .store
-            .update_workshop("test", id, &change, &key, &limits, Utc::now());
-        done.await.unwrap().unwrap();
-        self.wake.workshop(id);
+fn change(egress: Egress) -> Change {
+    Change {
+        egress: Some(egress),
+        ..Change::default()
     }
 }
 
@@ -39,7 +31,7 @@ async fn the_policy_is_told_before_the_first_seat_when_it_changes_and_when_it_is
     assert_eq!(told, ["MODE_NONE", "create 1", "create 2"]);
 
     let allowed = list(&["*.pypi.org", "203.0.113.0/24"]);
-    stage.change_egress(&id, allowed.clone()).await;
+    stage.change(&id, change(allowed.clone())).await;
     let holds = |mode| agent.holds().is_some_and(|held| held.mode() == mode);
     let listed = |_: &WorkshopView| holds(Mode::AllowList);
     let view = stage.until(&id, "changed while it runs", listed).await;
@@ -60,8 +52,8 @@ async fn the_policy_is_told_before_the_first_seat_when_it_changes_and_when_it_is
     );
 
     // The same once more is told to nobody.
-    stage.change_egress(&id, allowed).await;
-    stage.change(&id, 1).await;
+    stage.change(&id, change(allowed)).await;
+    stage.change(&id, seats(1)).await;
     stage
         .until(&id, "fewer seats", |view| view.seats.len() == 1)
         .await;
@@ -123,7 +115,7 @@ async fn a_repair_of_the_walls_is_told_once() {
         .until(&id, "told again", |_| agent.holds().is_some())
         .await;
     agent.says(health(0, ""));
-    stage.change(&id, 2).await;
+    stage.change(&id, seats(2)).await;
     let two = |view: &WorkshopView| view.seats.iter().all(|s| s.state == SeatState::Ready);
     stage.until(&id, "a second seat", two).await;
     agent.says(health(60, "nft is gone"));
