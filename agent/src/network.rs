@@ -20,7 +20,7 @@ use std::{collections::BTreeSet, io, path::PathBuf};
 use clarateach_domain::{ids::Slot, seat_net};
 
 pub use rules::RuleSettings;
-pub use walls::{Standing, Walls};
+pub use walls::{Look, Standing, Walls};
 
 /// What could not be done to the worker's network.
 #[derive(Debug, thiserror::Error)]

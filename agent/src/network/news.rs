@@ -1,5 +1,6 @@
 //! What the kernel tells of changes to this namespace's links, neighbours,
-//! addresses and rules. Only that something changed: what, is looked up.
+//! addresses and rules. Only that something changed: what, is looked up, but not
+//! among the rules when none changed. Each seat that comes or goes is news.
 
 use std::{io, thread};
 
@@ -7,7 +8,7 @@ use rtnetlink::sys::{
     Socket, SocketAddr,
     protocols::{NETLINK_NETFILTER, NETLINK_ROUTE},
 };
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::NetworkError;
@@ -19,19 +20,29 @@ const NEIGHBOURS: u32 = 3;
 const ADDRESSES: u32 = 5;
 const RULES: u32 = 7;
 
-/// Tells whenever there is news, from threads of its own. News that comes while
-/// some waits to be heard is the same news.
-pub(super) fn listen(tell: &mpsc::Sender<()>) -> Result<(), NetworkError> {
-    for (family, groups) in [
-        (NETLINK_ROUTE, &[LINKS, NEIGHBOURS, ADDRESSES][..]),
-        (NETLINK_NETFILTER, &[RULES]),
+/// How often the kernel told of changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// Of links, neighbours and addresses.
+    pub links: u64,
+    /// Of rules.
+    pub rules: u64,
+}
+
+/// Tells whenever there is news, from threads of its own.
+pub(super) fn listen(tell: &watch::Sender<News>) -> Result<(), NetworkError> {
+    let of_links: fn(&mut News) = |news| news.links += 1;
+    let of_rules: fn(&mut News) = |news| news.rules += 1;
+    for (family, groups, count) in [
+        (NETLINK_ROUTE, &[LINKS, NEIGHBOURS, ADDRESSES][..], of_links),
+        (NETLINK_NETFILTER, &[RULES], of_rules),
     ] {
         let socket = open(family, groups).map_err(|cause| NetworkError::Bridge {
             act: "listen to changes",
             cause,
         })?;
         let tell = tell.clone();
-        let heard = move || hear(&socket, &tell);
+        let heard = move || hear(&socket, &tell, count);
         let thread = thread::Builder::new().name("network-news".to_owned());
         thread.spawn(heard).map_err(|cause| NetworkError::Bridge {
             act: "start the thread that listens to changes",
@@ -50,13 +61,12 @@ fn open(family: isize, groups: &[u32]) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn hear(socket: &Socket, tell: &mpsc::Sender<()>) {
+fn hear(socket: &Socket, tell: &watch::Sender<News>, count: fn(&mut News)) {
     while !tell.is_closed() {
         match socket.recv_from_full() {
-            // Full means that it is about to be heard anyway.
-            Ok(_) => drop(tell.try_send(())),
+            Ok(_) => tell.send_modify(count),
             // More than fits: something changed, and that is all we ask.
-            Err(lost) if lost.raw_os_error() == Some(libc::ENOBUFS) => drop(tell.try_send(())),
+            Err(lost) if lost.raw_os_error() == Some(libc::ENOBUFS) => tell.send_modify(count),
             Err(again) if again.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
                 warn!(%error, "changes of the network are found by the clock alone");

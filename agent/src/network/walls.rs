@@ -17,7 +17,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use clarateach_domain::egress::Egress;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     task::spawn_blocking,
     time::{sleep, timeout},
 };
@@ -44,6 +44,15 @@ pub struct Standing {
     pub last_drift: Option<(String, DateTime<Utc>)>,
     /// Why it could not be put right; empty if all stands.
     pub fault: String,
+}
+
+/// What is compared with what should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Bridge, ports, neighbours and kernel switches.
+    Links,
+    /// The rules too: listing them takes programs of their own.
+    Everything,
 }
 
 /// The walls of this worker. Clones are the same walls.
@@ -170,9 +179,9 @@ impl Walls {
 
     /// Compares all of it with what should be and puts right what is not. True if
     /// all stands. Blocks.
-    pub fn look(&self) -> bool {
+    pub fn look(&self, at: Look) -> bool {
         let mut found = Vec::new();
-        let mended = self.0.mend(&mut found);
+        let mended = self.0.mend(at, &mut found);
         if !found.is_empty() {
             let drift = found.join("; ");
             warn!(drift, "the seats' network was changed by somebody else");
@@ -202,18 +211,25 @@ impl Walls {
     ///
     /// When the kernel cannot be listened to.
     pub fn guard(&self) -> Result<(), NetworkError> {
-        let (tell, mut told) = mpsc::channel(1);
+        let (tell, mut told) = watch::channel(news::News::default());
         news::listen(&tell)?;
         let this = self.clone();
         tokio::spawn(async move {
-            let mut wait = LOOK;
+            // Listeners that ended leave the clock: told stays open.
+            let _open = tell;
+            let (mut wait, mut seen) = (LOOK, news::News::default());
             loop {
-                // A listener that ended leaves the clock.
-                let _news = timeout(wait, told.recv()).await;
+                let by_clock = timeout(wait, told.changed()).await.is_err();
                 sleep(SETTLE).await;
-                while told.try_recv().is_ok() {}
+                let now = *told.borrow_and_update();
+                let what = if by_clock || wait == AGAIN || now.rules != seen.rules {
+                    Look::Everything
+                } else {
+                    Look::Links
+                };
+                seen = now;
                 let walls = this.clone();
-                let stands = spawn_blocking(move || walls.look()).await;
+                let stands = spawn_blocking(move || walls.look(what)).await;
                 wait = if matches!(stands, Ok(true)) {
                     LOOK
                 } else {
@@ -266,12 +282,14 @@ impl Inner {
         Ok(())
     }
 
-    fn mend(&self, found: &mut Vec<String>) -> Result<(), NetworkError> {
+    fn mend(&self, at: Look, found: &mut Vec<String>) -> Result<(), NetworkError> {
         let mut built = self.built();
-        let standing = nft::standing()?;
-        if standing != built.rules {
-            found.push(nft::difference(&built.rules, &standing));
-            self.apply(&mut built)?;
+        if at == Look::Everything {
+            let standing = nft::standing()?;
+            if standing != built.rules {
+                found.push(nft::difference(&built.rules, &standing));
+                self.apply(&mut built)?;
+            }
         }
         drift::mend(found)
     }

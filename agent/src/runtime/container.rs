@@ -6,6 +6,7 @@
 //! processes are nobody's children: an agent that dies takes nobody with it.
 
 mod config;
+mod program;
 mod seccomp;
 mod stage;
 
@@ -70,7 +71,7 @@ struct Inner {
     stage: stage::Stage,
     counts_swap: bool,
     open_files: u64,
-    runc: CString,
+    runc: program::Runc,
     /// One maker of template disks at a time.
     templates: Mutex<()>,
 }
@@ -109,7 +110,7 @@ impl ContainerRuntime {
             stage,
             counts_swap: cgroups::counts_swap(),
             open_files: open_files(),
-            runc: find_runc()?,
+            runc: program::Runc::find()?,
             templates: Mutex::new(()),
         };
         inner.template(Resources::DEFAULT.disk_mib)?;
@@ -362,7 +363,7 @@ impl Inner {
             lock.as_fd(), // 4: with runc until the guest runs, and no further
         ];
         let ended = sys::run(
-            &self.runc,
+            self.runc.path(),
             &arguments,
             &RUNC_ENVIRONMENT,
             &files,
@@ -495,21 +496,6 @@ fn wait_for_boot(seat: &SeatDir) -> anyhow::Result<Option<File>> {
 
 fn c_text(path: &Path) -> anyhow::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).context("a path holds no zero")
-}
-
-/// Where `runc` is, looked for once.
-fn find_runc() -> anyhow::Result<CString> {
-    [
-        "/usr/sbin/runc",
-        "/usr/bin/runc",
-        "/usr/local/sbin/runc",
-        "/usr/local/bin/runc",
-    ]
-    .iter()
-    .map(Path::new)
-    .find(|path| path.exists())
-    .context("runc is not installed: apt-get install runc")
-    .and_then(c_text)
 }
 
 /// How many files this process may have open at most, and so a seat's.

@@ -662,7 +662,10 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
                 Err(error) => format!("{:#}", anyhow::Error::from(error)),
             }
         }
-        "look" => fleet.walls().look().to_string(),
+        "look" => fleet
+            .walls()
+            .look(clarateach_agent::network::Look::Everything)
+            .to_string(),
         "repairs" => {
             let standing = fleet.walls().standing().borrow().clone();
             let last = standing.last_drift.map(|(what, _)| what);
