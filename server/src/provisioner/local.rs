@@ -31,8 +31,8 @@ mod routes;
 
 use alloc::{Allocation, Allocations, Had};
 
-/// The port of every agent.
-pub const AGENT_PORT: u16 = 9090;
+pub use super::AGENT_PORT;
+
 /// Where allocations of all installations on this host lie.
 pub const DEFAULT_ALLOC_DIR: &str = "/run/clarateach/alloc";
 /// The network of all local workers; each takes a /30 of it.

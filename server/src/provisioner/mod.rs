@@ -15,7 +15,11 @@ use clarateach_domain::{
     plan::Ground,
 };
 
+pub mod gcp;
 pub mod local;
+
+/// The port of every agent.
+pub const AGENT_PORT: u16 = 9090;
 
 /// One worker as it should be. Everything in it is public: no secret travels
 /// to a worker this way.
@@ -67,6 +71,7 @@ impl Described {
 #[error("could not {act}")]
 pub struct ProvisionError {
     act: String,
+    permanent: bool,
     #[source]
     cause: anyhow::Error,
 }
@@ -76,9 +81,32 @@ impl ProvisionError {
     pub fn new(act: impl Into<String>, cause: impl Into<anyhow::Error>) -> Self {
         Self {
             act: act.into(),
+            permanent: false,
             cause: cause.into(),
         }
     }
+
+    /// Says that trying again cannot help: somebody must act first.
+    #[must_use]
+    pub fn permanent(mut self, is: bool) -> Self {
+        self.permanent = is;
+        self
+    }
+
+    /// Whether trying again cannot help.
+    pub fn is_permanent(&self) -> bool {
+        self.permanent
+    }
+}
+
+/// Where a provisioner keeps what it must know of a worker after a kill: in the
+/// worker's row, which is there before the provisioner is asked for anything.
+#[async_trait]
+pub trait Notes: Send + Sync {
+    /// What was last written; empty or `None` if nothing was.
+    async fn read(&self, worker: &WorkerName) -> anyhow::Result<Option<String>>;
+    /// Writes it, on disk when this returns.
+    async fn write(&self, worker: &WorkerName, text: &str) -> anyhow::Result<()>;
 }
 
 /// Makes workers and removes them.

@@ -12,6 +12,7 @@ pub mod events;
 pub mod keeping;
 pub mod limits;
 pub mod migration;
+pub mod notes;
 pub mod principals;
 pub mod requests;
 pub mod sealing;

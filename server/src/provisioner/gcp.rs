@@ -1,0 +1,384 @@
+//! A worker as a VM at Google's: asked for, looked at, stopped, started, removed.
+//!
+//! Way: [`WorkerSpec`] -> a note in the worker's row (zone, request) -> the
+//! request -> the operation's name in the note. Whatever happens in between, the
+//! next look finds from the note what came of it: nothing is asked for twice and
+//! nothing is forgotten.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use async_trait::async_trait;
+use chrono::{TimeDelta, Utc};
+use clarateach_domain::{ids::WorkerName, microvm::Runtime, plan::Ground};
+use google_cloud_compute_v1::model::Operation;
+use tracing::{info, warn};
+
+use super::{Described, Notes, ProvisionError, Provisioner, WorkerSpec};
+
+mod cloud;
+mod machine;
+mod note;
+pub mod settings;
+mod trouble;
+
+use cloud::{Cloud, Standing};
+use note::{Act, Note, Verb};
+pub use settings::{GcpArgs, GcpSettings};
+use trouble::{Class, Trouble};
+
+/// So long after a request whose answer was lost, its operation may still appear.
+const UNCERTAIN: TimeDelta = TimeDelta::seconds(60);
+/// Starts refused for want of room after which a worker is made elsewhere.
+const START_REFUSALS: u32 = 3;
+
+/// The provisioner. Keeps nothing that is not in the database.
+pub struct Gcp {
+    settings: GcpSettings,
+    cloud: Cloud,
+    notes: Arc<dyn Notes>,
+}
+
+/// What became of an act.
+enum Outcome {
+    Running,
+    Done,
+    Failed(Trouble),
+    /// Google does not know of it: never asked, or asked so long ago that it has
+    /// forgotten.
+    Unknown,
+}
+
+impl Gcp {
+    /// With the application's default credentials.
+    ///
+    /// # Errors
+    ///
+    /// When there are none.
+    pub async fn open(settings: GcpSettings, notes: Arc<dyn Notes>) -> anyhow::Result<Self> {
+        let cloud = Cloud::open(&settings).await?;
+        Ok(Self {
+            settings,
+            cloud,
+            notes,
+        })
+    }
+
+    async fn note(&self, name: &WorkerName) -> anyhow::Result<Option<Note>> {
+        let text = self.notes.read(name).await?;
+        let read = text.filter(|text| !text.is_empty());
+        read.map(|text| serde_json::from_str(&text).context("the worker's note cannot be read"))
+            .transpose()
+    }
+
+    async fn write(&self, name: &WorkerName, note: &Note) -> anyhow::Result<()> {
+        self.notes.write(name, &serde_json::to_string(note)?).await
+    }
+
+    /// The note of what is asked for next, written before it is.
+    async fn begin(&self, name: &WorkerName, note: &mut Note, verb: Verb) -> anyhow::Result<Act> {
+        let act = Act {
+            verb,
+            since: Utc::now(),
+            operation: String::new(),
+        };
+        note.act = Some(act.clone());
+        self.write(name, note).await?;
+        Ok(act)
+    }
+
+    async fn begun(
+        &self,
+        name: &WorkerName,
+        note: &mut Note,
+        operation: &Operation,
+    ) -> anyhow::Result<()> {
+        if let Some(act) = &mut note.act {
+            act.operation = operation.name.clone().unwrap_or_default();
+        }
+        self.write(name, note).await
+    }
+
+    async fn outcome(&self, name: &WorkerName, note: &Note, act: &Act) -> anyhow::Result<Outcome> {
+        let standing = if act.operation.is_empty() {
+            let id = note.request_id(name, act);
+            match self.cloud.begun(&note.zone, &id).await? {
+                Some(operation) => cloud::standing(&operation),
+                None => Standing::Forgotten,
+            }
+        } else {
+            self.cloud.operation(&note.zone, &act.operation).await?
+        };
+        Ok(match standing {
+            Standing::Running => Outcome::Running,
+            Standing::Done => Outcome::Done,
+            Standing::Failed(trouble) => Outcome::Failed(trouble),
+            Standing::Forgotten => Outcome::Unknown,
+        })
+    }
+
+    async fn try_ensure(&self, worker: &WorkerSpec) -> anyhow::Result<()> {
+        let name = &worker.name;
+        let mut note = match self.note(name).await? {
+            Some(note) => note,
+            None => Note::first(&self.settings.zones[0]),
+        };
+        if let Some(act) = note.doing(Verb::Insert).cloned() {
+            match self.outcome(name, &note, &act).await? {
+                Outcome::Running => return Ok(()),
+                Outcome::Failed(trouble) => self.after_refusal(name, &mut note, trouble).await?,
+                Outcome::Done => note.anew(),
+                // The same again: Google does it once.
+                Outcome::Unknown if act.operation.is_empty() => {}
+                Outcome::Unknown => note.anew(),
+            }
+        } else if note.act.is_some() {
+            // Removed, or taken away: learners' files went with its disk.
+            if note.refusals >= START_REFUSALS {
+                note.elsewhere(&self.settings.zones, &[]);
+            } else {
+                note.anew();
+            }
+        }
+        self.insert(worker, note).await
+    }
+
+    /// A creation that Google refused after it had begun.
+    async fn after_refusal(
+        &self,
+        name: &WorkerName,
+        note: &mut Note,
+        trouble: Trouble,
+    ) -> anyhow::Result<()> {
+        warn!(worker = %name, zone = note.zone, %trouble, "VM was refused");
+        match trouble.class {
+            Class::NextZone => note.elsewhere(&self.settings.zones, &trouble.zones),
+            Class::Retry | Class::Gone | Class::Exists => note.anew(),
+            Class::Permanent(_) => {
+                note.anew();
+                self.write(name, note).await?;
+                return Err(trouble.into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert(&self, worker: &WorkerSpec, mut note: Note) -> anyhow::Result<()> {
+        let (name, settings) = (&worker.name, &self.settings);
+        let full_price = settings.on_demand_after > 0 && note.refusals >= settings.on_demand_after;
+        let spot = settings.spot && !full_price;
+        let vm = machine::wanted(worker, settings, &note.zone, spot);
+        let act = self.begin(name, &mut note, Verb::Insert).await?;
+        let id = note.request_id(name, &act);
+        match self.cloud.insert(&note.zone, &id, vm).await {
+            Ok(operation) => {
+                info!(worker = %name, zone = note.zone, spot, "VM asked for");
+                self.begun(name, &mut note, &operation).await
+            }
+            Err(trouble) if trouble.class == Class::Exists => {
+                let there = self.cloud.get(&note.zone, name.as_str()).await?;
+                let owner = there
+                    .as_ref()
+                    .and_then(|vm| machine::worker(vm, &settings.installation));
+                if owner.as_ref() == Some(name) {
+                    return Ok(());
+                }
+                Err(anyhow!(
+                    "a VM called {name} that is none of this installation's is in {}",
+                    note.zone
+                ))
+            }
+            Err(trouble) => Err(trouble.into()),
+        }
+    }
+
+    async fn try_describe(&self, name: &WorkerName) -> anyhow::Result<Described> {
+        let Some(note) = self.note(name).await? else {
+            return Ok(Described::missing(""));
+        };
+        let mut described = Described::missing(&note.zone);
+        let Some(vm) = self.cloud.get(&note.zone, name.as_str()).await? else {
+            described.ground = self.without_vm(name, &note).await?;
+            return Ok(described);
+        };
+        let ours = machine::worker(&vm, &self.settings.installation);
+        anyhow::ensure!(
+            ours.as_ref() == Some(name),
+            "the VM {name} in {} is none of this installation's",
+            note.zone
+        );
+        described.ground = match (machine::ground(&vm), &note.act) {
+            (_, Some(act)) if act.verb == Verb::Delete => Ground::Ending,
+            (Ground::Stopped, Some(act)) if act.verb == Verb::Start => {
+                match self.outcome(name, &note, act).await? {
+                    Outcome::Running => Ground::Making,
+                    Outcome::Done | Outcome::Failed(_) | Outcome::Unknown => Ground::Stopped,
+                }
+            }
+            (Ground::Up, Some(act)) if act.verb == Verb::Stop => {
+                match self.outcome(name, &note, act).await? {
+                    Outcome::Running => Ground::Stopping,
+                    Outcome::Done | Outcome::Failed(_) | Outcome::Unknown => Ground::Up,
+                }
+            }
+            (ground, _) => ground,
+        };
+        described.address = machine::address(&vm);
+        described.also.extend(machine::inner_address(&vm));
+        Ok(described)
+    }
+
+    /// There is no VM: not yet, not any more, or nobody can say.
+    async fn without_vm(&self, name: &WorkerName, note: &Note) -> anyhow::Result<Ground> {
+        let Some(act) = &note.act else {
+            return Ok(Ground::Missing);
+        };
+        let outcome = self.outcome(name, note, act).await?;
+        Ok(match (act.verb, outcome) {
+            (Verb::Insert, Outcome::Running) => Ground::Making,
+            // It may still come: asking again is harmless, and so is removing.
+            (Verb::Insert, Outcome::Unknown) if act.operation.is_empty() => Ground::Broken,
+            (Verb::Delete, Outcome::Running) => Ground::Ending,
+            _ => Ground::Missing,
+        })
+    }
+
+    async fn try_stop(&self, name: &WorkerName) -> anyhow::Result<()> {
+        let Some(mut note) = self.note(name).await? else {
+            return Ok(());
+        };
+        let act = self.begin(name, &mut note, Verb::Stop).await?;
+        let id = note.request_id(name, &act);
+        match self.cloud.stop(&note.zone, name.as_str(), &id).await {
+            Ok(operation) => self.begun(name, &mut note, &operation).await,
+            Err(trouble) if trouble.class == Class::Gone => Ok(()),
+            Err(trouble) => Err(trouble.into()),
+        }
+    }
+
+    async fn try_start(&self, worker: &WorkerSpec) -> anyhow::Result<()> {
+        let name = &worker.name;
+        let Some(mut note) = self.note(name).await? else {
+            return self.try_ensure(worker).await;
+        };
+        if let Some(act) = note.doing(Verb::Start).cloned()
+            && let Outcome::Failed(trouble) = self.outcome(name, &note, &act).await?
+        {
+            match trouble.class {
+                Class::NextZone => note.refusals += 1,
+                Class::Permanent(_) => {
+                    note.act = None;
+                    self.write(name, &note).await?;
+                    return Err(trouble.into());
+                }
+                Class::Retry | Class::Gone | Class::Exists => {}
+            }
+            if note.refusals >= START_REFUSALS {
+                warn!(worker = %name, zone = note.zone, "no room to start the VM again: another is made elsewhere");
+                note.lost = format!(
+                    "its zone {} had no room, and its disk stayed there",
+                    note.zone
+                );
+                return self.remove(name, note).await;
+            }
+        }
+        let act = self.begin(name, &mut note, Verb::Start).await?;
+        let id = note.request_id(name, &act);
+        match self.cloud.start(&note.zone, name.as_str(), &id).await {
+            Ok(operation) => self.begun(name, &mut note, &operation).await,
+            Err(trouble) => Err(trouble.into()),
+        }
+    }
+
+    async fn try_delete(&self, name: &WorkerName) -> anyhow::Result<()> {
+        let Some(note) = self.note(name).await? else {
+            return Ok(());
+        };
+        if let Some(act) = note.doing(Verb::Delete)
+            && matches!(self.outcome(name, &note, act).await?, Outcome::Running)
+        {
+            return Ok(());
+        }
+        self.remove(name, note).await
+    }
+
+    /// Removes what is there. What may still come is waited for first: gone must
+    /// mean gone.
+    async fn remove(&self, name: &WorkerName, mut note: Note) -> anyhow::Result<()> {
+        let there = self.cloud.get(&note.zone, name.as_str()).await?;
+        if there.is_none()
+            && let Some(act) = note.doing(Verb::Insert)
+        {
+            match self.outcome(name, &note, act).await? {
+                Outcome::Running => anyhow::bail!("it is still being made"),
+                Outcome::Unknown
+                    if act.operation.is_empty() && Utc::now() - act.since < UNCERTAIN =>
+                {
+                    anyhow::bail!("Google may still be making it");
+                }
+                _ => {}
+            }
+        }
+        let act = self.begin(name, &mut note, Verb::Delete).await?;
+        let id = note.request_id(name, &act);
+        match self.cloud.delete(&note.zone, name.as_str(), &id).await? {
+            Some(operation) => self.begun(name, &mut note, &operation).await,
+            None => {
+                note.act = None;
+                self.write(name, &note).await
+            }
+        }
+    }
+}
+
+/// In words that follow "could not".
+fn failed(act: String) -> impl FnOnce(anyhow::Error) -> ProvisionError {
+    move |cause| {
+        let permanent = cause
+            .downcast_ref::<Trouble>()
+            .is_some_and(|trouble| matches!(trouble.class, Class::Permanent(_)));
+        ProvisionError::new(act, cause).permanent(permanent)
+    }
+}
+
+#[async_trait]
+impl Provisioner for Gcp {
+    fn runtimes(&self) -> Vec<Runtime> {
+        vec![Runtime::Firecracker]
+    }
+
+    async fn ensure(&self, worker: &WorkerSpec) -> Result<(), ProvisionError> {
+        let made = self.try_ensure(worker).await;
+        made.map_err(failed(format!("make the VM {}", worker.name)))
+    }
+
+    async fn describe(&self, name: &WorkerName) -> Result<Described, ProvisionError> {
+        let seen = self.try_describe(name).await;
+        seen.map_err(failed(format!("look at the VM {name}")))
+    }
+
+    async fn list(&self) -> Result<Vec<WorkerName>, ProvisionError> {
+        let all = self.cloud.all().await;
+        let all = all.map_err(failed("list the VMs".to_owned()))?;
+        let installation = &self.settings.installation;
+        Ok(all
+            .iter()
+            .filter_map(|vm| machine::worker(vm, installation))
+            .collect())
+    }
+
+    async fn stop(&self, name: &WorkerName) -> Result<(), ProvisionError> {
+        let stopped = self.try_stop(name).await;
+        stopped.map_err(failed(format!("stop the VM {name}")))
+    }
+
+    async fn start(&self, worker: &WorkerSpec) -> Result<(), ProvisionError> {
+        let started = self.try_start(worker).await;
+        started.map_err(failed(format!("start the VM {}", worker.name)))
+    }
+
+    async fn delete(&self, name: &WorkerName) -> Result<(), ProvisionError> {
+        let removed = self.try_delete(name).await;
+        removed.map_err(failed(format!("remove the VM {name}")))
+    }
+}

@@ -1,0 +1,146 @@
+//! What is noted of a worker's VM before anything is asked of Google: where it
+//! is to be, and under which request. A server that was killed goes on from it.
+
+use chrono::{DateTime, Utc};
+use clarateach_domain::ids::WorkerName;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Names of requests are made under this one.
+const SPACE: Uuid = Uuid::from_u128(0x3d6c_1f0a_52b7_4e41_9a86_c1a2_7ea0_0001);
+
+/// The note, as it lies in the worker's row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Note {
+    /// The zone of the VM.
+    pub(super) zone: String,
+    /// Grows with every VM that is asked for anew: its requests have other names.
+    pub(super) round: u32,
+    /// What is under way.
+    pub(super) act: Option<Act>,
+    /// Rounds that ended for want of room.
+    pub(super) refusals: u32,
+    /// What this worker's learners lost, if something was.
+    #[serde(default)]
+    pub(super) lost: String,
+}
+
+/// One act, noted before it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Act {
+    pub(super) verb: Verb,
+    /// Since when.
+    pub(super) since: DateTime<Utc>,
+    /// Google's name for it; empty until its answer was noted.
+    #[serde(default)]
+    pub(super) operation: String,
+}
+
+/// What is asked of Google.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verb {
+    Insert,
+    Start,
+    Stop,
+    Delete,
+}
+
+impl Note {
+    /// Of a worker for which nothing was asked yet.
+    pub(super) fn first(zone: &str) -> Self {
+        Self {
+            zone: zone.to_owned(),
+            round: 1,
+            act: None,
+            refusals: 0,
+            lost: String::new(),
+        }
+    }
+
+    /// The act under way, if it is this one.
+    pub(super) fn doing(&self, verb: Verb) -> Option<&Act> {
+        self.act.as_ref().filter(|act| act.verb == verb)
+    }
+
+    /// Goes on in another zone: one of the hinted ones that are `allowed` first,
+    /// else the next allowed one.
+    pub(super) fn elsewhere(&mut self, allowed: &[String], hints: &[String]) {
+        let at = allowed.iter().position(|zone| *zone == self.zone);
+        let next = at.map_or(0, |at| (at + 1) % allowed.len().max(1));
+        let hinted = hints
+            .iter()
+            .find(|zone| allowed.contains(zone) && **zone != self.zone);
+        if let Some(zone) = hinted.or(allowed.get(next)) {
+            self.zone.clone_from(zone);
+        }
+        self.refusals += 1;
+        self.anew();
+    }
+
+    /// Another VM: nothing of the last one is under way.
+    pub(super) fn anew(&mut self) {
+        self.round += 1;
+        self.act = None;
+    }
+
+    /// The same for the same act, however often it is asked for: Google does what
+    /// it was asked under one name once.
+    pub(super) fn request_id(&self, worker: &WorkerName, act: &Act) -> String {
+        let since = act.since.timestamp_millis();
+        let what = match act.verb {
+            // One VM a round.
+            Verb::Insert => format!("{worker}/{}/insert", self.round),
+            Verb::Start => format!("{worker}/{}/start/{since}", self.round),
+            Verb::Stop => format!("{worker}/{}/stop/{since}", self.round),
+            Verb::Delete => format!("{worker}/{}/delete/{since}", self.round),
+        };
+        Uuid::new_v5(&SPACE, what.as_bytes()).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zones() -> Vec<String> {
+        ["a-b-a", "a-b-b", "a-b-c"].map(str::to_owned).to_vec()
+    }
+
+    #[test]
+    fn hinted_zones_come_first_and_then_the_next() {
+        for (from, hints, to) in [
+            ("a-b-a", &[][..], "a-b-b"),
+            ("a-b-c", &[], "a-b-a"),
+            ("a-b-a", &["a-b-c"], "a-b-c"),
+            ("a-b-a", &["a-b-a", "z-z-z"], "a-b-b"),
+            ("gone", &[], "a-b-a"),
+        ] {
+            let mut note = Note::first(from);
+            let hints: Vec<_> = hints.iter().map(ToString::to_string).collect();
+            note.elsewhere(&zones(), &hints);
+            assert_eq!(
+                (note.zone.as_str(), note.round),
+                (to, 2),
+                "{from} {hints:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_keeps_its_name_until_another_vm_is_asked_for() {
+        let worker: WorkerName = "ws-0123456789-w1".parse().unwrap();
+        let act = |verb, at: i64| Act {
+            verb,
+            since: DateTime::from_timestamp(at, 0).unwrap(),
+            operation: String::new(),
+        };
+        let mut note = Note::first("a-b-a");
+        let first = note.request_id(&worker, &act(Verb::Insert, 1));
+        assert_eq!(note.request_id(&worker, &act(Verb::Insert, 9)), first);
+        let stops = [1, 9].map(|at| note.request_id(&worker, &act(Verb::Stop, at)));
+        assert_ne!(stops[0], stops[1]);
+        note.anew();
+        assert_ne!(note.request_id(&worker, &act(Verb::Insert, 1)), first);
+    }
+}
