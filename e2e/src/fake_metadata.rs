@@ -154,7 +154,9 @@ fn refused(shared: &Shared, request: &Request<Bytes>) -> Option<Response<Full<By
 
 async fn answer(shared: &Shared, request: &Request<Bytes>) -> Response<Full<Bytes>> {
     let query = request.uri().query().unwrap_or_default();
-    let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
     if request.uri().path() == "/" {
         return text(200, "application/text", "computeMetadata/\n");
     }
@@ -178,7 +180,10 @@ fn identity(
     about: &About,
     query: &HashMap<String, String>,
 ) -> Response<Full<Bytes>> {
-    let Some(audience) = query.get("audience").filter(|audience| !audience.is_empty()) else {
+    let Some(audience) = query
+        .get("audience")
+        .filter(|audience| !audience.is_empty())
+    else {
         return text(400, "text/html", "non-empty audience parameter required");
     };
     let full = match query.get("format").map(String::as_str) {
@@ -202,10 +207,15 @@ async fn value(
     let mut unavailable = shared.unavailable.subscribe();
     let seen = |about: &About| about.text(path).map(|text| (etag(&text), text));
     let mut found = seen(&about.borrow_and_update());
-    if query.get("wait_for_change").is_some_and(|wait| wait.eq_ignore_ascii_case("true")) {
+    if query
+        .get("wait_for_change")
+        .is_some_and(|wait| wait.eq_ignore_ascii_case("true"))
+    {
         let now = found.as_ref().map(|(etag, _)| etag.clone());
         let known = query.get("last_etag").cloned().or(now);
-        let limit = query.get("timeout_sec").and_then(|limit| limit.parse().ok());
+        let limit = query
+            .get("timeout_sec")
+            .and_then(|limit| limit.parse().ok());
         // Google's own limit is not told; a client gives up before this one.
         let limit = Duration::from_secs(limit.unwrap_or(3600));
         let changed = about.wait_for(|about| seen(about).map(|(etag, _)| etag) != known);
@@ -228,5 +238,8 @@ async fn value(
 /// The same for the same text.
 fn etag(text: &str) -> String {
     let digest = Sha256::digest(text);
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -95,7 +95,12 @@ impl Default for Pace {
 
 impl Default for Config {
     fn default() -> Self {
-        let zones = ["us-central1-a", "us-central1-b", "us-central1-c", "us-east1-b"];
+        let zones = [
+            "us-central1-a",
+            "us-central1-b",
+            "us-central1-c",
+            "us-east1-b",
+        ];
         let project = "clarateach-test".to_owned();
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -127,7 +132,9 @@ impl Config {
     /// The region of a zone that exists.
     pub(crate) fn region_of<'a>(&self, zone: &'a str) -> Option<&'a str> {
         let known = self.zones.iter().any(|known| known == zone);
-        zone.rsplit_once('-').filter(|_| known).map(|(region, _)| region)
+        zone.rsplit_once('-')
+            .filter(|_| known)
+            .map(|(region, _)| region)
     }
 
     /// The URL that Google would give to what lies at this path of the project.

@@ -77,10 +77,6 @@ impl Call {
     pub(crate) fn path(&self, name: &str) -> &str {
         self.get(name).expect("a parameter of this path")
     }
-
-    pub(crate) fn flag(&self, name: &str) -> bool {
-        self.get(name) == Some("true")
-    }
 }
 
 /// Which method this is and its parameters of the path, still unchecked.

@@ -43,7 +43,8 @@ impl Filter {
             let value = words.next().ok_or_else(refuse)?;
             let sign = SIGNS.into_iter().find(|known| *known == sign);
             let path: Vec<_> = word.split('.').map(str::to_owned).collect();
-            if path.iter().any(String::is_empty) || SIGNS.iter().any(|sign| value.starts_with(sign)) {
+            if path.iter().any(String::is_empty) || SIGNS.iter().any(|sign| value.starts_with(sign))
+            {
                 return Err(refuse());
             }
             all.push(Comparison {
@@ -91,7 +92,9 @@ fn words(text: &str) -> Option<Vec<String>> {
     while let Some(next) = rest.chars().next() {
         let sign = SIGNS.into_iter().find(|sign| rest.starts_with(sign));
         // The text of a time has colons that are no sign.
-        let in_value = all.last().is_some_and(|last: &String| SIGNS.contains(&last.as_str()));
+        let in_value = all
+            .last()
+            .is_some_and(|last: &String| SIGNS.contains(&last.as_str()));
         let mut taken = next.len_utf8();
         if next == '"' {
             let end = rest[1..].find('"')? + 2;

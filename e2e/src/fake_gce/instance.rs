@@ -73,13 +73,17 @@ impl Instance {
     /// A duration in its scheduling, in whole seconds.
     pub(crate) fn scheduled(&self, name: &str) -> Option<Duration> {
         let seconds = &self.body["scheduling"][name]["seconds"];
-        let seconds = seconds.as_str().map_or(seconds.as_u64(), |s| s.parse().ok());
+        let seconds = seconds
+            .as_str()
+            .map_or(seconds.as_u64(), |s| s.parse().ok());
         seconds.map(Duration::from_secs)
     }
 
     pub(crate) fn wants_nat(&self) -> bool {
         let configs = &self.body["networkInterfaces"][0]["accessConfigs"];
-        configs.as_array().is_some_and(|configs| !configs.is_empty())
+        configs
+            .as_array()
+            .is_some_and(|configs| !configs.is_empty())
     }
 
     pub(crate) fn wire(&self, world: &World) -> Value {

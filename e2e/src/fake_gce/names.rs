@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::refusal::Refusal;
 
@@ -36,8 +36,7 @@ pub(crate) fn check_labels(labels: &Value, at: &str) -> Result<(), Refusal> {
     if labels.len() > 64 {
         return Err(Refusal::field(at, labels.len(), "At most 64 labels."));
     }
-    let plain =
-        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
     for (key, value) in labels {
         let value = value.as_str().unwrap_or_default();
         let begins = key.starts_with(|c: char| c.is_ascii_lowercase());
@@ -88,9 +87,4 @@ pub(crate) fn last_part<'a>(url: &'a str, project: &str, want: &str) -> Option<&
     let rest = rest.strip_prefix(&project).unwrap_or(rest);
     let name = rest.strip_prefix(want)?.strip_prefix('/')?;
     (!name.is_empty() && !name.contains('/')).then_some(name)
-}
-
-/// Labels of a body, as text.
-pub(crate) fn labels_of(body: &Value) -> Map<String, Value> {
-    body["labels"].as_object().cloned().unwrap_or_default()
 }

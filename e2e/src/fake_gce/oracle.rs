@@ -54,7 +54,11 @@ pub fn check(ledger: &Ledger, wanted: &Wanted) -> Result<(), Vec<Violation>> {
         }
     }
     book.close();
-    if book.wrong.is_empty() { Ok(()) } else { Err(book.wrong) }
+    if book.wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(book.wrong)
+    }
 }
 
 struct Book<'a> {
@@ -175,7 +179,12 @@ impl Book<'_> {
 
     fn check_gone(&mut self, at: Duration, seen: &Seen) {
         let worker = self.worker(seen);
-        if self.wanted.gone.get(&worker).is_some_and(|since| at >= *since) {
+        if self
+            .wanted
+            .gone
+            .get(&worker)
+            .is_some_and(|since| at >= *since)
+        {
             self.is_wrong(format!("{worker} was deleted and came back at {at:?}"));
         }
     }
@@ -197,7 +206,11 @@ impl Book<'_> {
     fn close(&mut self) {
         let (mut running, mut stopped) = (BTreeSet::new(), BTreeSet::new());
         for (id, seen) in self.instances.clone() {
-            let all = if self.live.contains(&id) { &mut running } else { &mut stopped };
+            let all = if self.live.contains(&id) {
+                &mut running
+            } else {
+                &mut stopped
+            };
             let worker = self.worker(&seen);
             if !all.insert(worker.clone()) {
                 self.is_wrong(format!("two instances of {worker} are left"));
@@ -212,14 +225,22 @@ impl Book<'_> {
                 self.is_wrong(format!("workers that {state}: {found:?}, wanted {want:?}"));
             }
         }
-        let names: BTreeSet<_> = self.instances.values().map(|seen| seen.name.clone()).collect();
+        let names: BTreeSet<_> = self
+            .instances
+            .values()
+            .map(|seen| seen.name.clone())
+            .collect();
         for other in self.others.clone().values() {
             let used = other.users.iter().any(|user| names.contains(user));
             if !used && !wanted.kept.contains(&other.name) {
                 self.is_wrong(format!("{} in {} is left behind", other.name, other.place));
             }
         }
-        let rules: Vec<_> = self.firewalls.difference(&wanted.firewalls).cloned().collect();
+        let rules: Vec<_> = self
+            .firewalls
+            .difference(&wanted.firewalls)
+            .cloned()
+            .collect();
         if !rules.is_empty() {
             self.is_wrong(format!("firewall rules {rules:?} are left behind"));
         }

@@ -86,7 +86,10 @@ pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Bytes>) -> Answ
     };
     if let Some(fault) = fault.as_ref().filter(|fault| fault.is_before()) {
         let refused = before(fault);
-        log(refused.as_ref().map_or(0, |r| r.0), refused.as_ref().map(|r| r.1));
+        log(
+            refused.as_ref().map_or(0, |r| r.0),
+            refused.as_ref().map(|r| r.1),
+        );
         return match (fault, refused) {
             (_, Some((_, _, response))) => Ok(response),
             (Fault::Hang, None) => std::future::pending().await,
@@ -159,7 +162,10 @@ async fn admitted(
     if !request.body().is_empty() && body.is_none() {
         return Err(Refusal::payload("resource", "Not JSON"));
     }
-    let waits = matches!(call.kind, Kind::WaitZoneOperation | Kind::WaitGlobalOperation);
+    let waits = matches!(
+        call.kind,
+        Kind::WaitZoneOperation | Kind::WaitGlobalOperation
+    );
     let ask = Ask {
         number,
         call,

@@ -30,20 +30,28 @@ impl World {
     }
 
     pub(crate) fn make_disks(&mut self, cause: Cause, instance: &Instance) {
-        let disks = instance.body["disks"].as_array().cloned().unwrap_or_default();
+        let disks = instance.body["disks"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         for (place, asked) in disks.iter().enumerate() {
             let params = &asked["initializeParams"];
             let name = Self::disk_name(&instance.place.name, place, asked);
             let source = ["sourceSnapshot", "sourceImage"];
             let source = source.into_iter().find(|name| params[*name].is_string());
             let source = source.unwrap_or("sourceImage");
-            let kind = params["diskType"].as_str().and_then(|kind| kind.rsplit('/').next());
+            let kind = params["diskType"]
+                .as_str()
+                .and_then(|kind| kind.rsplit('/').next());
             let disk = Disk {
                 id: self.new_id(),
                 place: Place::new(&instance.place.zone, &name),
                 gigabytes: gigabytes(&params["diskSizeGb"]).unwrap_or(20),
                 kind: kind.unwrap_or("pd-standard").to_owned(),
-                source: (source, params[source].as_str().unwrap_or_default().to_owned()),
+                source: (
+                    source,
+                    params[source].as_str().unwrap_or_default().to_owned(),
+                ),
                 labels: params.get("labels").cloned().unwrap_or_else(|| json!({})),
                 user: Some(instance.place.clone()),
                 auto_delete: asked["autoDelete"] == true,
@@ -56,8 +64,13 @@ impl World {
 
     /// Its instance is gone: disks that were to go with it go.
     pub(crate) fn leave_disks(&mut self, cause: Cause, user: &Place) {
-        let of = self.disks.values().filter(|disk| disk.user.as_ref() == Some(user));
-        let of: Vec<_> = of.map(|disk| (disk.place.clone(), disk.auto_delete)).collect();
+        let of = self
+            .disks
+            .values()
+            .filter(|disk| disk.user.as_ref() == Some(user));
+        let of: Vec<_> = of
+            .map(|disk| (disk.place.clone(), disk.auto_delete))
+            .collect();
         for (place, goes) in of {
             self.disks.get_mut(&place).expect("just seen").user = None;
             if goes {

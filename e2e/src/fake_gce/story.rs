@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    Bill, Fault, FakeGce, Kind, Ledger,
+    Bill, FakeGce, Fault, Kind, Ledger,
     disk::Disk,
     instance::Place,
     ledger::{Cause, Effect, Seen},
@@ -20,7 +20,8 @@ impl FakeGce {
 
     /// Requests of this kind go wrong so with these odds, by the seed.
     pub fn fault_odds(&self, kind: Kind, fault: Fault, odds: f64) {
-        self.shared.act(|world| world.faults.odds(kind, fault, odds));
+        self.shared
+            .act(|world| world.faults.odds(kind, fault, odds));
     }
 
     /// From now on nothing is made to go wrong.
@@ -58,7 +59,13 @@ impl FakeGce {
     }
 
     /// A reserved address that was there before.
-    pub fn plant_address(&self, region: &str, name: &str, address: IpAddr, labels: &[(&str, &str)]) {
+    pub fn plant_address(
+        &self,
+        region: &str,
+        name: &str,
+        address: IpAddr,
+        labels: &[(&str, &str)],
+    ) {
         self.shared.act(|world| {
             let id = world.new_id();
             let path = format!("regions/{region}/addresses/{name}");
@@ -101,7 +108,10 @@ impl FakeGce {
     pub fn instances(&self) -> Vec<(String, String, String)> {
         self.shared.act(|world| {
             let of = |i: &super::instance::Instance| {
-                let status = i.wire(world)["status"].as_str().unwrap_or_default().to_owned();
+                let status = i.wire(world)["status"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned();
                 (i.place.zone.clone(), i.place.name.clone(), status)
             };
             world.instances.values().map(of).collect()
@@ -111,7 +121,8 @@ impl FakeGce {
     /// Zone and name of every disk.
     pub fn disks(&self) -> Vec<(String, String)> {
         let of = |place: &Place| (place.zone.clone(), place.name.clone());
-        self.shared.act(|world| world.disks.keys().map(of).collect())
+        self.shared
+            .act(|world| world.disks.keys().map(of).collect())
     }
 
     /// Everything so far.

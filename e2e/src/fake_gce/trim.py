@@ -9,7 +9,8 @@ requests and answers reach. Of a schema only what can be checked is kept. A fiel
 is read-only when Google says so, by its mark or by its first words.
 
 The document names `returnPartialSuccess` in the prose of list methods and leaves
-it out of their parameters; Google's own Rust client knows it. It is added here.
+it out of their parameters, as Google's Rust client does. It is added here, since
+the prose asks for it.
 """
 
 import json

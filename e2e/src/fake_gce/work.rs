@@ -45,12 +45,20 @@ impl World {
             Work::Stop(place) => {
                 let was = self.take_in_hand(id, place, State::Stopping);
                 self.log_stopping(cause, place, was);
-                if was == Some(State::Terminated) { pace.other } else { pace.shutdown }
+                if was == Some(State::Terminated) {
+                    pace.other
+                } else {
+                    pace.shutdown
+                }
             }
             Work::Delete(place) => {
                 let was = self.take_in_hand(id, place, State::Stopping);
                 self.log_stopping(cause, place, was);
-                if was == Some(State::Running) { pace.shutdown } else { pace.other }
+                if was == Some(State::Running) {
+                    pace.shutdown
+                } else {
+                    pace.other
+                }
             }
             Work::Take(place) => {
                 let was = self.take_in_hand(id, place, State::Stopping);
@@ -106,7 +114,11 @@ impl World {
             }
             Work::Start(place) => self.run(id, cause, &place)?,
             Work::Reset(place) => {
-                if self.instances.get(&place).is_some_and(|i| i.state == State::Running) {
+                if self
+                    .instances
+                    .get(&place)
+                    .is_some_and(|i| i.state == State::Running)
+                {
                     self.tell(Turn::Boot, &place);
                 }
             }
@@ -120,7 +132,11 @@ impl World {
             }
             Work::Stop(_) | Work::Take(_) | Work::Nothing => {}
             Work::Delete(place) => {
-                if self.instances.get(&place).is_some_and(|i| i.runs_since.is_some()) {
+                if self
+                    .instances
+                    .get(&place)
+                    .is_some_and(|i| i.runs_since.is_some())
+                {
                     self.halt(cause, &place);
                 }
                 self.remove(cause, &place);
@@ -150,7 +166,9 @@ impl World {
     }
 
     fn has_in_hand(&self, id: u64, place: &Place) -> bool {
-        self.instances.get(place).is_some_and(|i| i.busy == Some(id))
+        self.instances
+            .get(place)
+            .is_some_and(|i| i.busy == Some(id))
     }
 
     fn log_stopping(&mut self, cause: Cause, place: &Place, was: Option<State>) {
@@ -189,7 +207,11 @@ impl World {
         let fixed = &instance.body["networkInterfaces"][0]["accessConfigs"][0]["natIP"];
         let fixed = fixed.as_str().and_then(|text| text.parse().ok());
         let wants = instance.wants_nat();
-        let nat = if wants { fixed.or_else(|| self.lease_nat()) } else { None };
+        let nat = if wants {
+            fixed.or_else(|| self.lease_nat())
+        } else {
+            None
+        };
         let now = self.now;
         let instance = self.instances.get_mut(place).expect("it was there");
         if wants && nat.is_none() {
@@ -198,7 +220,11 @@ impl World {
             let region = self.config.region_of(&place.zone).unwrap_or_default();
             let most = self.config.addresses.len();
             #[allow(clippy::cast_precision_loss, reason = "a handful of addresses")]
-            return Err(OperationError::quota("IN_USE_ADDRESSES", region, most as f64));
+            return Err(OperationError::quota(
+                "IN_USE_ADDRESSES",
+                region,
+                most as f64,
+            ));
         }
         instance.state = State::Running;
         instance.busy = None;
@@ -223,7 +249,10 @@ impl World {
         let instance = self.instances.get_mut(place).expect("it is in hand");
         instance.state = State::Terminated;
         instance.busy = None;
-        instance.ran += instance.runs_since.take().map_or(Duration::ZERO, |since| now - since);
+        instance.ran += instance
+            .runs_since
+            .take()
+            .map_or(Duration::ZERO, |since| now - since);
         let nat = instance.nat.take();
         let seen = instance.seen();
         self.release_nat(nat);

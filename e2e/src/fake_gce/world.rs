@@ -220,7 +220,9 @@ impl World {
     pub(crate) fn release_nat(&mut self, nat: Option<IpAddr>) {
         let reserved = |nat: &IpAddr| {
             let text = nat.to_string();
-            self.addresses.iter().any(|(_, wire)| wire["address"] == text.as_str())
+            self.addresses
+                .iter()
+                .any(|(_, wire)| wire["address"] == text.as_str())
         };
         self.free.extend(nat.filter(|nat| !reserved(nat)));
     }

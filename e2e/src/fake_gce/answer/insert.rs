@@ -26,7 +26,10 @@ impl World {
         let mut body = ask.body.clone().unwrap_or_default();
         let kind = rules::instance::check(&body, zone, self)?;
         let place = Place::new(zone, body["name"].as_str().unwrap_or_default());
-        body["machineType"] = json!(self.config.link(&format!("zones/{zone}/machineTypes/{kind}")));
+        body["machineType"] = json!(
+            self.config
+                .link(&format!("zones/{zone}/machineTypes/{kind}"))
+        );
         let region = self.config.region_of(zone).unwrap_or_default().to_owned();
         let over = self.quota_over(&body, &kind, &region);
         let (path, id) = (place.path("instances"), self.new_id());
@@ -65,7 +68,10 @@ impl World {
             let kind = kind.rsplit('/').next().unwrap_or_default();
             for (metric, amount) in asked(&instance.body, kind) {
                 // A stopped instance keeps its disks and its place, no more.
-                let stays = matches!(metric.as_str(), "INSTANCES" | "DISKS_TOTAL_GB" | "SSD_TOTAL_GB");
+                let stays = matches!(
+                    metric.as_str(),
+                    "INSTANCES" | "DISKS_TOTAL_GB" | "SSD_TOTAL_GB"
+                );
                 if stays || instance.state != State::Terminated {
                     *all.entry(metric).or_insert(0.0) += amount;
                 }
@@ -78,8 +84,13 @@ impl World {
 /// What one such instance takes of each metric.
 fn asked(body: &Value, kind: &str) -> Vec<(String, f64)> {
     let processors = f64::from(rules::scheduling::processors(kind));
-    let family = rules::scheduling::family(kind).unwrap_or_default().to_uppercase();
-    let mut all = vec![("INSTANCES".to_owned(), 1.0), ("IN_USE_ADDRESSES".to_owned(), 1.0)];
+    let family = rules::scheduling::family(kind)
+        .unwrap_or_default()
+        .to_uppercase();
+    let mut all = vec![
+        ("INSTANCES".to_owned(), 1.0),
+        ("IN_USE_ADDRESSES".to_owned(), 1.0),
+    ];
     if is_spot(body) {
         all.push(("PREEMPTIBLE_CPUS".to_owned(), processors));
     } else if matches!(family.as_str(), "N1" | "E2") {
@@ -90,9 +101,18 @@ fn asked(body: &Value, kind: &str) -> Vec<(String, f64)> {
     for disk in body["disks"].as_array().into_iter().flatten() {
         let params = &disk["initializeParams"];
         let size = gigabytes(&params["diskSizeGb"]).unwrap_or(20);
-        let is_ssd = params["diskType"].as_str().is_some_and(|kind| !kind.ends_with("pd-standard"));
-        let metric = if is_ssd { "SSD_TOTAL_GB" } else { "DISKS_TOTAL_GB" };
-        all.push((metric.to_owned(), f64::from(u32::try_from(size).unwrap_or(u32::MAX))));
+        let is_ssd = params["diskType"]
+            .as_str()
+            .is_some_and(|kind| !kind.ends_with("pd-standard"));
+        let metric = if is_ssd {
+            "SSD_TOTAL_GB"
+        } else {
+            "DISKS_TOTAL_GB"
+        };
+        all.push((
+            metric.to_owned(),
+            f64::from(u32::try_from(size).unwrap_or(u32::MAX)),
+        ));
     }
     all
 }

@@ -36,7 +36,11 @@ impl World {
         let port = call.get("port").unwrap_or("1");
         let start = call.get("start").and_then(|start| start.parse().ok());
         let start: usize = start.unwrap_or_default();
-        let text = if port == "1" { instance.serial.as_str() } else { "" };
+        let text = if port == "1" {
+            instance.serial.as_str()
+        } else {
+            ""
+        };
         let from = start.min(text.len());
         Ok(json!({
             "kind": "compute#serialPortOutput",
@@ -95,12 +99,24 @@ impl World {
             check_labels(&body["labels"], "labels")?;
             let labels = body.get("labels").cloned().unwrap_or_else(|| json!({}));
             let now = fingerprint(&instance.body["labels"]);
-            ("setLabels", "labels", labels, now, &body["labelFingerprint"])
+            (
+                "setLabels",
+                "labels",
+                labels,
+                now,
+                &body["labelFingerprint"],
+            )
         } else {
             check_metadata(&body, "metadata")?;
             let items = body.get("items").cloned().unwrap_or_else(|| json!([]));
             let now = fingerprint(&instance.body["metadata"]["items"]);
-            ("setMetadata", "metadata", json!({"items": items}), now, &body["fingerprint"])
+            (
+                "setMetadata",
+                "metadata",
+                json!({"items": items}),
+                now,
+                &body["fingerprint"],
+            )
         };
         if given.as_str() != Some(&now) {
             return Err(Refusal::fingerprint(field));

@@ -34,12 +34,14 @@ impl World {
             }
             Kind::ListFirewalls => {
                 let all = self.firewalls.values();
-                all.map(|rule| ("global".to_owned(), rule.clone())).collect()
+                all.map(|rule| ("global".to_owned(), rule.clone()))
+                    .collect()
             }
             _ => {
                 let all = self.addresses.iter();
                 let scope = |place: &str| format!("regions/{place}");
-                all.map(|(seen, wire)| (scope(&seen.place), wire.clone())).collect()
+                all.map(|(seen, wire)| (scope(&seen.place), wire.clone()))
+                    .collect()
             }
         }
     }
@@ -69,7 +71,7 @@ impl World {
         if let Some(next) = next {
             answer["nextPageToken"] = json!(next);
         }
-        if self.missing(ask)? == Some(scope.clone()) {
+        if missing(ask).as_ref() == Some(&scope) {
             answer["warning"] = unreachable(&scope);
         }
         Ok(answer)
@@ -77,7 +79,7 @@ impl World {
 
     /// A list of every scope there is.
     pub(super) fn aggregate(&self, ask: &Ask) -> Result<Value, Refusal> {
-        let missing = self.missing(ask)?;
+        let missing = missing(ask);
         let (items, next) = self.page(ask, |_| true)?;
         let (kind, name) = match ask.call.kind {
             Kind::AggregatedInstances => ("compute#instanceAggregatedList", "instances"),
@@ -127,20 +129,6 @@ impl World {
         regions
     }
 
-    /// The scope that is missing; who did not allow for that gets an error.
-    fn missing(&self, ask: &Ask) -> Result<Option<String>, Refusal> {
-        match &ask.fault {
-            Some(Fault::Partial(zone)) if ask.call.flag("returnPartialSuccess") => {
-                Ok(Some(format!("zones/{zone}")))
-            }
-            Some(Fault::Partial(zone)) => {
-                let message = format!("The zone '{zone}' cannot be reached.");
-                Err(Refusal::new(503, "backendError", message))
-            }
-            _ => Ok(None),
-        }
-    }
-
     /// One page of what is wanted, and the token of the next.
     fn page(
         &self,
@@ -149,13 +137,17 @@ impl World {
     ) -> Result<(Vec<Item>, Option<String>), Refusal> {
         let filter = ask.call.get("filter").filter(|text| !text.is_empty());
         let parsed = filter.map(Filter::parse).transpose()?;
-        let missing = self.missing(ask)?;
+        let missing = missing(ask);
         let fits = |item: &Item| {
             wanted(item)
                 && Some(&item.0) != missing.as_ref()
                 && parsed.as_ref().is_none_or(|filter| filter.takes(&item.1))
         };
-        let mut items: Vec<_> = self.listed(ask.call.kind).into_iter().filter(fits).collect();
+        let mut items: Vec<_> = self
+            .listed(ask.call.kind)
+            .into_iter()
+            .filter(fits)
+            .collect();
         match ask.call.get("orderBy") {
             None | Some("" | "name") => {}
             Some("creationTimestamp desc") => items.reverse(),
@@ -180,8 +172,11 @@ impl World {
                 None => place.parse().map_err(|_| refuse())?,
             };
         }
-        let most = ask.call.get("maxResults").and_then(|most| most.parse().ok());
-        let most: usize = most.filter(|most| (1..=500).contains(most)).unwrap_or(500);
+        let most = match ask.call.get("maxResults").map(str::parse::<usize>) {
+            None | Some(Ok(0)) => 500,
+            Some(Ok(most)) if most <= 500 => most,
+            Some(_) => return Err(Refusal::field("maxResults", "", "Must be 0 to 500.")),
+        };
         let rest = items.split_off(from.min(items.len()));
         let page: Vec<_> = rest.iter().take(most).cloned().collect();
         let next = (rest.len() > most).then(|| {
@@ -189,6 +184,15 @@ impl World {
             URL_SAFE_NO_PAD.encode(format!("{list} {} {last}", from + most - 1))
         });
         Ok((page, next))
+    }
+}
+
+/// The scope that is missing, whether or not the client allowed for that: Google's
+/// own client cannot say `returnPartialSuccess`, and must see the warning.
+fn missing(ask: &Ask) -> Option<String> {
+    match &ask.fault {
+        Some(Fault::Partial(zone)) => Some(format!("zones/{zone}")),
+        _ => None,
     }
 }
 

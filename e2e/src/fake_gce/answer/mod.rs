@@ -154,7 +154,10 @@ impl World {
     fn machine_type(&self, ask: &Ask) -> String {
         let own = ask.body.as_ref().map(|body| &body["machineType"]);
         let there = || Some(&self.find_instance(&ask.call).ok()?.body["machineType"]);
-        let url = own.or_else(there).and_then(Value::as_str).unwrap_or_default();
+        let url = own
+            .or_else(there)
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         url.rsplit('/').next().unwrap_or_default().to_owned()
     }
 }

@@ -53,7 +53,10 @@ impl World {
             let name = rule["name"].as_str().unwrap_or_default().to_owned();
             let path = format!("global/firewalls/{name}");
             if self.firewalls.contains_key(&name) {
-                return Err(Refusal::exists(&format!("projects/{}/{path}", self.config.project)));
+                return Err(Refusal::exists(&format!(
+                    "projects/{}/{path}",
+                    self.config.project
+                )));
             }
             let id = self.new_id();
             let defaults = json!({
@@ -88,7 +91,11 @@ impl World {
             }
             rules::firewall::check(&whole, &self.config)?;
             if whole["name"] != name.as_str() {
-                return Err(Refusal::field("resource.name", &whole["name"], "A name stays."));
+                return Err(Refusal::field(
+                    "resource.name",
+                    &whole["name"],
+                    "A name stays.",
+                ));
             }
             ("patch", Work::SetFirewall(name, whole))
         };
@@ -99,7 +106,10 @@ impl World {
     /// The operation of this path, by name or by id, unless it is forgotten.
     pub(crate) fn find_operation(&self, call: &Call) -> Result<&Operation, Refusal> {
         let (zone, wanted) = (call.get("zone"), call.path("operation"));
-        let mut all = self.operations.values().filter(|o| o.zone.as_deref() == zone && !o.vanished);
+        let mut all = self
+            .operations
+            .values()
+            .filter(|o| o.zone.as_deref() == zone && !o.vanished);
         let found = all.find(|o| o.id.to_string() == wanted || o.name() == wanted);
         found.ok_or_else(|| {
             let scope = zone.map_or("global".to_owned(), |zone| format!("zones/{zone}"));
@@ -116,7 +126,10 @@ impl World {
         });
         let path = || match (call.get("family"), call.get("image")) {
             (Some(family), _) => format!("projects/{project}/global/images/family/{family}"),
-            (_, name) => format!("projects/{project}/global/images/{}", name.unwrap_or_default()),
+            (_, name) => format!(
+                "projects/{project}/global/images/{}",
+                name.unwrap_or_default()
+            ),
         };
         let image = found.ok_or_else(|| Refusal::not_found(&path()))?;
         Ok(json!({

@@ -13,7 +13,9 @@ use crate::fake_gce::{
 /// Checks a whole rule, as inserted or as patched.
 pub(crate) fn check(rule: &Value, config: &Config) -> Result<(), Refusal> {
     name_of(rule)?;
-    let network = rule["network"].as_str().unwrap_or("global/networks/default");
+    let network = rule["network"]
+        .as_str()
+        .unwrap_or("global/networks/default");
     let known = last_part(network, &config.project, "global/networks");
     if !known.is_some_and(|name| config.networks.iter().any(|n| n == name)) {
         return Err(Refusal::not_found(network));
@@ -79,7 +81,11 @@ fn check_ports(each: &Value) -> Result<(), Refusal> {
         let fits = matches!((low, high), (Ok(low), Ok(high)) if low <= high);
         if !fits || !matches!(protocol, "tcp" | "udp" | "sctp") {
             let at = "resource.allowed[0].ports";
-            return Err(Refusal::field(at, text, "Not a port or a range of this protocol."));
+            return Err(Refusal::field(
+                at,
+                text,
+                "Not a port or a range of this protocol.",
+            ));
         }
     }
     Ok(())

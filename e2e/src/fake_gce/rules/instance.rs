@@ -12,7 +12,13 @@ use crate::fake_gce::{
     world::World,
 };
 
-const DISK_TYPES: [&str; 5] = ["pd-standard", "pd-balanced", "pd-ssd", "pd-extreme", "hyperdisk-balanced"];
+const DISK_TYPES: [&str; 5] = [
+    "pd-standard",
+    "pd-balanced",
+    "pd-ssd",
+    "pd-extreme",
+    "hyperdisk-balanced",
+];
 
 /// Checks it all and answers with its machine type.
 pub(crate) fn check(body: &Value, zone: &str, world: &World) -> Result<String, Refusal> {
@@ -74,14 +80,22 @@ fn check_disks(body: &Value, place: &Place, world: &World) -> Result<(), Refusal
             let types = format!("zones/{}/diskTypes", place.zone);
             let known = last_part(kind, &world.config.project, &types);
             if !known.is_some_and(|kind| DISK_TYPES.contains(&kind)) {
-                return Err(Refusal::field(&field("diskType"), kind, "No such type here."));
+                return Err(Refusal::field(
+                    &field("diskType"),
+                    kind,
+                    "No such type here.",
+                ));
             }
         }
         let least = source_size(params, world)?;
         let size = gigabytes(&params["diskSizeGb"]);
         if size.is_some_and(|size| size < least || size > 65_536) {
             let why = format!("Must be from {least} to 65536.");
-            return Err(Refusal::field(&field("diskSizeGb"), &params["diskSizeGb"], &why));
+            return Err(Refusal::field(
+                &field("diskSizeGb"),
+                &params["diskSizeGb"],
+                &why,
+            ));
         }
     }
     Ok(())
@@ -90,7 +104,10 @@ fn check_disks(body: &Value, place: &Place, world: &World) -> Result<(), Refusal
 /// The size of what the disk is made from, of which there must be one.
 fn source_size(params: &Value, world: &World) -> Result<u64, Refusal> {
     let config = &world.config;
-    match (params["sourceSnapshot"].as_str(), params["sourceImage"].as_str()) {
+    match (
+        params["sourceSnapshot"].as_str(),
+        params["sourceImage"].as_str(),
+    ) {
         (Some(url), None) => {
             let name = last_part(url, &config.project, "global/snapshots");
             let found = name.and_then(|name| config.snapshots.get(name));
@@ -102,21 +119,33 @@ fn source_size(params: &Value, world: &World) -> Result<u64, Refusal> {
                 of("global/images/family") == Some(&image.family)
                     || of("global/images") == Some(&image.name)
             });
-            found.map(|image| image.size).ok_or_else(|| Refusal::not_found(url))
+            found
+                .map(|image| image.size)
+                .ok_or_else(|| Refusal::not_found(url))
         }
         _ => {
             let why = "Exactly one source must be given.";
-            Err(Refusal::field("resource.disks[0].initializeParams", json!({}), why))
+            Err(Refusal::field(
+                "resource.disks[0].initializeParams",
+                json!({}),
+                why,
+            ))
         }
     }
 }
 
 fn check_network(body: &Value, zone: &str, world: &World) -> Result<(), Refusal> {
     let config = &world.config;
-    let interfaces = body["networkInterfaces"].as_array().map_or(&[][..], Vec::as_slice);
+    let interfaces = body["networkInterfaces"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
     let [interface] = interfaces else {
         let why = "One network interface must be given.";
-        return Err(Refusal::field("resource.networkInterfaces", interfaces.len(), why));
+        return Err(Refusal::field(
+            "resource.networkInterfaces",
+            interfaces.len(),
+            why,
+        ));
     };
     let known = |name: Option<&str>| name.is_some_and(|n| config.networks.iter().any(|k| k == n));
     if let Some(url) = interface["network"].as_str()
@@ -131,14 +160,23 @@ fn check_network(body: &Value, zone: &str, world: &World) -> Result<(), Refusal>
             return Err(Refusal::not_found(url));
         }
     }
-    let configs = interface["accessConfigs"].as_array().map_or(&[][..], Vec::as_slice);
+    let configs = interface["accessConfigs"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
     if configs.len() > 1 {
         let why = "At most one access config.";
-        return Err(Refusal::field("resource.networkInterfaces[0].accessConfigs", configs.len(), why));
+        return Err(Refusal::field(
+            "resource.networkInterfaces[0].accessConfigs",
+            configs.len(),
+            why,
+        ));
     }
     let fixed = configs.first().and_then(|config| config["natIP"].as_str());
     if let Some(address) = fixed
-        && !world.addresses.iter().any(|(_, wire)| wire["address"] == address)
+        && !world
+            .addresses
+            .iter()
+            .any(|(_, wire)| wire["address"] == address)
     {
         let at = "resource.networkInterfaces[0].accessConfigs[0].natIP";
         return Err(Refusal::field(at, address, "Not a reserved address."));
@@ -147,10 +185,16 @@ fn check_network(body: &Value, zone: &str, world: &World) -> Result<(), Refusal>
 }
 
 fn check_accounts(body: &Value) -> Result<(), Refusal> {
-    let accounts = body["serviceAccounts"].as_array().map_or(&[][..], Vec::as_slice);
+    let accounts = body["serviceAccounts"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
     if accounts.len() > 1 {
         let why = "At most one service account.";
-        return Err(Refusal::field("resource.serviceAccounts", accounts.len(), why));
+        return Err(Refusal::field(
+            "resource.serviceAccounts",
+            accounts.len(),
+            why,
+        ));
     }
     for account in accounts {
         let email = account["email"].as_str().unwrap_or_default();

@@ -18,7 +18,10 @@ const DAY: u64 = 24 * 3600;
 /// The family of a machine type, if there is such a type.
 pub(crate) fn family(kind: &str) -> Option<&str> {
     let (family, rest) = kind.split_once('-')?;
-    let known = NESTED.iter().chain(&NOT_NESTED).any(|known| *known == family);
+    let known = NESTED
+        .iter()
+        .chain(&NOT_NESTED)
+        .any(|known| *known == family);
     (known && !rest.is_empty()).then_some(family)
 }
 
@@ -40,7 +43,10 @@ pub(crate) fn check(body: &Value, kind: &str, config: &Config) -> Result<(), Ref
         return refuse("onHostMaintenance", "Spot VMs must be TERMINATE.");
     }
     if spot && scheduling["automaticRestart"] != false {
-        return refuse("automaticRestart", "Spot VMs cannot be restarted automatically.");
+        return refuse(
+            "automaticRestart",
+            "Spot VMs cannot be restarted automatically.",
+        );
     }
     let action = scheduling["instanceTerminationAction"].is_string();
     let ends = !scheduling["maxRunDuration"].is_null() || !scheduling["terminationTime"].is_null();
