@@ -238,8 +238,6 @@ async fn value(
 /// The same for the same text.
 fn etag(text: &str) -> String {
     let digest = Sha256::digest(text);
-    digest[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let first = digest[..8].try_into().expect("eight of thirty-two");
+    format!("{:016x}", u64::from_be_bytes(first))
 }

@@ -36,9 +36,9 @@ where
     let handler = Arc::new(handler);
     let mut connections = JoinSet::new();
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(_) => continue,
+        let Ok((stream, _)) = listener.accept().await else {
+            crate::wait::tick().await;
+            continue;
         };
         let handler = handler.clone();
         connections.spawn(async move {

@@ -88,7 +88,7 @@ impl Default for Pace {
             shutdown: Duration::from_secs(15),
             preemption: Duration::from_secs(30),
             other: Duration::from_secs(2),
-            memory: Duration::from_secs(3600),
+            memory: Duration::from_hours(1),
         }
     }
 }

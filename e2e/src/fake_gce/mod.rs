@@ -136,7 +136,7 @@ async fn go_on(shared: Arc<Shared>) {
         changed.mark_unchanged();
         let next = shared.world.lock().unwrap().next_moment();
         let wait = next.and_then(|at| shared.time.real_until(at));
-        let wait = wait.unwrap_or(Duration::from_secs(3600));
+        let wait = wait.unwrap_or(Duration::from_hours(1));
         if tokio::time::timeout(wait, changed.changed()).await.is_err() {
             shared.act(|_| ());
         }

@@ -26,7 +26,7 @@ use super::{
 use crate::listener::{Answer, HungUp, json, text};
 
 /// How long Google lets a client wait for an operation.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
 /// Where the keys of identity tokens are; no part of Compute.
 const CERTS: &str = "/oauth2/v3/certs";
 const HTML: &str = "<!DOCTYPE html><html lang=en><title>Error (Server Error)!!1</title>";

@@ -88,7 +88,9 @@ impl World {
 
     pub(crate) fn bill(&self) -> Bill {
         let running = self.instances.values().map(|instance| {
-            let now = instance.runs_since.map(|since| self.now - since);
+            let now = instance
+                .runs_since
+                .map(|since| self.now.saturating_sub(since));
             (instance.ran + now.unwrap_or_default()).as_secs_f64()
         });
         let held = self.disks.values().map(|disk| cost(disk, self));
@@ -101,7 +103,7 @@ impl World {
 
 #[allow(clippy::cast_precision_loss, reason = "gigabytes")]
 fn cost(disk: &Disk, world: &World) -> f64 {
-    disk.gigabytes as f64 * (world.now - disk.made).as_secs_f64()
+    disk.gigabytes as f64 * world.now.saturating_sub(disk.made).as_secs_f64()
 }
 
 /// Google takes and gives 64-bit numbers as text.

@@ -252,7 +252,7 @@ impl World {
         instance.ran += instance
             .runs_since
             .take()
-            .map_or(Duration::ZERO, |since| now - since);
+            .map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let nat = instance.nat.take();
         let seen = instance.seen();
         self.release_nat(nat);

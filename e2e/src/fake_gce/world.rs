@@ -139,7 +139,7 @@ impl World {
             }
             Step::RunOver(place, id, since) => {
                 let same = |i: &&Instance| i.id == id && i.runs_since == Some(since);
-                if self.instances.get(&place).filter(same).is_some() {
+                if self.instances.get(&place).as_ref().is_some_and(same) {
                     self.take_away(&place, "compute.instances.terminateOnMaxRunDuration");
                 }
             }

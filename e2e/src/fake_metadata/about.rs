@@ -68,11 +68,14 @@ impl About {
             "instance/network-interfaces/0/access-configs/0/external-ip" => {
                 self.external.map(|ip| ip.to_string()).unwrap_or_default()
             }
-            "instance/attributes/" => self
-                .attributes
-                .keys()
-                .map(|key| format!("{key}\n"))
-                .collect(),
+            "instance/attributes/" => {
+                let keys: Vec<_> = self.attributes.keys().map(String::as_str).collect();
+                keys.join(
+                    "
+",
+                ) + "
+"
+            }
             "instance/service-accounts/default/email" => self.account.clone()?,
             _ => {
                 let key = path.strip_prefix("instance/attributes/")?;

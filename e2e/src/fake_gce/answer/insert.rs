@@ -49,12 +49,11 @@ impl World {
     fn quota_over(&self, body: &Value, kind: &str, region: &str) -> Option<(String, f64)> {
         let used = self.used(region);
         let asked = asked(body, kind);
-        let over = asked.into_iter().find_map(|(metric, amount)| {
+        asked.into_iter().find_map(|(metric, amount)| {
             let limit = *self.config.quotas.get(&metric)?;
             let used = used.get(&metric).copied().unwrap_or_default();
             (used + amount > limit).then_some((metric, limit))
-        });
-        over
+        })
     }
 
     /// What instances of this region use of each metric.

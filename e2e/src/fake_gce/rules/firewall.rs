@@ -30,7 +30,7 @@ pub(crate) fn check(rule: &Value, config: &Config) -> Result<(), Refusal> {
         check_ports(each)?;
     }
     let priority = &rule["priority"];
-    if !priority.is_null() && !priority.as_u64().is_some_and(|p| p <= 65_535) {
+    if !priority.is_null() && priority.as_u64().is_none_or(|p| p > 65_535) {
         return Err(Refusal::field("resource.priority", priority, "0 to 65535."));
     }
     for name in ["sourceRanges", "destinationRanges"] {
