@@ -36,11 +36,11 @@ pub enum What {
         /// The body, if it was JSON.
         body: Option<Value>,
     },
-    /// What was answered; 0 when nothing was.
+    /// What was answered, or would have been had the answer not been lost.
     Answer {
         /// Of the request.
         number: u64,
-        /// HTTP status.
+        /// HTTP status; 0 of a request that was neither looked at nor answered.
         status: u16,
         /// `error.errors[0].reason` of a refusal.
         reason: Option<&'static str>,

@@ -1,6 +1,9 @@
 //! Faults come when the script says, and the same seed gives the same ones.
 
-use clarateach_e2e::fake_gce::{Config, FakeGce, Fault, Kind, What};
+use clarateach_e2e::{
+    fake_gce::{Config, FakeGce, Fault, Kind, What},
+    wait::until,
+};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -39,11 +42,26 @@ async fn single_faults_happen_once_and_do_what_they_say() {
     fake.fault_next(Kind::InsertInstance, Fault::Truncated);
     let (status, half) = post(&fake, &instances(""), &body("worker-2")).await;
     assert_eq!((status, half), (200, Value::Null));
-    fake.fault_next(Kind::InsertInstance, Fault::HangAfter);
-    let (path, third) = (instances(""), body("worker-3"));
-    let hangs = try_ask(&fake, Method::POST, &path, &third);
-    let hangs = tokio::time::timeout(std::time::Duration::from_millis(200), hangs);
-    assert!(hangs.await.is_err());
+    fake.fault_next(Kind::GetInstance, Fault::WrongType);
+    let answer = get(&fake, &instances("/worker-1")).await;
+    assert_eq!(answer, (200, Value::Null));
+    for (fault, name) in [(Fault::Hang, "worker-4"), (Fault::HangAfter, "worker-3")] {
+        fake.fault_next(Kind::InsertInstance, fault.clone());
+        let (path, body) = (instances(""), body(name));
+        let seen = until("the request to hang", seconds(60), async || {
+            let faults = fake.ledger().faults();
+            let last = faults.last().map(|(_, fault)| fault.clone());
+            if last.as_ref() == Some(&fault) {
+                Ok(())
+            } else {
+                Err(last)
+            }
+        });
+        tokio::select! {
+            answer = try_ask(&fake, Method::POST, &path, &body) => panic!("{answer:?}"),
+            () = seen => {}
+        }
+    }
     fake.quiet().await;
     assert_eq!(fake.instances().len(), 3, "and all of these did");
 }

@@ -9,6 +9,7 @@ mod lists;
 mod metadata;
 mod oracle;
 mod refusals;
+mod seeds;
 
 use std::time::Duration;
 
