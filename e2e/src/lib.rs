@@ -13,9 +13,12 @@
 )]
 
 pub mod canary;
+pub mod fake_gce;
+pub mod fake_metadata;
 pub mod house;
 pub mod http;
 pub mod learner;
+mod listener;
 pub mod micro_vms;
 pub mod terminal;
 pub mod traces;
