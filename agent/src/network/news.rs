@@ -1,4 +1,4 @@
-//! What the kernel tells of changes to this namespace's links, neighbours,
+//! What the kernel tells of changes to this namespace's links, neighbours, queues,
 //! addresses and rules. Only that something changed: what, is looked up.
 
 use std::{io, thread};
@@ -16,6 +16,7 @@ use super::NetworkError;
 /// `linux/netfilter/nfnetlink.h`.
 const LINKS: u32 = 1;
 const NEIGHBOURS: u32 = 3;
+const QUEUES: u32 = 4;
 const ADDRESSES: u32 = 5;
 const RULES: u32 = 7;
 
@@ -23,7 +24,7 @@ const RULES: u32 = 7;
 /// some waits to be heard is the same news.
 pub(super) fn listen(tell: &mpsc::Sender<()>) -> Result<(), NetworkError> {
     for (family, groups) in [
-        (NETLINK_ROUTE, &[LINKS, NEIGHBOURS, ADDRESSES][..]),
+        (NETLINK_ROUTE, &[LINKS, NEIGHBOURS, QUEUES, ADDRESSES][..]),
         (NETLINK_NETFILTER, &[RULES]),
     ] {
         let socket = open(family, groups).map_err(|cause| NetworkError::Bridge {

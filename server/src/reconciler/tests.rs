@@ -18,6 +18,7 @@ use clarateach_certs::ca::Ca;
 use clarateach_domain::{
     egress::Egress,
     ids::{JoinCode, WorkerName, WorkshopId},
+    limits::Asked,
     microvm::{Resources, Runtime},
     plan::Ordinal,
     workshop::{Phase, SeatState},
@@ -262,6 +263,7 @@ impl Stage {
                 memory_mib: 256,
                 disk_mib: 64,
             },
+            limits: Asked::default(),
             egress,
             template: "base".into(),
             instructions: String::new(),
