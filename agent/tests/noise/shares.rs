@@ -81,7 +81,8 @@ fn a_transfer_stays_within(micro_vms: bool) -> Option<(Worker, World, FleetProce
     Some((worker, world, fleet))
 }
 
-fn limit(worker: &Worker, controller: &str, file: &str) -> Option<String> {
+/// What a file of seat 1's cgroup says.
+pub(crate) fn limit(worker: &Worker, controller: &str, file: &str) -> Option<String> {
     let group = format!("{}/s1/{file}", worker.cgroup());
     let places = [
         format!("/sys/fs/cgroup/{controller}/{group}"),

@@ -263,7 +263,11 @@ impl Stage {
                 memory_mib: 256,
                 disk_mib: 64,
             },
-            limits: Asked::default(),
+            limits: Asked {
+                network_mbits: 50,
+                disk_mib_per_second: 20,
+                processes: 300,
+            },
             egress,
             template: "base".into(),
             instructions: String::new(),
