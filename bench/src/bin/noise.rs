@@ -41,7 +41,8 @@ struct Settings {
     only: Option<String>,
 }
 
-/// What seats of one worker may be told to do. `SECONDS` is how long.
+/// What seats of one worker may be told to do. `SECONDS` is how long, `MARK` which
+/// of them it is: the terminal shows what it said before to whoever comes again.
 const NOISES: [(&str, &str); 6] = [
     ("busy loop", include_str!("noise/busy.py")),
     ("fork bomb", include_str!("noise/forks.py")),
@@ -76,8 +77,9 @@ async fn measure(settings: Settings) -> anyhow::Result<()> {
         }
         let mut rounds = Rounds::default();
         for round in 0..settings.rounds {
+            let mark = format!("{}-{round}", name.replace(' ', "-"));
             let quiet = keys(&mut typist, &settings).await?;
-            let mut noise = Noise::start(&noisy, script, settings.seconds + 2).await?;
+            let mut noise = Noise::start(&noisy, script, mark, settings.seconds + 2).await?;
             let agent = process::cpu(&[stand.worker.agent])?;
             let loud = keys(&mut typist, &settings).await?;
             let agent = process::cpu(&[stand.worker.agent])?.saturating_sub(agent);
@@ -141,35 +143,40 @@ async fn keys(typist: &mut Socket, settings: &Settings) -> anyhow::Result<(f64, 
 /// A noise that goes on.
 struct Noise {
     socket: Socket,
+    mark: String,
     seen: Vec<u8>,
 }
 
 impl Noise {
     /// Returns when it says that it goes on.
-    async fn start(route: &Route, script: &str, seconds: u64) -> anyhow::Result<Self> {
-        let script = script.replace("SECONDS", &seconds.to_string());
+    async fn start(
+        route: &Route,
+        script: &str,
+        mark: String,
+        seconds: u64,
+    ) -> anyhow::Result<Self> {
+        let script = script
+            .replace("SECONDS", &seconds.to_string())
+            .replace("MARK", &mark);
         let mut noise = Self {
             socket: route.terminal("noise").await?,
+            mark,
             seen: Vec::new(),
         };
         // Marks are in two parts where they are typed: whatever echoes is no mark.
         let lines = format!(
-            "cat > /tmp/noise.py << 'END'\n{script}END\npython3 /tmp/noise.py; echo noise-\"\"off\n"
+            "cat > /tmp/noise.py << 'END'\n{script}END\npython3 /tmp/noise.py; echo noise-\"\"off {}.\n",
+            noise.mark
         );
         let lines = lines.replace('\n', "\r");
         noise.socket.send(Message::binary(lines)).await?;
-        noise
-            .until("noise-on")
-            .await
-            .context("the noise did not begin")?;
+        noise.until("on").await.context("the noise did not begin")?;
         Ok(noise)
     }
 
     /// What it said of itself, when it is over.
     async fn end(&mut self) -> anyhow::Result<String> {
-        self.until("noise-off")
-            .await
-            .context("the noise did not end")?;
+        self.until("off").await.context("the noise did not end")?;
         let text = String::from_utf8_lossy(&self.seen).into_owned();
         let told = text
             .lines()
@@ -178,7 +185,8 @@ impl Noise {
         Ok(told.unwrap_or("said nothing").to_owned())
     }
 
-    async fn until(&mut self, mark: &str) -> anyhow::Result<()> {
+    async fn until(&mut self, state: &str) -> anyhow::Result<()> {
+        let mark = format!("noise-{state} {}.", self.mark);
         let read = async {
             loop {
                 let found = self

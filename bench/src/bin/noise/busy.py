@@ -2,7 +2,7 @@
 import os, time
 
 end = time.time() + SECONDS
-print("noise-" "on", flush=True)
+print("noise-" "on MARK.", flush=True)
 children = [pid for pid in (os.fork() for _ in range(2 * os.cpu_count() - 1)) if pid]
 while time.time() < end:
     pass

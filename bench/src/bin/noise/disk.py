@@ -2,7 +2,7 @@
 import os, time
 
 end = time.time() + SECONDS
-print("noise-" "on", flush=True)
+print("noise-" "on MARK.", flush=True)
 piece, written, full = os.urandom(1 << 20), 0, 0
 while time.time() < end:
     with open("/tmp/noise.fill", "wb", buffering=0) as file:

@@ -3,7 +3,7 @@ import os, time
 
 first = os.getpid()
 end = time.time() + SECONDS
-print("noise-" "on", flush=True)
+print("noise-" "on MARK.", flush=True)
 refused = made = 0
 while time.time() < end:
     try:

@@ -1,7 +1,7 @@
 """Writes to the machine's own log: what its first process prints goes there."""
 import subprocess
 
-print("noise-" "on", flush=True)
+print("noise-" "on MARK.", flush=True)
 flood = (
     "import os,time\n"
     "end=time.time()+SECONDS; n=0\n"

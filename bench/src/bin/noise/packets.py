@@ -3,7 +3,7 @@ many sockets as the kernel takes."""
 import os, socket, time
 
 end = time.time() + SECONDS
-print("noise-" "on", flush=True)
+print("noise-" "on MARK.", flush=True)
 pid = os.fork()
 question = bytes.fromhex("abcd01000001000000000000") + b"\x05noise\x04test\x00\x00\x01\x00\x01"
 sent = refused = 0

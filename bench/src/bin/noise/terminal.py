@@ -2,7 +2,7 @@
 import sys, time
 
 end = time.time() + SECONDS
-print("noise-" "on", flush=True)
+print("noise-" "on MARK.", flush=True)
 said = 0
 while time.time() < end:
     said += sys.stdout.write("noise in the terminal " * 100 + "\n")
