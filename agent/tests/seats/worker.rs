@@ -31,6 +31,7 @@ use clarateach_agent::{
 };
 use clarateach_domain::{
     ids::SeatNo,
+    limits::Asked,
     microvm::{MicroVmSpec, Resources, Runtime},
 };
 
@@ -623,6 +624,11 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
                     memory_mib: 256,
                     disk_mib: 256,
                 },
+                // A JSON object, if the line has one.
+                limits: words.get(4).map_or_else(Asked::default, |limits| {
+                    serde_json::from_str(limits).unwrap()
+                }),
+                seats_on_worker: 1,
                 template: "base".to_owned(),
                 env: [("GREETING".to_owned(), "hello".to_owned())].into(),
                 workshop_name: "Test".to_owned(),

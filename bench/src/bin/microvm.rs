@@ -250,6 +250,8 @@ async fn ask(fleet: &Fleet, number: u32) -> anyhow::Result<Duration> {
         incarnation: 1,
         epoch: 1,
         resources: resources(),
+        limits: clarateach_domain::limits::Asked::default(),
+        seats_on_worker: 1,
         template: "base".to_owned(),
         env: [].into(),
         workshop_name: "Bench".to_owned(),

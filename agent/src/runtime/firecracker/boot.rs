@@ -16,6 +16,7 @@ use std::{
 use anyhow::Context as _;
 use clarateach_domain::{
     ids::Slot,
+    limits::Limits,
     microvm::{MicroVmSpec, Resources},
     seat_net,
 };
@@ -35,7 +36,7 @@ use super::{
 };
 use crate::{
     rundir::{SeatDir, gone, replace},
-    runtime::{Disk, Machine, disk, images, log},
+    runtime::{Disk, Machine, disk, images, limits as allowed, log},
 };
 
 /// How long a VMM that hung up may take to be dead.
@@ -46,6 +47,7 @@ struct Ground {
     jail: Jail,
     disks: images::Disks,
     resources: Resources,
+    allowed: Limits,
     slot: Slot,
     seat: SeatDir,
     /// The disk was made just now and never used.
@@ -140,6 +142,7 @@ impl Inner {
             jail: self.jail(spec.slot)?,
             disks,
             resources: spec.resources,
+            allowed: allowed::of(spec),
             slot: spec.slot,
             seat,
             fresh,
@@ -158,7 +161,8 @@ impl Inner {
         let (tap, process) = {
             let (inner, ground) = (Arc::clone(self), Arc::clone(ground));
             spawn_blocking(move || {
-                let tap = inner.network.open_tap(ground.slot, ground.jail.user)?;
+                let (slot, mbits) = (ground.slot, ground.allowed.network_mbits);
+                let tap = inner.network.open_tap(slot, ground.jail.user, mbits)?;
                 let disk = ground.seat.file("disk.img");
                 if let Some(mounted) = snapshot.as_ref().and_then(|found| found.disk.as_ref()) {
                     // What the machine's memory takes for granted.
@@ -171,9 +175,13 @@ impl Inner {
                         read_only(snapshot.memory, recipe::MEMORY),
                     ]
                 }));
-                let process = ground
-                    .jail
-                    .start(&inner.host, ground.resources, &shown, &output)?;
+                let process = ground.jail.start(
+                    &inner.host,
+                    ground.resources,
+                    ground.allowed,
+                    &shown,
+                    &output,
+                )?;
                 anyhow::Ok((tap, process))
             })
             .await??
@@ -208,10 +216,12 @@ impl Inner {
                 let error = anyhow::Error::from(error);
                 if refused { error.context(Unfit) } else { error }
             })?;
+            // Its limits are the template's until here, and its tap is down.
+            recipe::limit(&api, ground.allowed).await?;
         } else {
             let mac = seat_net::mac_text(ground.slot);
             let told = recipe::boot_args(self.host.virtualization);
-            recipe::assemble(&api, ground.resources, told, &port, &mac).await?;
+            recipe::assemble(&api, ground.resources, ground.allowed, told, (&port, &mac)).await?;
             recipe::start(&api).await?;
         }
         self.verify(&ground.jail).await?;

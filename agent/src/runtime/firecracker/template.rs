@@ -4,7 +4,10 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
-use clarateach_domain::microvm::Resources;
+use clarateach_domain::{
+    limits::{Asked, Limits},
+    microvm::Resources,
+};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
@@ -23,7 +26,7 @@ use crate::{
     control::Control,
     network::{Network, tap::LooseTap},
     rundir::gone,
-    runtime::{Machine, disk, images::Disks, log},
+    runtime::{Machine, disk, images::Disks, limits, log},
 };
 
 const NAME: &str = "template";
@@ -178,7 +181,8 @@ impl Inner {
         let api = Api::at(&jail.api(&self.host));
         wait_for_api(&api, &machine).await?;
         let told = recipe::template_boot_args(self.host.virtualization, made_for);
-        recipe::assemble(&api, resources, told, TAP, recipe::TEMPLATE_MAC).await?;
+        let port = (TAP, recipe::TEMPLATE_MAC);
+        recipe::assemble(&api, resources, allowed(resources), told, port).await?;
         recipe::start(&api).await?;
         self.verify(&jail).await?;
         wait_for_guest(&machine, self.host.boot_within).await?;
@@ -210,9 +214,14 @@ impl Inner {
         let tap =
             Network::loose_tap(TAP, jail.user).context("could not make the template's tap")?;
         let shown = self.shown(disks, &seat);
-        let process = jail.start(&self.host, resources, &shown, output)?;
+        let process = jail.start(&self.host, resources, allowed(resources), &shown, output)?;
         Ok((tap, process))
     }
+}
+
+/// A template is nobody's: it may take what a seat that is alone may.
+fn allowed(resources: Resources) -> Limits {
+    Limits::of(limits::here(), 1, resources.vcpus, Asked::default())
 }
 
 /// The end of what is left in the pipe: nobody reads it while a template boots.
