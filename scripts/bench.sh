@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # In the order they run, each with the longest it may take, in seconds.
-readonly PROGRAMS=(echo:300 bulk:600 stream200:900 boot:900 crowd:600 memory:300 network:120 microvm:1800)
+readonly PROGRAMS=(echo:300 bulk:600 stream200:900 boot:900 crowd:600 memory:300 network:120 noise:600 microvm:1800)
 
 usage() {
   cat << HELP
@@ -23,6 +23,7 @@ Without a name all of them run, in this order:
   crowd      500 learners join 50 seats at once
   memory     server, agent and guest, resident
   network    the walls around seats: changes, ports, data beside a flat bridge
+  noise      another seat's echo, quiet and beside a noisy seat
   microvm    MicroVMs cold and restored, beside bare firecracker; their memory
 
   --no-build   measure what is built already

@@ -19,6 +19,7 @@ use std::{
 use anyhow::Context as _;
 use clarateach_domain::{
     ids::Slot,
+    limits::Asked,
     microvm::{MicroVmSpec, Resources, Runtime as RuntimeKind},
 };
 use tokio::{
@@ -31,7 +32,7 @@ use tracing::{error, info, warn};
 pub use handle::{Cut, Door, EpochReason, Fleet, FleetError, FleetSettings, Notice, SeatLife};
 
 use crate::{
-    network::{Network, RuleSettings, Walls},
+    network::{RuleSettings, Walls},
     resolver,
     rundir::{self, RunDir},
     runtime::{Disk, Runtime, container::ContainerRuntime, firecracker::FirecrackerRuntime},
@@ -102,14 +103,14 @@ fn prepare(settings: &FleetSettings) -> anyhow::Result<(RunDir, Walls, Arc<dyn R
         closed: settings.closed.clone(),
     };
     let walls = Walls::raise(rules, run.egress())?;
-    let network = Network;
+    let network = walls.network();
     let runtime: Arc<dyn Runtime> = match settings.runtime {
         RuntimeKind::Container => Arc::new(ContainerRuntime::prepare(
             run.clone(),
             &settings.images,
             settings.uid_base,
             &settings.cgroup,
-            network,
+            network.clone(),
         )?),
         RuntimeKind::Firecracker => Arc::new(FirecrackerRuntime::prepare(
             run.clone(),
@@ -132,6 +133,8 @@ fn stand_in(whose: rundir::Owner, slot: Slot) -> MicroVmSpec {
         incarnation: whose.incarnation,
         epoch: 0,
         resources: Resources::DEFAULT,
+        limits: Asked::default(),
+        seats_on_worker: 0,
         template: String::new(),
         env: BTreeMap::new(),
         workshop_name: String::new(),

@@ -12,6 +12,7 @@ mod news;
 mod nft;
 pub(crate) mod ports;
 pub(crate) mod rules;
+pub(crate) mod shape;
 pub(crate) mod tap;
 mod walls;
 
@@ -20,6 +21,7 @@ use std::{collections::BTreeSet, io, path::PathBuf};
 use clarateach_domain::{ids::Slot, seat_net};
 
 pub use rules::RuleSettings;
+use shape::Shapes;
 pub use walls::{Look, Standing, Walls};
 
 /// What could not be done to the worker's network.
@@ -74,20 +76,30 @@ pub enum NetworkError {
 }
 
 /// What seats' machines need of a worker's network. Its [`Walls`] must stand.
-#[derive(Debug, Clone, Copy)]
-pub struct Network;
+#[derive(Debug, Clone)]
+pub struct Network {
+    shapes: Shapes,
+}
 
 impl Network {
     /// Makes the seat's port and the namespace at its other end, ready to be
-    /// joined. Undone when dropped before [`ports::PortNamespace::keep`]. Blocks.
-    pub fn open_port(self, slot: Slot) -> Result<ports::PortNamespace, NetworkError> {
-        ports::PortNamespace::make(bridge_index()?, slot)
+    /// joined, limited to so many Mbit/s each way. Undone when dropped before
+    /// [`ports::PortNamespace::keep`]. Blocks.
+    pub fn open_port(&self, slot: Slot, mbits: u32) -> Result<ports::PortNamespace, NetworkError> {
+        ports::PortNamespace::make(bridge_index()?, slot, &self.shapes, mbits)
     }
 
-    /// Makes the seat's tap, down, for a VMM of this uid and gid. Undone when
-    /// dropped before [`tap::Tap::keep`]. Blocks.
-    pub fn open_tap(self, slot: Slot, id: u32) -> Result<tap::Tap, NetworkError> {
-        tap::Tap::make(bridge_index()?, slot, id)
+    /// Makes the seat's tap, down, for a VMM of this uid and gid, limited to so
+    /// many Mbit/s towards the guest. Undone when dropped before
+    /// [`tap::Tap::keep`]. Blocks.
+    pub fn open_tap(&self, slot: Slot, id: u32, mbits: u32) -> Result<tap::Tap, NetworkError> {
+        tap::Tap::make(bridge_index()?, slot, id, &self.shapes, mbits)
+    }
+
+    /// Limits the port or tap that an earlier agent left on the slot, as that one
+    /// did, and watches over it. Blocks.
+    pub fn take_over(&self, slot: Slot, mbits: u32) -> Result<(), NetworkError> {
+        self.shapes.take_over(slot, mbits)
     }
 
     /// Makes a tap that is on no bridge. Blocks.
@@ -106,7 +118,8 @@ impl Network {
     }
 
     /// Removes the seat's port with both its ends; gone already is removed. Blocks.
-    pub fn close_port(slot: Slot) -> Result<(), NetworkError> {
+    pub fn close_port(&self, slot: Slot) -> Result<(), NetworkError> {
+        self.shapes.forget(slot);
         ports::close(slot)
     }
 

@@ -10,9 +10,11 @@ pub mod container;
 mod disk;
 pub mod firecracker;
 pub(crate) mod images;
+mod limits;
 mod log;
 mod machine;
 mod sums;
+mod throttle;
 
 use std::time::Duration;
 

@@ -21,6 +21,7 @@ pub mod nginx;
 pub mod process;
 pub mod report;
 pub mod stand;
+pub mod typing;
 pub mod vmm;
 pub mod way;
 

@@ -205,12 +205,43 @@ pub(crate) struct CreateArgs {
         required_if_eq("egress", "allow-list")
     )]
     pub(crate) allow: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// Wait until every seat answers.
     #[arg(long)]
     pub(crate) wait: bool,
     /// How to print it.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Format,
+}
+
+/// What each seat may take of its worker; what is not said is a fair share.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct LimitArgs {
+    /// Network of a seat in Mbit/s, each way, 1 to 32000.
+    #[arg(
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "MBITS"
+    )]
+    pub(crate) network_mbits: u32,
+    /// Disk of a seat in MiB/s, reads and as much again for writes, 1 to 10000.
+    #[arg(
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "MIB"
+    )]
+    pub(crate) disk_mib_per_second: u32,
+    /// Processes and threads of a container, 64 to 32768; nothing to a MicroVM.
+    #[arg(
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "NUMBER"
+    )]
+    pub(crate) processes: u32,
 }
 
 /// As in the schema.
@@ -316,6 +347,11 @@ mod tests {
                 true,
             ),
             ("--egress some", false),
+            (
+                "--network-mbits 50 --disk-mib-per-second 20 --processes 300",
+                true,
+            ),
+            ("--network-mbits many", false),
         ] {
             let line = format!("clarateach workshop create x --seats 1 --runtime container {more}");
             let parsed = Cli::try_parse_from(line.split_whitespace());

@@ -6,8 +6,8 @@ mod show;
 use std::{fs, io::IsTerminal};
 
 use clarateach_proto::workshop::{
-    CreateWorkshopRequest, DeleteWorkshopRequest, EgressPolicy, ListWorkshopsRequest, Runtime,
-    WatchWorkshopRequest, Workshop, WorkshopStatus, egress_policy::Mode,
+    CreateWorkshopRequest, DeleteWorkshopRequest, EgressPolicy, ListWorkshopsRequest, Resources,
+    Runtime, WatchWorkshopRequest, Workshop, WorkshopStatus, egress_policy::Mode,
 };
 use rand::Rng;
 
@@ -100,6 +100,12 @@ async fn create(workshops: &mut Workshops, args: CreateArgs) -> Result<(), Failu
                     .map_err(|error| Failure::fault("that time is too long", error))
             })
             .transpose()?,
+        resources: Some(Resources {
+            network_mbits: args.limits.network_mbits,
+            disk_mib_per_second: args.limits.disk_mib_per_second,
+            processes: args.limits.processes,
+            ..Default::default()
+        }),
         egress: Some(EgressPolicy {
             mode: mode.into(),
             allow: args.allow,

@@ -6,6 +6,7 @@
 
 pub mod egress;
 pub mod ids;
+pub mod limits;
 pub mod microvm;
 pub mod network;
 pub mod plan;

@@ -11,7 +11,10 @@ use std::{collections::BTreeMap, time::Duration};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{SeatNo, Slot};
+use crate::{
+    ids::{SeatNo, Slot},
+    limits::Asked,
+};
 
 /// What a seat's machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +110,13 @@ pub struct MicroVmSpec {
     pub epoch: u64,
     /// What it has.
     pub resources: Resources,
+    /// What it may take, where the workshop says so.
+    #[serde(default)]
+    pub limits: Asked,
+    /// How many seats share its worker. Another number alone makes no other
+    /// machine: it counts from the next start.
+    #[serde(default)]
+    pub seats_on_worker: u32,
     /// The root filesystem it starts from.
     pub template: String,
     /// Environment of the learner's shells. May hold secrets: never logged.

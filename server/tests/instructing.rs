@@ -31,7 +31,7 @@ async fn bad_wishes_are_refused_with_every_fault_named() {
         with(&town.admin, ask)
     };
     let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
-    let cases: [(Change, &[&str]); 15] = [
+    let cases: [(Change, &[&str]); 17] = [
         (|a| a.name.clear(), &["name"]),
         (|a| a.name = "x".repeat(101), &["name"]),
         (|a| a.name = "a\u{1b}[2J".into(), &["name"]),
@@ -59,6 +59,24 @@ async fn bad_wishes_are_refused_with_every_fault_named() {
                 });
             },
             &["resources.vcpus"],
+        ),
+        (
+            |a| {
+                a.resources = Some(pb::Resources {
+                    processes: 3,
+                    ..Default::default()
+                });
+            },
+            &["resources.processes"],
+        ),
+        (
+            |a| {
+                a.resources = Some(pb::Resources {
+                    network_mbits: 32_001,
+                    ..Default::default()
+                });
+            },
+            &["resources.network_mbits"],
         ),
         (
             |a| {
@@ -139,6 +157,11 @@ async fn the_json_face_refuses_the_same_in_its_own_shape() {
             vec!["resources.vcpus"],
         ),
         (
+            r#"{"name":"x","seats":2,"runtime":"container","resources":{"disk_mib_per_second":10001}}"#,
+            400,
+            vec!["resources.disk_mib_per_second"],
+        ),
+        (
             r#"{"name":"x","seats":2,"runtime":"firecracker"}"#,
             409,
             vec![],
@@ -151,6 +174,12 @@ async fn the_json_face_refuses_the_same_in_its_own_shape() {
         assert_eq!(named, want, "{body}");
         assert!(answer["error"]["reason"].is_string());
     }
+    let asked = r#"{"name":"x","seats":1,"runtime":"container","resources":{"network_mbits":50,"processes":300}}"#;
+    let (status, made) = town.json("POST", "/api/workshops", asked).await;
+    assert_eq!(status, 201, "{made}");
+    let limits = ["network_mbits", "disk_mib_per_second", "processes"];
+    let limits = limits.map(|name| made["resources"][name].as_u64().unwrap());
+    assert_eq!(limits, [50, 0, 300]);
     let huge = format!(r#"{{"name":"{}"}}"#, "x".repeat(2 * 1024 * 1024));
     let (status, answer) = town.json("POST", "/api/workshops", &huge).await;
     assert_eq!(

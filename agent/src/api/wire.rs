@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use clarateach_domain::{
     egress::{Allowed, Egress, MAX_ALLOWED},
     ids::{SeatNo, Slot},
+    limits::Asked,
     microvm::{MicroVm, MicroVmSpec, MicroVmState, Resources, Runtime},
     text,
 };
@@ -119,6 +120,11 @@ pub(super) fn spec(spec: Option<pb::MicroVmSpec>) -> Result<MicroVmSpec, Status>
         memory_mib: spec.memory_mib,
         disk_mib: spec.disk_mib,
     };
+    let limits = Asked {
+        network_mbits: spec.network_mbits,
+        disk_mib_per_second: spec.disk_mib_per_second,
+        processes: spec.processes,
+    };
     let env_bytes: usize = spec.env.iter().map(|(k, v)| k.len() + v.len()).sum();
     if spec.env.len() > ENV_NAMES || env_bytes > ENV_BYTES {
         return Err(bad("spec.env", "at most 256 names and 128 KiB in all"));
@@ -137,6 +143,8 @@ pub(super) fn spec(spec: Option<pb::MicroVmSpec>) -> Result<MicroVmSpec, Status>
         resources: resources
             .checked(Resources::DEFAULT)
             .map_err(|(field, what)| bad(field, what))?,
+        limits: limits.checked().map_err(|(field, what)| bad(field, what))?,
+        seats_on_worker: spec.seats_on_worker,
         template: spec.template,
         env: spec.env.into_iter().collect(),
         workshop_name: text::optional_line(&spec.workshop_name, 100)

@@ -23,10 +23,11 @@ use super::{
     bridge::{self, SWITCHES, switch},
     netlink::{Netlink, Seen},
     ports::{PINS, entry, neighbour, on, pinned, port},
+    shape::Shapes,
 };
 
 /// Puts right what is not as it must be, and says what was not.
-pub(super) fn mend(found: &mut Vec<String>) -> Result<(), NetworkError> {
+pub(super) fn mend(shapes: &Shapes, found: &mut Vec<String>) -> Result<(), NetworkError> {
     switches(found)?;
     let at = |act| move |cause| NetworkError::Bridge { act, cause };
     let mut netlink = Netlink::open().map_err(at("open the netlink socket"))?;
@@ -42,7 +43,8 @@ pub(super) fn mend(found: &mut Vec<String>) -> Result<(), NetworkError> {
     };
     for (slot, link) in up_ports(&seen) {
         let mut of_port = Vec::new();
-        let mended = mend_port(&mut netlink, bridge, slot, link, &seen, &mut of_port);
+        let mended = mend_port(&mut netlink, bridge, slot, link, &seen, &mut of_port)
+            .and_then(|()| mend_shape(shapes, &mut netlink, slot, link, &mut of_port));
         // Its owner may have removed it since it was seen: then nothing was wrong.
         if of_port.is_empty() || is_there(&mut netlink, slot, link)? {
             found.append(&mut of_port);
@@ -138,6 +140,20 @@ fn mend_port(
         netlink
             .act(RouteNetlinkMessage::NewNeighbour(neighbour), create)
             .map_err(at("write the neighbour"))?;
+    }
+    Ok(())
+}
+
+fn mend_shape(
+    shapes: &Shapes,
+    netlink: &mut Netlink,
+    slot: Slot,
+    link: &LinkMessage,
+    found: &mut Vec<String>,
+) -> Result<(), NetworkError> {
+    if shapes.mend(netlink, slot, link)? {
+        let name = seat_net::port_name(slot);
+        found.push(format!("port {name} had no limit"));
     }
     Ok(())
 }

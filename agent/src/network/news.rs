@@ -1,4 +1,4 @@
-//! What the kernel tells of changes to this namespace's links, neighbours,
+//! What the kernel tells of changes to this namespace's links, neighbours, queues,
 //! addresses and rules. Only that something changed: what, is looked up, but not
 //! among the rules when none changed. Each seat that comes or goes is news.
 
@@ -17,13 +17,14 @@ use super::NetworkError;
 /// `linux/netfilter/nfnetlink.h`.
 const LINKS: u32 = 1;
 const NEIGHBOURS: u32 = 3;
+const QUEUES: u32 = 4;
 const ADDRESSES: u32 = 5;
 const RULES: u32 = 7;
 
 /// How often the kernel told of changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct News {
-    /// Of links, neighbours and addresses.
+    /// Of links, neighbours, queues and addresses.
     pub links: u64,
     /// Of rules.
     pub rules: u64,
@@ -34,7 +35,11 @@ pub(super) fn listen(tell: &watch::Sender<News>) -> Result<(), NetworkError> {
     let of_links: fn(&mut News) = |news| news.links += 1;
     let of_rules: fn(&mut News) = |news| news.rules += 1;
     for (family, groups, count) in [
-        (NETLINK_ROUTE, &[LINKS, NEIGHBOURS, ADDRESSES][..], of_links),
+        (
+            NETLINK_ROUTE,
+            &[LINKS, NEIGHBOURS, QUEUES, ADDRESSES][..],
+            of_links,
+        ),
         (NETLINK_NETFILTER, &[RULES], of_rules),
     ] {
         let socket = open(family, groups).map_err(|cause| NetworkError::Bridge {

@@ -34,6 +34,7 @@ use super::{
     NetworkError,
     bridge::{self, switch, up},
     netlink::Netlink,
+    shape::Shapes,
 };
 use crate::sys;
 
@@ -48,13 +49,19 @@ pub struct PortNamespace {
 
 impl PortNamespace {
     /// Makes both ends. Rules and neighbour tables stand before the port is up.
-    pub(super) fn make(bridge: u32, slot: Slot) -> Result<Self, NetworkError> {
+    pub(super) fn make(
+        bridge: u32,
+        slot: Slot,
+        shapes: &Shapes,
+        mbits: u32,
+    ) -> Result<Self, NetworkError> {
         // Left over from an earlier life, its other end would be in use.
         close(slot)?;
+        let shapes = shapes.clone();
         // A thread of its own, because it changes its namespace for good.
         let made = thread::Builder::new()
             .name(format!("port-{slot}"))
-            .spawn(move || make_here(bridge, slot));
+            .spawn(move || make_here(bridge, slot, &shapes, mbits));
         let made = made.map(thread::JoinHandle::join);
         match made {
             Ok(Ok(made)) => made,
@@ -126,7 +133,12 @@ pub(super) fn list() -> Result<BTreeSet<Slot>, NetworkError> {
 }
 
 /// The whole recipe, on a thread that ends with it.
-fn make_here(bridge_index: u32, slot: Slot) -> Result<PortNamespace, NetworkError> {
+fn make_here(
+    bridge_index: u32,
+    slot: Slot,
+    shapes: &Shapes,
+    mbits: u32,
+) -> Result<PortNamespace, NetworkError> {
     let at = |act| port(slot, act);
     let mut worker = Netlink::open().map_err(at("open the netlink socket"))?;
     sys::unshare_network().map_err(at("make the network namespace"))?;
@@ -172,9 +184,12 @@ fn make_here(bridge_index: u32, slot: Slot) -> Result<PortNamespace, NetworkErro
     worker
         .act(RouteNetlinkMessage::NewNeighbour(neighbour), create)
         .map_err(at("write the neighbour"))?;
+    // While both ends are down: a queue of a device that is up waits for the kernel.
+    shapes.port(&mut worker, outer, slot, mbits)?;
 
     let lo = index(&mut seat, "lo").map_err(at("find the loopback"))?;
     let eth0 = index(&mut seat, "eth0").map_err(at("find the seat's end"))?;
+    shapes.inner(&mut seat, eth0, slot, mbits)?;
     seat.act(RouteNetlinkMessage::SetLink(up(lo)), 0)
         .map_err(at("bring up the loopback"))?;
     seat.act(RouteNetlinkMessage::NewAddress(address(eth0, slot)), create)

@@ -17,6 +17,7 @@ use super::{
     bridge::{switch, up},
     netlink::Netlink,
     ports::{close, entry, neighbour, on, pinned, port},
+    shape::Shapes,
 };
 use crate::sys;
 
@@ -29,7 +30,13 @@ pub struct Tap {
 
 impl Tap {
     /// Makes it for the VMM of this uid and gid.
-    pub(super) fn make(bridge: u32, slot: Slot, id: u32) -> Result<Self, NetworkError> {
+    pub(super) fn make(
+        bridge: u32,
+        slot: Slot,
+        id: u32,
+        shapes: &Shapes,
+        mbits: u32,
+    ) -> Result<Self, NetworkError> {
         // Left over from an earlier life, or somebody else's of that name.
         close(slot)?;
         let name = seat_net::port_name(slot);
@@ -60,6 +67,7 @@ impl Tap {
         netlink
             .act(RouteNetlinkMessage::NewNeighbour(neighbour), create)
             .map_err(at("write the neighbour"))?;
+        shapes.port(&mut netlink, index, slot, mbits)?;
         Ok(made)
     }
 

@@ -23,7 +23,9 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::{NetworkError, bridge, drift, news, nft, rules, rules::RuleSettings};
+use super::{
+    Network, NetworkError, bridge, drift, news, nft, rules, rules::RuleSettings, shape::Shapes,
+};
 use crate::rundir::{gone, replace};
 
 /// Everything is looked at again this often, news or not.
@@ -64,6 +66,8 @@ struct Inner {
     settings: RuleSettings,
     /// Where the policy outlives this process.
     note: PathBuf,
+    /// What passes the ports, for whoever makes them and for the watch.
+    shapes: Shapes,
     built: Mutex<Built>,
     standing: watch::Sender<Standing>,
 }
@@ -88,6 +92,7 @@ impl Walls {
         let walls = Self(Arc::new(Inner {
             settings,
             note,
+            shapes: Shapes::prepare(),
             built: Mutex::default(),
             standing: watch::Sender::new(Standing {
                 egress,
@@ -108,9 +113,17 @@ impl Walls {
                 closed: Vec::new(),
             },
             note: PathBuf::new(),
+            shapes: Shapes::default(),
             built: Mutex::default(),
             standing: watch::Sender::default(),
         }))
+    }
+
+    /// What machines need of the network that these walls surround.
+    pub fn network(&self) -> Network {
+        Network {
+            shapes: self.0.shapes.clone(),
+        }
     }
 
     /// How they are, now and after every change.
@@ -291,7 +304,7 @@ impl Inner {
                 self.apply(&mut built)?;
             }
         }
-        drift::mend(found)
+        drift::mend(&self.shapes, found)
     }
 }
 

@@ -13,6 +13,42 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
+/// Which cgroup hierarchies limit processes here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cgroups {
+    /// One a controller.
+    V1,
+    /// One for all.
+    V2,
+}
+
+impl Cgroups {
+    pub(crate) fn of_this_host() -> anyhow::Result<Self> {
+        let root = Path::new(ROOT);
+        let wanted = ["cpu", "memory", "pids"];
+        let controllers = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+        let has = |name: &&str| controllers.split_whitespace().any(|found| found == *name);
+        if wanted.iter().all(has) {
+            return Ok(Self::V2);
+        }
+        let missing: Vec<_> = wanted
+            .into_iter()
+            .filter(|name| !root.join(name).is_dir())
+            .collect();
+        ensure!(
+            missing.is_empty(),
+            "no cgroup hierarchy has the controllers {}",
+            missing.join(", ")
+        );
+        Ok(Self::V1)
+    }
+}
+
+/// Version 1's word for a weight: 1024 where version 2 has 100.
+pub(super) fn shares(weight: u32) -> u32 {
+    weight * 1024 / 100
+}
+
 /// The folders of the cgroup `name` that exist: one under version 2, one a
 /// controller under version 1.
 pub(super) fn folders(name: &str) -> io::Result<Vec<PathBuf>> {

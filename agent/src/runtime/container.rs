@@ -26,6 +26,7 @@ use anyhow::{Context as _, bail, ensure};
 use async_trait::async_trait;
 use clarateach_domain::{
     ids::Slot,
+    limits::Limits,
     microvm::{MicroVmSpec, Resources},
 };
 use rustix::fs::FlockOperation;
@@ -33,7 +34,13 @@ use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 
-use super::{Disk, Machine, ProcessName, Runtime, cgroups, disk, images, log, machine::kill};
+use super::{
+    Disk, Machine, ProcessName, Runtime,
+    cgroups::{self, Cgroups},
+    disk, images, limits, log,
+    machine::kill,
+    throttle,
+};
 use crate::{
     control::{Control, short_path},
     network::Network,
@@ -70,6 +77,7 @@ struct Inner {
     network: Network,
     stage: stage::Stage,
     counts_swap: bool,
+    cgroups: Option<Cgroups>,
     open_files: u64,
     runc: program::Runc,
     /// One maker of template disks at a time.
@@ -109,6 +117,7 @@ impl ContainerRuntime {
             network,
             stage,
             counts_swap: cgroups::counts_swap(),
+            cgroups: Cgroups::of_this_host().ok(),
             open_files: open_files(),
             runc: program::Runc::find()?,
             templates: Mutex::new(()),
@@ -146,8 +155,13 @@ impl Runtime for ContainerRuntime {
     async fn adopt(&self, slot: Slot) -> anyhow::Result<Option<Machine>> {
         let inner = Arc::clone(&self.inner);
         let process = spawn_blocking(move || {
-            let _no_boot = wait_for_boot(&inner.run.seat(slot))?;
-            inner.running(slot)
+            let seat = inner.run.seat(slot);
+            let _no_boot = wait_for_boot(&seat)?;
+            let running = inner.running(slot)?;
+            if running.is_some() {
+                limits::take_over(&inner.network, slot, seat.spec());
+            }
+            anyhow::Ok(running)
         })
         .await??;
         process
@@ -188,6 +202,16 @@ impl ContainerRuntime {
         let control = Control::at(&seat.file("control.sock"));
         Machine::new(process, control).context("could not watch the guest's process")
     }
+}
+
+/// What a container is made on.
+struct Ground<'a> {
+    image: &'a images::Image,
+    scene: &'a stage::Scene,
+    /// The seat's network namespace.
+    network: &'a str,
+    first_id: u32,
+    allowed: Limits,
 }
 
 /// `runc` ended by itself without a container.
@@ -233,7 +257,8 @@ impl Inner {
         let began = Instant::now();
         let seat = self.run.seat(spec.slot);
         let first_id = self.first_id(spec.slot)?;
-        let port = self.network.open_port(spec.slot)?;
+        let allowed = limits::of(spec);
+        let port = self.network.open_port(spec.slot, allowed.network_mbits)?;
         let ported = began.elapsed();
         let image = self.disk(&seat, spec, disk)?;
         let copied = began.elapsed();
@@ -241,7 +266,14 @@ impl Inner {
             .stage
             .set(spec.slot, &image.rootfs, &seat.file("disk.img"), first_id)?;
         let staged = began.elapsed();
-        let bundle = self.bundle(&seat, spec, &image, &scene, &port.path(), first_id)?;
+        let ground = Ground {
+            image: &image,
+            scene: &scene,
+            network: &port.path(),
+            first_id,
+            allowed,
+        };
+        let bundle = self.bundle(&seat, spec, &ground)?;
         let pid = self.start_container(&seat, spec.slot, &bundle)?;
         let process = ProcessName::of(pid)
             .context("the guest ended at once")?
@@ -291,20 +323,24 @@ impl Inner {
         &self,
         seat: &SeatDir,
         spec: &MicroVmSpec,
-        image: &images::Image,
-        scene: &stage::Scene,
-        network: &str,
-        first_id: u32,
+        ground: &Ground<'_>,
     ) -> anyhow::Result<PathBuf> {
         let bundle = seat.file("bundle");
         fs::create_dir_all(&bundle).context("could not make the bundle")?;
+        let block_io = match self.cgroups {
+            Some(version) => throttle::block_io(version, seat.path(), ground.allowed)
+                .context("could not find the disk's device")?,
+            None => None,
+        };
         let config = config::render(&config::Parts {
             spec,
-            root: text(&scene.root())?,
-            guest: text(&image.guest)?,
-            network,
+            allowed: ground.allowed,
+            block_io,
+            root: text(&ground.scene.root())?,
+            guest: text(&ground.image.guest)?,
+            network: ground.network,
             cgroup: &self.cgroup(spec.slot),
-            first_id,
+            first_id: ground.first_id,
             counts_swap: self.counts_swap,
             open_files: self.open_files,
         });
@@ -409,7 +445,7 @@ impl Inner {
         let seat = self.run.seat(slot);
         let _no_boot = wait_for_boot(&seat)?;
         self.end_container(slot)?;
-        Network::close_port(slot)?;
+        self.network.close_port(slot)?;
         let file = seat.file("disk.img");
         disk::wait_until_free(&file, GONE_WITHIN)?;
         if disk == Disk::Discard {

@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Read as _, Seek as _},
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::fs::{MetadataExt as _, OpenOptionsExt as _},
@@ -98,21 +98,22 @@ pub(super) fn copy(template: &Path, to: &Path) -> anyhow::Result<()> {
         };
         let end = rustix::fs::seek(&from, SeekFrom::Hole(start))
             .context("could not find the template's holes")?;
-        let (mut read, mut write) = (start, start);
-        while read < end {
-            let length = usize::try_from(end - read).unwrap_or(usize::MAX);
-            let copied = rustix::fs::copy_file_range(
-                &from,
-                Some(&mut read),
-                &disk,
-                Some(&mut write),
-                length,
-            )
+        // Between file systems too: templates may lie on another than seats' disks.
+        let copied = (&from)
+            .seek(io::SeekFrom::Start(start))
+            .and_then(|_| (&disk).seek(io::SeekFrom::Start(start)))
+            .and_then(|_| io::copy(&mut (&from).take(end - start), &mut &disk))
             .context("could not copy the template's data")?;
-            ensure!(copied > 0, "the template disk ended early");
-        }
+        ensure!(copied == end - start, "the template disk ended early");
         at = end;
     }
+}
+
+/// [`copy`] in place of a disk that is there: all of it or nothing.
+pub(super) fn replace(template: &Path, disk: &Path) -> anyhow::Result<()> {
+    let fresh = disk.with_extension("new");
+    copy(template, &fresh)?;
+    fs::rename(&fresh, disk).context("could not put the seat's disk in its place")
 }
 
 fn private(path: &Path) -> io::Result<File> {

@@ -35,7 +35,7 @@ use tracing::{info, warn};
 
 pub use self::host::FirecrackerSettings;
 use self::{api::Api, host::Host, jail::Jail, snapshot::Snapshots};
-use super::{Disk, Machine, Runtime, cgroups, disk, images, log, sums::Sums};
+use super::{Disk, Machine, Runtime, cgroups, disk, images, limits as allowed, log, sums::Sums};
 use crate::{
     control::Control,
     network::Network,
@@ -156,6 +156,12 @@ impl Runtime for FirecrackerRuntime {
             }
         }
         let machine = self.inner.machine(slot, process)?;
+        let inner = Arc::clone(&self.inner);
+        spawn_blocking(move || {
+            let spec = inner.run.seat(slot).spec();
+            allowed::take_over(&inner.network, slot, spec);
+        })
+        .await?;
         log::follow(self.inner.run.seat(slot).path()).context("could not follow the log")?;
         Ok(Some(machine))
     }
@@ -236,7 +242,7 @@ impl Inner {
     fn halt(&self, slot: Slot, disk: Disk) -> anyhow::Result<()> {
         let seat = self.run.seat(slot);
         self.jail(slot)?.clear(&self.host, GONE_WITHIN)?;
-        Network::close_port(slot)?;
+        self.network.close_port(slot)?;
         if disk == Disk::Discard {
             gone(fs::remove_file(seat.file("disk.img")))
                 .context("could not remove the seat's disk")?;

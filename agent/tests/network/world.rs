@@ -1,8 +1,8 @@
 //! The world outside a worker: a namespace of the test's own, with an internet, a
 //! metadata server and a VPC that count every packet.
 
-// Helpers of tests may fail as tests do.
-#![allow(clippy::unwrap_used)]
+// Helpers of tests may fail as tests do; not every program needs all of it.
+#![allow(clippy::unwrap_used, dead_code)]
 
 use std::{
     fmt::Write as _,
@@ -83,6 +83,11 @@ END
         let server = serve(&name, "world.py", &SERVICES);
         let own = serve(netns, "world.py", &["22", "9090"]);
         Self { name, server, own }
+    }
+
+    /// The namespace's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Packets that arrived where none may, by counter.

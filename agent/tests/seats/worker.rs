@@ -31,6 +31,7 @@ use clarateach_agent::{
 };
 use clarateach_domain::{
     ids::SeatNo,
+    limits::Asked,
     microvm::{MicroVmSpec, Resources, Runtime},
 };
 
@@ -285,12 +286,15 @@ impl Worker {
             .collect()
     }
 
-    /// The memory files of all templates.
-    pub(crate) fn template_memories(&self) -> Vec<PathBuf> {
+    /// The memory of all templates, and the disks that they had mounted.
+    pub(crate) fn template_files(&self) -> Vec<PathBuf> {
         let found: Vec<_> = fs::read_dir(self.images.join("snapshots"))
             .unwrap()
-            .map(|entry| entry.unwrap().path().join("memory"))
-            .filter(|memory| memory.exists())
+            .flat_map(|entry| {
+                let folder = entry.unwrap().path();
+                ["memory", "seat.ext4"].map(|name| folder.join(name))
+            })
+            .filter(|file| file.exists())
             .collect();
         assert!(!found.is_empty(), "no template was kept");
         found
@@ -620,6 +624,11 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
                     memory_mib: 256,
                     disk_mib: 256,
                 },
+                // A JSON object, if the line has one.
+                limits: words.get(4).map_or_else(Asked::default, |limits| {
+                    serde_json::from_str(limits).unwrap()
+                }),
+                seats_on_worker: 1,
                 template: "base".to_owned(),
                 env: [("GREETING".to_owned(), "hello".to_owned())].into(),
                 workshop_name: "Test".to_owned(),

@@ -59,6 +59,9 @@ async fn measure(settings: Settings) -> anyhow::Result<()> {
         vcpus: 0,
         memory_mib: 4 * size.max(512),
         disk_mib: 4 * size.max(512),
+        // The agent is measured, and not a seat's share.
+        network_mbits: 32_000,
+        ..Default::default()
     };
     let Some(stand) = Stand::open("bulk", 1, resources).await? else {
         return Ok(());

@@ -12,16 +12,11 @@
 
 #![allow(clippy::print_stdout, reason = "figures for people")]
 
-use std::time::Instant;
-
-use anyhow::Context;
 use clap::Parser;
 use clarateach_bench::{
-    Nginx, Report, Route, Row, Spread, Stand, Way, figures, report, way::Socket,
+    Nginx, Report, Route, Row, Spread, Stand, Way, figures, report, typing, way::Socket,
 };
 use clarateach_proto::workshop::Resources;
-use futures_util::{SinkExt, StreamExt};
-use tokio_tungstenite::tungstenite::Message;
 
 /// 64-byte terminal echo: agent beside nginx.
 #[derive(Parser)]
@@ -56,7 +51,7 @@ async fn measure(settings: Settings) -> anyhow::Result<()> {
     for way in WAYS {
         let route = Route::new(&stand, way, 0)?;
         println!("{}: {}", way.name(), route.suite().await?);
-        sockets.push(cat(&route).await?);
+        sockets.push(typing::cat(&route).await?);
     }
     // A round's p50 and p99, by way.
     let mut middles = [const { Vec::new() }; WAYS.len()];
@@ -89,40 +84,13 @@ async fn measure(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A terminal of its own in which everything typed comes back as it is.
-async fn cat(route: &Route) -> anyhow::Result<Socket> {
-    let mut socket = route.terminal(route.way.name()).await?;
-    // The quotes keep the mark out of the shell's own echo of this line.
-    let line = "stty raw -echo; echo rea\"\"dy-mark; exec cat\r";
-    socket.send(Message::binary(line)).await?;
-    let mut seen = Vec::new();
-    while !seen.windows(10).any(|part| part == b"ready-mark") {
-        let frame = socket.next().await.context("the terminal ended")??;
-        seen.extend_from_slice(&frame.into_data());
-    }
-    // What is left of that line, and nothing else, comes before the first echo.
-    socket.send(Message::binary("#")).await?;
-    while !seen.ends_with(b"#") {
-        let frame = socket.next().await.context("the terminal ended")??;
-        seen.extend_from_slice(&frame.into_data());
-    }
-    Ok(socket)
-}
-
 /// Times of `count` echoes, microseconds, sorted.
 async fn echoes(socket: &mut Socket, count: u32) -> anyhow::Result<Vec<f64>> {
-    let frame = bytes::Bytes::from_static(&[b'e'; FRAME]);
     let mut times = Vec::with_capacity(count as usize);
     for number in 0..WARM_UP + count {
-        let began = Instant::now();
-        socket.send(Message::Binary(frame.clone())).await?;
-        let mut back = 0;
-        while back < FRAME {
-            let echo = socket.next().await.context("the terminal ended")??;
-            back += echo.into_data().len();
-        }
+        let took = typing::echo(socket, FRAME).await?;
         if number >= WARM_UP {
-            times.push(began.elapsed().as_secs_f64() * 1e6);
+            times.push(took);
         }
     }
     Ok(figures::sorted(times))

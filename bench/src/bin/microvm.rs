@@ -34,11 +34,14 @@ use clarateach_agent::{
 use clarateach_bench::{Report, Row, Spread, bare_vmm::BareVmm, report, vmm};
 use clarateach_domain::{
     ids::SeatNo,
-    microvm::{MicroVmSpec, MicroVmState, Resources, Runtime},
+    microvm::{MicroVmSpec, MicroVmState, Resources, Runtime as RuntimeKind},
 };
 use clarateach_e2e::{house, micro_vms};
 use futures_util::StreamExt;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    runtime::Runtime,
+    time::{sleep, timeout},
+};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 /// MicroVMs cold and restored, beside bare firecracker.
@@ -96,8 +99,11 @@ async fn measure(settings: Settings) -> anyhow::Result<()> {
     let dir = tempfile::Builder::new()
         .prefix("clarateach-bench-")
         .tempdir_in("/var/tmp")?;
-    let (cold, bare, cold_memory) = cold(&settings, dir.path()).await?;
-    let (restored, memory) = restored(&settings, dir.path()).await?;
+    let (rounds, seats) = (settings.rounds, settings.restored.max(2));
+    let place = dir.path().to_owned();
+    let (cold, bare, cold_memory) = alone(async move { cold(rounds, &place).await }).await?;
+    let place = dir.path().to_owned();
+    let (restored, memory) = alone(async move { restored(seats, &place).await }).await?;
     if micro_vms::emulated() {
         println!("KVM emulates ring 0 here: times are good as ratios only");
     }
@@ -142,15 +148,20 @@ async fn measure(settings: Settings) -> anyhow::Result<()> {
     )
 }
 
+/// On a runtime of its own, which ends with it: a fleet is for the life of a
+/// process, and serves names until then.
+async fn alone<T: Send + 'static>(
+    work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(move || Runtime::new()?.block_on(work)).await?
+}
+
 /// Cold boots, ours and bare ones in turn; and the memory of a cold one of ours.
-async fn cold(
-    settings: &Settings,
-    dir: &Path,
-) -> anyhow::Result<(Vec<f64>, Vec<f64>, vmm::Memory)> {
+async fn cold(rounds: u32, dir: &Path) -> anyhow::Result<(Vec<f64>, Vec<f64>, vmm::Memory)> {
     let run = dir.join("cold");
     let fleet = start(&run, true).await?;
     let (mut ours, mut bare, mut memory) = (Vec::new(), Vec::new(), vmm::Memory::default());
-    for round in 1..=settings.rounds {
+    for round in 1..=rounds {
         let took = ask(&fleet, 1).await?;
         if round == 1 {
             shell(&fleet, 1).await?;
@@ -173,16 +184,15 @@ async fn cold(
 }
 
 /// Seats restored one after the other; and the memory of the last.
-async fn restored(settings: &Settings, dir: &Path) -> anyhow::Result<(Vec<f64>, vmm::Memory)> {
+async fn restored(last: u32, dir: &Path) -> anyhow::Result<(Vec<f64>, vmm::Memory)> {
     let run = dir.join("restored");
     let fleet = start(&run, false).await?;
     let made = ask(&fleet, 1).await?;
     println!("the first, with its template: {:.2}", made.as_secs_f64());
     let mut times = Vec::new();
-    for number in 2..=settings.restored.max(2) {
+    for number in 2..=last {
         times.push(ask(&fleet, number).await?.as_secs_f64());
     }
-    let last = settings.restored.max(2);
     for number in 1..=last {
         shell(&fleet, number).await?;
     }
@@ -200,7 +210,7 @@ async fn start(run: &Path, cold_boot: bool) -> anyhow::Result<Fleet> {
     let settings = FleetSettings {
         run_dir: run.to_owned(),
         workshop: "ws-0123456789".parse().map_err(anyhow::Error::msg)?,
-        runtime: Runtime::Firecracker,
+        runtime: RuntimeKind::Firecracker,
         images: house::images(),
         firecracker: FirecrackerSettings {
             firecracker: folder.join("firecracker"),
@@ -240,6 +250,8 @@ async fn ask(fleet: &Fleet, number: u32) -> anyhow::Result<Duration> {
         incarnation: 1,
         epoch: 1,
         resources: resources(),
+        limits: clarateach_domain::limits::Asked::default(),
+        seats_on_worker: 1,
         template: "base".to_owned(),
         env: [].into(),
         workshop_name: "Bench".to_owned(),

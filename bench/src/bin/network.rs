@@ -37,6 +37,8 @@ struct Settings {
     seconds: u64,
 }
 
+/// The widest there is: the walls are measured, and not a seat's share.
+const MBITS: u32 = 32_000;
 const SINK: (Ipv4Addr, u16) = (Ipv4Addr::new(203, 0, 113, 10), 9999);
 /// Worker, the lab's worker, and a world behind each.
 const NAMES: [&str; 4] = ["ctbw", "ctbf", "ctbww", "ctbfw"];
@@ -63,8 +65,8 @@ fn measure(settings: &Settings) -> anyhow::Result<()> {
         Ok(Walls::raise(rules, note)?)
     })?;
     changes(settings, &walls)?;
-    ports(settings)?;
-    flow(settings)
+    ports(settings, walls.network())?;
+    flow(settings, walls.network())
 }
 
 /// The whole rule set, made anew.
@@ -98,12 +100,12 @@ fn changes(settings: &Settings, walls: &Walls) -> anyhow::Result<()> {
 }
 
 /// One port more, where there is none and where there are 199.
-fn ports(settings: &Settings) -> anyhow::Result<()> {
+fn ports(settings: &Settings, network: Network) -> anyhow::Result<()> {
     let rounds = settings.rounds;
     let (alone, last) = inside("ctbw", move || {
         let port = |number: u32| -> anyhow::Result<_> {
             let began = Instant::now();
-            let port = Network.open_port(Slot::try_from(number)?)?;
+            let port = network.open_port(Slot::try_from(number)?, MBITS)?;
             Ok((port, began.elapsed().as_secs_f64() * 1e3))
         };
         let times = || {
@@ -127,8 +129,10 @@ fn ports(settings: &Settings) -> anyhow::Result<()> {
 }
 
 /// A seat's data on its way out.
-fn flow(settings: &Settings) -> anyhow::Result<()> {
-    let port = inside("ctbw", || Ok(Network.open_port(Slot::try_from(1)?)?))?;
+fn flow(settings: &Settings, network: Network) -> anyhow::Result<()> {
+    let port = inside("ctbw", move || {
+        Ok(network.open_port(Slot::try_from(1)?, MBITS)?)
+    })?;
     let (mut flat, mut walled) = (Vec::new(), Vec::new());
     for round in 1..=settings.rounds {
         let lab = stream("/run/netns/ctbfs", "ctbfw", settings.seconds)?;

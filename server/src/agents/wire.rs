@@ -22,6 +22,10 @@ pub(super) fn create(spec: MicroVmSpec) -> pb::CreateMicroVmRequest {
         template: spec.template,
         env: spec.env.into_iter().collect(),
         workshop_name: spec.workshop_name,
+        network_mbits: spec.limits.network_mbits,
+        disk_mib_per_second: spec.limits.disk_mib_per_second,
+        processes: spec.limits.processes,
+        seats_on_worker: spec.seats_on_worker,
     };
     pb::CreateMicroVmRequest { spec: Some(spec) }
 }

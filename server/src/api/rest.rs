@@ -293,6 +293,9 @@ fn create_request(mut from: Members) -> Result<pb::CreateWorkshopRequest, ApiErr
             vcpus: resources.number("vcpus"),
             memory_mib: resources.number("memory_mib"),
             disk_mib: resources.number("disk_mib"),
+            network_mbits: resources.number("network_mbits"),
+            disk_mib_per_second: resources.number("disk_mib_per_second"),
+            processes: resources.number("processes"),
         });
         from.absorb("resources", resources);
     }
@@ -399,6 +402,9 @@ fn workshop(w: &pb::Workshop) -> Value {
             "vcpus": resources.vcpus,
             "memory_mib": resources.memory_mib,
             "disk_mib": resources.disk_mib,
+            "network_mbits": resources.network_mbits,
+            "disk_mib_per_second": resources.disk_mib_per_second,
+            "processes": resources.processes,
         },
         "egress": w.egress.as_ref().map(egress),
         "ca_certificate": w.ca_certificate,

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use clarateach_domain::{
     egress::Egress,
     ids::{SeatNo, WorkshopId},
+    limits::Asked,
     microvm::{Resources, Runtime},
     text,
     workshop::Role,
@@ -73,6 +74,8 @@ pub struct WorkshopWish {
     pub env: BTreeMap<String, String>,
     /// What a seat's machine has.
     pub resources: Resources,
+    /// What each seat may take, where it was said.
+    pub limits: Asked,
     /// What seats may reach.
     pub egress: Egress,
     /// The root filesystem.
@@ -108,6 +111,15 @@ pub fn create(
     let env: BTreeMap<_, _> = std::mem::take(&mut ask.env).into_iter().collect();
     check_env(&env, &mut faults);
     let asked = ask.resources.unwrap_or_default();
+    let limits = Asked {
+        network_mbits: asked.network_mbits,
+        disk_mib_per_second: asked.disk_mib_per_second,
+        processes: asked.processes,
+    };
+    let limits = limits.checked().unwrap_or_else(|(field, must)| {
+        faults.add(field, must);
+        Asked::default()
+    });
     let asked = Resources {
         vcpus: asked.vcpus,
         memory_mib: asked.memory_mib,
@@ -138,6 +150,7 @@ pub fn create(
         ttl,
         env,
         resources,
+        limits,
         egress: policy.unwrap_or_default(),
         template: "base".to_owned(),
         instructions,

@@ -55,6 +55,7 @@ impl Api {
             expires_at: now + wish.ttl,
             env: wish.env,
             resources: wish.resources,
+            limits: wish.limits,
             egress: wish.egress,
             template: wish.template,
             instructions: wish.instructions,

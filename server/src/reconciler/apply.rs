@@ -228,12 +228,16 @@ impl Reconciler {
             .seats
             .iter()
             .filter(|want| seats.contains(&want.seat));
+        let here = of.want.seats.iter().filter(|want| want.worker == at);
+        let seats_on_worker = u32::try_from(here.count()).unwrap_or(u32::MAX);
         let specs = wanted.map(|want| MicroVmSpec {
             seat: want.seat,
             slot: want.slot,
             incarnation: want.incarnation,
             epoch: want.epoch,
             resources: of.resources,
+            limits: of.limits,
+            seats_on_worker,
             template: of.template.clone(),
             env: env.clone(),
             workshop_name: of.name.clone(),

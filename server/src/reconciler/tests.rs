@@ -18,6 +18,7 @@ use clarateach_certs::ca::Ca;
 use clarateach_domain::{
     egress::Egress,
     ids::{JoinCode, WorkerName, WorkshopId},
+    limits::Asked,
     microvm::{Resources, Runtime},
     plan::Ordinal,
     workshop::{Phase, SeatState},
@@ -261,6 +262,11 @@ impl Stage {
                 vcpus: 1,
                 memory_mib: 256,
                 disk_mib: 64,
+            },
+            limits: Asked {
+                network_mbits: 50,
+                disk_mib_per_second: 20,
+                processes: 300,
             },
             egress,
             template: "base".into(),

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use clarateach_certs::ca::Ca;
 use clarateach_domain::{
     ids::{SeatNo, Slot, WorkshopId},
+    limits::Asked,
     microvm::{Resources, Runtime},
     plan::{Ordinal, SeatWant, SeatWish, Want},
     workshop::{Desired, Phase, SeatState},
@@ -56,6 +57,8 @@ pub struct Settling {
     pub seat_key: String,
     /// What a seat's machine has.
     pub resources: Resources,
+    /// What each seat may take, where it was said.
+    pub limits: Asked,
     /// The root filesystem.
     pub template: String,
 }
@@ -178,6 +181,11 @@ impl Store {
                 vcpus: small(row.vcpus)?,
                 memory_mib: small(row.memory_mib)?,
                 disk_mib: small(row.disk_mib)?,
+            },
+            limits: Asked {
+                network_mbits: small(row.network_mbits)?,
+                disk_mib_per_second: small(row.disk_mib_per_second)?,
+                processes: small(row.processes)?,
             },
             template: row.template,
             runtime: row.runtime.0,

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use clarateach_domain::{
     egress::Egress,
     ids::{JoinCode, SeatNo, StayId, WorkshopId},
+    limits::Asked,
     microvm::{Resources, Runtime},
     network::NetworkHealth,
     plan::SeatWish,
@@ -46,6 +47,8 @@ pub struct Workshop {
     pub revision: u64,
     /// What a seat's machine has.
     pub resources: Resources,
+    /// What each seat may take, where it was said.
+    pub limits: Asked,
     /// What seats may reach.
     pub egress: Egress,
     /// The root filesystem.
@@ -177,6 +180,11 @@ pub(super) fn workshop(row: workshop::Model, owner: &str) -> Result<Workshop, St
             vcpus: unsigned(row.vcpus),
             memory_mib: unsigned(row.memory_mib),
             disk_mib: unsigned(row.disk_mib),
+        },
+        limits: Asked {
+            network_mbits: unsigned(row.network_mbits),
+            disk_mib_per_second: unsigned(row.disk_mib_per_second),
+            processes: unsigned(row.processes),
         },
         egress: egress(&row.egress),
         template: row.template,

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use clarateach_domain::{
     egress::Egress,
     ids::{SeatNo, WorkshopId},
+    limits::Asked,
     microvm::{Resources, Runtime},
     plan::{SeatWish, place},
     workshop::{Desired, Phase, SeatState},
@@ -47,6 +48,8 @@ pub struct NewWorkshop {
     pub env: BTreeMap<String, String>,
     /// What a seat's machine has.
     pub resources: Resources,
+    /// What each seat may take, where it was said.
+    pub limits: Asked,
     /// What seats may reach.
     pub egress: Egress,
     /// The root filesystem.
@@ -189,6 +192,9 @@ impl Store {
             vcpus: signed(new.resources.vcpus),
             memory_mib: signed(new.resources.memory_mib),
             disk_mib: signed(new.resources.disk_mib),
+            network_mbits: signed(new.limits.network_mbits),
+            disk_mib_per_second: signed(new.limits.disk_mib_per_second),
+            processes: signed(new.limits.processes),
             egress: egress_column(&new.egress)?,
             template: new.template.clone(),
             instructions: new.instructions.clone(),

@@ -45,7 +45,7 @@ fn io(root: &Path, version: Option<Cgroups>) -> Line {
         return Line::new(NAME, Verdict::Ok, "disks can be limited");
     }
     Line::new(NAME, Verdict::Warn, "there is no controller for disks").advise(
-        "MicroVMs still have limits of their own on each disk; boot with the io controller on to bound the VMM too",
+        "containers' disks are not limited, MicroVMs still have limits of their own on each disk; boot with the io controller on",
     )
 }
 

@@ -14,7 +14,7 @@ use super::{
     tools::first_line,
 };
 use crate::{
-    network::{NetworkError, RuleSettings, Walls},
+    network::{NetworkError, RuleSettings, Walls, shape},
     sys,
 };
 
@@ -84,7 +84,21 @@ fn inside(runtime: Runtime) -> Vec<Line> {
             );
         }
     }
+    lines.push(shaping());
     lines
+}
+
+fn shaping() -> Line {
+    const NAME: &str = "network limits";
+    match shape::trial() {
+        Ok(()) => Line::new(NAME, Verdict::Ok, "a port can be limited (tbf)"),
+        Err(why) => {
+            let why = format!("a port cannot be limited: {why}");
+            Line::new(NAME, Verdict::Warn, why).advise(
+                "modprobe sch_tbf, or a kernel with CONFIG_NET_SCH_TBF: without it one container can take the worker's whole network; MicroVMs have limits of their own",
+            )
+        }
+    }
 }
 
 fn tap() -> Line {

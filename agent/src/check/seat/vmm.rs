@@ -130,6 +130,8 @@ pub(super) mod tests {
             incarnation: 1,
             epoch: 1,
             resources: clarateach_domain::microvm::Resources::DEFAULT,
+            limits: clarateach_domain::limits::Asked::default(),
+            seats_on_worker: 1,
             template: String::new(),
             env: std::collections::BTreeMap::default(),
             workshop_name: String::new(),

@@ -1,14 +1,12 @@
 //! The OCI runtime's `config.json` for one seat, from a pure function.
 
-use clarateach_domain::microvm::{MicroVmSpec, Resources};
+use clarateach_domain::{limits::Limits, microvm::MicroVmSpec};
 use serde_json::{Value, json};
 
-use super::{seccomp, stage::IDS};
+use super::{super::cgroups, seccomp, stage::IDS};
 
 /// Where the guest's binary is in every root filesystem.
 pub(super) const GUEST: &str = "/usr/lib/clarateach/guest";
-/// Processes and threads a seat may have.
-const PROCESSES: u32 = 1024;
 
 /// What root in a guest may do within its own namespaces: what `sudo`, `apt`
 /// and PID 1 need, and not `SYS_ADMIN`, `SYS_MODULE`, `SYS_PTRACE` or `NET_ADMIN`.
@@ -36,6 +34,10 @@ const CAPABILITIES: [&str; 14] = [
 pub(super) struct Parts<'a> {
     /// The seat.
     pub(super) spec: &'a MicroVmSpec,
+    /// What it may take.
+    pub(super) allowed: Limits,
+    /// The same for the device below its disk, if that can be limited.
+    pub(super) block_io: Option<Value>,
     /// Its root, put together.
     pub(super) root: &'a str,
     /// The guest's binary on the host.
@@ -78,7 +80,7 @@ pub(super) fn render(parts: &Parts<'_>) -> Value {
             "uidMappings": ids,
             "gidMappings": ids,
             "cgroupsPath": format!("/{}", parts.cgroup),
-            "resources": resources(parts.spec.resources, parts.counts_swap),
+            "resources": resources(parts),
             "seccomp": seccomp::profile(),
             "maskedPaths": [
                 "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
@@ -140,23 +142,34 @@ fn mounts(guest: &str) -> Value {
     ])
 }
 
-fn resources(resources: Resources, counts_swap: bool) -> Value {
+fn resources(parts: &Parts<'_>) -> Value {
+    let resources = parts.spec.resources;
     let bytes = u64::from(resources.memory_mib) << 20;
     let mut memory = json!({ "limit": bytes });
-    if counts_swap {
+    if parts.counts_swap {
         // Memory and swap together: no swap.
         memory["swap"] = json!(bytes);
     }
-    json!({
+    let mut all = json!({
         "memory": memory,
-        "cpu": { "quota": u64::from(resources.vcpus) * 100_000, "period": 100_000 },
-        "pids": { "limit": PROCESSES },
+        "cpu": {
+            "shares": cgroups::shares(parts.allowed.cpu_weight),
+            "quota": u64::from(resources.vcpus) * 100_000,
+            "period": 100_000,
+        },
+        "pids": { "limit": parts.allowed.processes },
         "devices": [{ "allow": false, "access": "rwm" }],
-    })
+    });
+    if let Some(block_io) = &parts.block_io {
+        all["blockIO"] = block_io.clone();
+    }
+    all
 }
 
 #[cfg(test)]
 mod tests {
+    use clarateach_domain::microvm::Resources;
+
     use super::*;
 
     fn config(counts_swap: bool) -> Value {
@@ -170,12 +183,21 @@ mod tests {
                 memory_mib: 256,
                 disk_mib: 64,
             },
+            limits: clarateach_domain::limits::Asked::default(),
+            seats_on_worker: 1,
             template: "base".to_owned(),
             env: [("KEY".to_owned(), "secret".to_owned())].into(),
             workshop_name: "Class".to_owned(),
         };
         render(&Parts {
             spec: &spec,
+            allowed: Limits {
+                cpu_weight: 200,
+                network_mbits: 10,
+                disk_mib_per_second: 8,
+                processes: 300,
+            },
+            block_io: counts_swap.then(|| json!({ "throttleReadBpsDevice": [] })),
             root: "/mnt/3/root",
             guest: "/images/guest-1",
             network: "/proc/1/fd/9",
@@ -194,7 +216,9 @@ mod tests {
             ("/linux/resources/memory/limit", json!(268_435_456)),
             ("/linux/resources/memory/swap", json!(268_435_456)),
             ("/linux/resources/cpu/quota", json!(200_000)),
-            ("/linux/resources/pids/limit", json!(1024)),
+            ("/linux/resources/cpu/shares", json!(2048)),
+            ("/linux/resources/pids/limit", json!(300)),
+            ("/linux/resources/blockIO/throttleReadBpsDevice", json!([])),
             ("/linux/uidMappings/0/hostID", json!(300_000)),
             ("/linux/gidMappings/0/size", json!(65_536)),
             ("/process/rlimits/0/soft", json!(1024)),
@@ -207,6 +231,7 @@ mod tests {
     #[test]
     fn swap_is_left_alone_where_it_is_not_counted() {
         assert_eq!(config(false).pointer("/linux/resources/memory/swap"), None);
+        assert_eq!(config(false).pointer("/linux/resources/blockIO"), None);
     }
 
     #[test]

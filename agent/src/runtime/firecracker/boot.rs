@@ -16,6 +16,7 @@ use std::{
 use anyhow::Context as _;
 use clarateach_domain::{
     ids::Slot,
+    limits::Limits,
     microvm::{MicroVmSpec, Resources},
     seat_net,
 };
@@ -29,12 +30,13 @@ use super::{
     Inner,
     api::{Api, ApiError},
     jail::{self, Jail, Shown},
-    limits, recipe,
+    limits,
+    recipe::{self, For},
     snapshot::Snapshot,
 };
 use crate::{
     rundir::{SeatDir, gone, replace},
-    runtime::{Disk, Machine, disk, images, log},
+    runtime::{Disk, Machine, disk, images, limits as allowed, log},
 };
 
 /// How long a VMM that hung up may take to be dead.
@@ -45,8 +47,11 @@ struct Ground {
     jail: Jail,
     disks: images::Disks,
     resources: Resources,
+    allowed: Limits,
     slot: Slot,
     seat: SeatDir,
+    /// The disk was made just now and never used.
+    fresh: bool,
 }
 
 impl Inner {
@@ -67,7 +72,13 @@ impl Inner {
         let template = if self.host.cold_boot {
             Ok((None, String::new()))
         } else {
-            self.template(&ground.disks, ground.resources).await
+            let made_for = if ground.fresh {
+                For::OwnDisk
+            } else {
+                For::AnyDisk
+            };
+            self.template(&ground.disks, ground.resources, made_for)
+                .await
         };
         let (snapshot, key) = match template {
             Ok(found) => found,
@@ -119,7 +130,8 @@ impl Inner {
         self.sums.check_own(&self.host.kernel)?;
         self.sums.check(&disks.base)?;
         self.sums.check(&disks.boot)?;
-        if kept.as_deref() != Some(&disks.rootfs_name) {
+        let fresh = kept.as_deref() != Some(&disks.rootfs_name);
+        if fresh {
             gone(fs::remove_file(&named)).context("could not forget the old disk")?;
             gone(fs::remove_file(&file)).context("could not remove the old disk")?;
             disk::copy(&self.template_disk(spec.resources.disk_mib)?, &file)?;
@@ -130,8 +142,10 @@ impl Inner {
             jail: self.jail(spec.slot)?,
             disks,
             resources: spec.resources,
+            allowed: allowed::of(spec),
             slot: spec.slot,
             seat,
+            fresh,
         })
     }
 
@@ -147,8 +161,13 @@ impl Inner {
         let (tap, process) = {
             let (inner, ground) = (Arc::clone(self), Arc::clone(ground));
             spawn_blocking(move || {
-                let tap = inner.network.open_tap(ground.slot, ground.jail.user)?;
+                let (slot, mbits) = (ground.slot, ground.allowed.network_mbits);
+                let tap = inner.network.open_tap(slot, ground.jail.user, mbits)?;
                 let disk = ground.seat.file("disk.img");
+                if let Some(mounted) = snapshot.as_ref().and_then(|found| found.disk.as_ref()) {
+                    // What the machine's memory takes for granted.
+                    disk::replace(mounted, &disk)?;
+                }
                 let mut shown = inner.shown(&ground.disks, &disk);
                 shown.extend(snapshot.into_iter().flat_map(|snapshot| {
                     [
@@ -156,9 +175,13 @@ impl Inner {
                         read_only(snapshot.memory, recipe::MEMORY),
                     ]
                 }));
-                let process = ground
-                    .jail
-                    .start(&inner.host, ground.resources, &shown, &output)?;
+                let process = ground.jail.start(
+                    &inner.host,
+                    ground.resources,
+                    ground.allowed,
+                    &shown,
+                    &output,
+                )?;
                 anyhow::Ok((tap, process))
             })
             .await??
@@ -193,10 +216,12 @@ impl Inner {
                 let error = anyhow::Error::from(error);
                 if refused { error.context(Unfit) } else { error }
             })?;
+            // Its limits are the template's until here, and its tap is down.
+            recipe::limit(&api, ground.allowed).await?;
         } else {
             let mac = seat_net::mac_text(ground.slot);
             let told = recipe::boot_args(self.host.virtualization);
-            recipe::assemble(&api, ground.resources, told, &port, &mac).await?;
+            recipe::assemble(&api, ground.resources, ground.allowed, told, (&port, &mac)).await?;
             recipe::start(&api).await?;
         }
         self.verify(&ground.jail).await?;

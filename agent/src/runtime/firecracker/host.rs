@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
+pub(crate) use super::super::cgroups::Cgroups;
 use super::super::images;
 use crate::sys;
 
@@ -86,37 +87,6 @@ impl Virtualization {
                  popcnt,fsgsbase,rdtscp,movbe,clflushopt,clwb,rdrand,rdseed,erms,fsrm"
             }
         }
-    }
-}
-
-/// Which cgroup hierarchies limit processes here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cgroups {
-    /// One a controller.
-    V1,
-    /// One for all.
-    V2,
-}
-
-impl Cgroups {
-    pub(crate) fn of_this_host() -> anyhow::Result<Self> {
-        let root = Path::new("/sys/fs/cgroup");
-        let wanted = ["cpu", "memory", "pids"];
-        let controllers = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
-        let has = |name: &&str| controllers.split_whitespace().any(|found| found == *name);
-        if wanted.iter().all(has) {
-            return Ok(Self::V2);
-        }
-        let missing: Vec<_> = wanted
-            .into_iter()
-            .filter(|name| !root.join(name).is_dir())
-            .collect();
-        ensure!(
-            missing.is_empty(),
-            "no cgroup hierarchy has the controllers {}",
-            missing.join(", ")
-        );
-        Ok(Self::V1)
     }
 }
 

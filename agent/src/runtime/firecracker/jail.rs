@@ -22,12 +22,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use clarateach_domain::microvm::Resources;
+use clarateach_domain::{limits::Limits, microvm::Resources};
 use rustix::pipe::PipeFlags;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{ProcessName, cgroups, machine::kill},
+    super::{ProcessName, cgroups, machine::kill, throttle},
     host::Host,
     limits,
 };
@@ -96,6 +96,7 @@ impl Jail {
         &self,
         host: &Host,
         resources: Resources,
+        allowed: Limits,
         shown: &[Shown],
         output: &File,
     ) -> anyhow::Result<OwnedFd> {
@@ -126,7 +127,7 @@ impl Jail {
                 read_only: file.read_only,
             });
         }
-        let mut jailer = self.jailer(host, resources);
+        let mut jailer = self.jailer(host, resources, allowed);
         // Not waited for its end: the VMM goes on holding it.
         let (complaints, complain) =
             rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
@@ -157,12 +158,12 @@ impl Jail {
             .context("could not hold the VMM's process")?
             .context("firecracker ended at once")?;
         for disk in shown.iter().filter(|file| !file.read_only) {
-            limits::hold(host.cgroups, &self.cgroup, pid, &disk.from)?;
+            throttle::hold(host.cgroups, &self.cgroup, pid, &disk.from, allowed)?;
         }
         Ok(process)
     }
 
-    fn jailer(&self, host: &Host, resources: Resources) -> Command {
+    fn jailer(&self, host: &Host, resources: Resources, allowed: Limits) -> Command {
         let bytes = |mib: u64| mib << 20;
         let memory = u64::from(resources.memory_mib);
         let largest = bytes(u64::from(resources.disk_mib).max(memory)) + bytes(1);
@@ -186,6 +187,7 @@ impl Jail {
         jailer.args(limits::arguments(
             host.cgroups,
             resources.vcpus,
+            allowed,
             bytes(memory + VMM_MIB),
         ));
         jailer.args(["--", "--api-sock", API, "--level", "Warning"]);

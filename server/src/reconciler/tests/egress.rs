@@ -58,6 +58,16 @@ async fn the_policy_is_told_before_the_first_seat_when_it_changes_and_when_it_is
         .until(&id, "fewer seats", |view| view.seats.len() == 1)
         .await;
     assert_eq!(agent.told(), ["delete 2"]);
+    // Shares were said with each machine; another number of seats makes none anew.
+    for spec in agent.specs() {
+        let limits = [
+            spec.network_mbits,
+            spec.disk_mib_per_second,
+            spec.processes,
+            spec.seats_on_worker,
+        ];
+        assert_eq!(limits, [50, 20, 300, 2], "seat {}", spec.seat);
+    }
     let settled = stage.store.settling(&id).await.unwrap().unwrap();
     assert!(settled.attempts.is_empty(), "{:?}", settled.attempts);
     stage.delete(&id).await;

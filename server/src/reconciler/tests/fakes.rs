@@ -88,6 +88,7 @@ impl Provisioner for Fakes {
             too_old: Mutex::new(self.too_old),
             said: watch::Sender::default(),
             told: Mutex::default(),
+            specs: Mutex::default(),
             bounce: Mutex::default(),
         });
         let serve = serve(listener, agent.clone(), key, dir);
@@ -160,6 +161,7 @@ pub(super) struct FakeAgent {
     said: watch::Sender<pb::WatchMicroVmsResponse>,
     /// What it was told, in order.
     told: Mutex<Vec<String>>,
+    specs: Mutex<Vec<pb::MicroVmSpec>>,
     /// Ends the streams of now.
     bounce: Mutex<CancellationToken>,
 }
@@ -168,6 +170,11 @@ impl FakeAgent {
     /// What it was told since this was last asked.
     pub(super) fn told(&self) -> Vec<String> {
         std::mem::take(&mut self.told.lock().unwrap())
+    }
+
+    /// The machines it was asked for so far.
+    pub(super) fn specs(&self) -> Vec<pb::MicroVmSpec> {
+        self.specs.lock().unwrap().clone()
     }
 
     /// The policy it holds.
@@ -215,6 +222,7 @@ impl AgentService for FakeAgent {
     ) -> Answer<pb::MicroVm> {
         let spec = request.into_inner().spec.unwrap();
         self.note(format!("create {}", spec.seat));
+        self.specs.lock().unwrap().push(spec.clone());
         let made = pb::MicroVm {
             seat: spec.seat,
             slot: spec.slot,

@@ -50,6 +50,12 @@ pub struct Model {
     pub memory_mib: i32,
     /// Writable disk of a seat, MiB.
     pub disk_mib: i32,
+    /// Network of a seat, Mbit/s each way; 0 is the worker's default.
+    pub network_mbits: i32,
+    /// Disk of a seat, MiB/s each way; 0 is the worker's default.
+    pub disk_mib_per_second: i32,
+    /// Processes of a seat; 0 is the worker's default.
+    pub processes: i32,
     /// `domain::egress::Egress` as JSON.
     #[sea_orm(column_type = "Text")]
     pub egress: String,

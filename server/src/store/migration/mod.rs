@@ -11,6 +11,7 @@ use sea_orm_migration::{
 
 mod m20261123_000001_first;
 mod m20261128_000002_network;
+mod m20261128_000003_limits;
 
 /// All of them, in order.
 pub struct Migrations;
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrations {
         vec![
             Box::new(m20261123_000001_first::Migration),
             Box::new(m20261128_000002_network::Migration),
+            Box::new(m20261128_000003_limits::Migration),
         ]
     }
 }
