@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clarateach_domain::{ids::WorkerName, microvm::Runtime, plan::Ground};
 use google_cloud_compute_v1::model::Operation;
 use tracing::{info, warn};
@@ -29,6 +29,9 @@ use trouble::{Class, Trouble};
 
 /// So long after a request whose answer was lost, its operation may still appear.
 const UNCERTAIN: TimeDelta = TimeDelta::seconds(60);
+/// An operation that goes on for longer is not waited for any more: what it was to
+/// do is asked for again.
+const PATIENCE: TimeDelta = TimeDelta::minutes(10);
 /// Starts refused for want of room after which a worker is made elsewhere.
 const START_REFUSALS: u32 = 3;
 
@@ -37,15 +40,19 @@ pub struct Gcp {
     settings: GcpSettings,
     cloud: Cloud,
     notes: Arc<dyn Notes>,
+    clock: Clock,
 }
+
+/// What time it is: tests live faster.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
 /// What became of an act.
 enum Outcome {
     Running,
     Done,
     Failed(Trouble),
-    /// Google does not know of it: never asked, or asked so long ago that it has
-    /// forgotten.
+    /// Google does not know of it (never asked, or it has forgotten), or it takes
+    /// far too long.
     Unknown,
 }
 
@@ -61,7 +68,19 @@ impl Gcp {
             settings,
             cloud,
             notes,
+            clock: Arc::new(Utc::now),
         })
+    }
+
+    /// With another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    fn age(&self, act: &Act) -> TimeDelta {
+        (self.clock)() - act.since
     }
 
     async fn note(&self, name: &WorkerName) -> anyhow::Result<Option<Note>> {
@@ -79,7 +98,7 @@ impl Gcp {
     async fn begin(&self, name: &WorkerName, note: &mut Note, verb: Verb) -> anyhow::Result<Act> {
         let act = Act {
             verb,
-            since: Utc::now(),
+            since: (self.clock)(),
             operation: String::new(),
         };
         note.act = Some(act.clone());
@@ -110,6 +129,7 @@ impl Gcp {
             self.cloud.operation(&note.zone, &act.operation).await?
         };
         Ok(match standing {
+            Standing::Running if self.age(act) > PATIENCE => Outcome::Unknown,
             Standing::Running => Outcome::Running,
             Standing::Done => Outcome::Done,
             Standing::Failed(trouble) => Outcome::Failed(trouble),
@@ -208,7 +228,12 @@ impl Gcp {
             note.zone
         );
         described.ground = match (machine::ground(&vm), &note.act) {
-            (_, Some(act)) if act.verb == Verb::Delete => Ground::Ending,
+            (ground, Some(act)) if act.verb == Verb::Delete => {
+                match self.outcome(name, &note, act).await? {
+                    Outcome::Running => Ground::Ending,
+                    Outcome::Done | Outcome::Failed(_) | Outcome::Unknown => ground,
+                }
+            }
             (Ground::Stopped, Some(act)) if act.verb == Verb::Start => {
                 match self.outcome(name, &note, act).await? {
                     Outcome::Running => Ground::Making,
@@ -237,7 +262,7 @@ impl Gcp {
         Ok(match (act.verb, outcome) {
             (Verb::Insert, Outcome::Running) => Ground::Making,
             // It may still come: asking again is harmless, and so is removing.
-            (Verb::Insert, Outcome::Unknown) if act.operation.is_empty() => Ground::Broken,
+            (Verb::Insert, Outcome::Unknown) if self.age(act) < UNCERTAIN => Ground::Broken,
             (Verb::Delete, Outcome::Running) => Ground::Ending,
             _ => Ground::Missing,
         })

@@ -1,7 +1,7 @@
 //! The calls to Google, each bounded and told as [`Trouble`] when it fails. No
 //! policy: what follows is decided elsewhere.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use google_cloud_auth::credentials::anonymous;
@@ -9,12 +9,7 @@ use google_cloud_compute_v1::{
     client::{Instances, ZoneOperations},
     model::{Instance, Operation, operation},
 };
-use google_cloud_gax::{
-    client_builder::ClientBuilder,
-    exponential_backoff::{ExponentialBackoff, ExponentialBackoffBuilder},
-    options::RequestOptionsBuilder as _,
-    retry_policy::{Aip194Strict, RetryPolicyExt as _},
-};
+use google_cloud_gax::{client_builder::ClientBuilder, retry_policy::NeverRetry};
 
 use super::{
     machine::{APP, INSTALLATION},
@@ -22,10 +17,8 @@ use super::{
     trouble::{Class, Trouble},
 };
 
-/// One call, its own retries included: the crate would try a closed port for ever.
+/// One call: the crate would wait, and try a closed port, for ever.
 const CALL: Duration = Duration::from_secs(20);
-const ATTEMPT: Duration = Duration::from_secs(10);
-const ATTEMPTS: u32 = 3;
 /// Pages of a list: far more than an installation has VMs.
 const PAGES: usize = 100;
 
@@ -54,14 +47,14 @@ pub(super) enum Standing {
 impl Cloud {
     /// Connects with the application's default credentials; nothing is called yet.
     pub(super) async fn open(settings: &GcpSettings) -> anyhow::Result<Self> {
-        let instances = build(Instances::builder(), settings)?
+        let instances = build(Instances::builder(), settings)
             .build()
             .await
             .context(
                 "could not find credentials for Google Cloud: run `gcloud auth \
                       application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
             )?;
-        let operations = build(ZoneOperations::builder(), settings)?
+        let operations = build(ZoneOperations::builder(), settings)
             .build()
             .await
             .context("could not find credentials for Google Cloud")?;
@@ -86,10 +79,7 @@ impl Cloud {
             .set_project(&self.project)
             .set_zone(zone);
         let call = call.set_request_id(request_id).set_body(vm);
-        call.with_attempt_timeout(ATTEMPT)
-            .send()
-            .await
-            .map_err(|error| Trouble::of_call(&error))
+        call.send().await.map_err(|error| Trouble::of_call(&error))
     }
 
     /// The VM; `None` if there is none.
@@ -237,33 +227,22 @@ impl Cloud {
     }
 }
 
-/// The same bounds for every client.
-fn build<F, C>(
-    builder: ClientBuilder<F, C>,
-    settings: &GcpSettings,
-) -> anyhow::Result<ClientBuilder<F, C>>
+/// The same bounds for every client. One try a call: the reconciler tries again,
+/// later each time, and two such loops would multiply.
+fn build<F, C>(builder: ClientBuilder<F, C>, settings: &GcpSettings) -> ClientBuilder<F, C>
 where
     C: From<google_cloud_auth::credentials::Credentials>,
 {
-    let backoff: ExponentialBackoff = ExponentialBackoffBuilder::new()
-        .with_initial_delay(Duration::from_millis(250))
-        .with_maximum_delay(Duration::from_secs(4))
-        .build()
-        .context("could not set the pauses between tries")?;
-    let policy = Aip194Strict
-        .with_attempt_limit(ATTEMPTS)
-        .with_time_limit(CALL);
     let builder = builder
-        .with_retry_policy(policy)
-        .with_backoff_policy(Arc::new(backoff))
-        .with_attempt_timeout(ATTEMPT);
-    Ok(match &settings.endpoint {
+        .with_retry_policy(NeverRetry)
+        .with_attempt_timeout(CALL);
+    match &settings.endpoint {
         // A fake on this machine, which the settings have made sure of.
         Some(endpoint) => builder
             .with_endpoint(endpoint)
             .with_credentials(anonymous::Builder::new().build()),
         None => builder,
-    })
+    }
 }
 
 /// 404 is an answer.
