@@ -102,3 +102,18 @@ async fn half_a_list_is_no_list() {
     );
     assert_eq!(stage.gcp.list().await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn why_a_worker_never_answered_can_be_read() {
+    let stage = Stage::new().await;
+    let worker = worker(1);
+    assert_eq!(stage.gcp.serial_log(&worker.name).await.unwrap(), "");
+    stage.gcp.ensure(&worker).await.unwrap();
+    let up = stage.until(&worker, Ground::Up).await;
+    let name = worker.name.as_str();
+    stage
+        .fake
+        .write_serial(&up.zone, name, "agent: no /dev/kvm\n");
+    let log = stage.gcp.serial_log(&worker.name).await.unwrap();
+    assert!(log.contains("no /dev/kvm"), "{log}");
+}

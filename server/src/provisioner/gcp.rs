@@ -79,6 +79,19 @@ impl Gcp {
         self
     }
 
+    /// The end of what the worker's VM wrote to its serial port, for whoever must
+    /// find out why its agent never answered; empty if there is no VM.
+    ///
+    /// # Errors
+    ///
+    /// When Google cannot be asked.
+    pub async fn serial_log(&self, name: &WorkerName) -> anyhow::Result<String> {
+        let Some(note) = self.note(name).await? else {
+            return Ok(String::new());
+        };
+        Ok(self.cloud.serial(&note.zone, name.as_str()).await?)
+    }
+
     fn age(&self, act: &Act) -> TimeDelta {
         (self.clock)() - act.since
     }
@@ -147,10 +160,9 @@ impl Gcp {
             match self.outcome(name, &note, &act).await? {
                 Outcome::Running => return Ok(()),
                 Outcome::Failed(trouble) => self.after_refusal(name, &mut note, trouble).await?,
-                Outcome::Done => note.anew(),
                 // The same again: Google does it once.
                 Outcome::Unknown if act.operation.is_empty() => {}
-                Outcome::Unknown => note.anew(),
+                Outcome::Done | Outcome::Unknown => note.anew(),
             }
         } else if note.act.is_some() {
             // Removed, or taken away: learners' files went with its disk.
@@ -346,13 +358,12 @@ impl Gcp {
         }
         let act = self.begin(name, &mut note, Verb::Delete).await?;
         let id = note.request_id(name, &act);
-        match self.cloud.delete(&note.zone, name.as_str(), &id).await? {
-            Some(operation) => self.begun(name, &mut note, &operation).await,
-            None => {
-                note.act = None;
-                self.write(name, &note).await
-            }
-        }
+        let asked = self.cloud.delete(&note.zone, name.as_str(), &id).await?;
+        let Some(operation) = asked else {
+            note.act = None;
+            return self.write(name, &note).await;
+        };
+        self.begun(name, &mut note, &operation).await
     }
 }
 

@@ -215,15 +215,12 @@ impl Cloud {
         anyhow::bail!("the list has more than {PAGES} pages")
     }
 
-    /// The end of what the VM wrote to its serial port.
+    /// The end of what the VM wrote to its serial port; empty if there is no VM.
     pub(super) async fn serial(&self, zone: &str, name: &str) -> Result<String, Trouble> {
-        let call = self
-            .instances
-            .get_serial_port_output()
-            .set_project(&self.project);
-        let answer = call.set_zone(zone).set_instance(name).send().await;
-        let answer = answer.map_err(|error| Trouble::of_call(&error))?;
-        Ok(answer.contents.unwrap_or_default())
+        let call = self.instances.get_serial_port_output();
+        let call = call.set_project(&self.project).set_zone(zone);
+        let answer = absent(call.set_instance(name).send().await)?;
+        Ok(answer.and_then(|log| log.contents).unwrap_or_default())
     }
 }
 

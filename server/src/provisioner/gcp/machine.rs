@@ -176,7 +176,7 @@ mod tests {
             service_account: "w@classes.iam.gserviceaccount.com".into(),
             spot: true,
             on_demand_after: 0,
-            max_run: std::time::Duration::from_secs(88_200),
+            max_run: std::time::Duration::from_mins(24 * 60 + 30),
             installation: "i1".into(),
             data_dir: PathBuf::new(),
             endpoint: None,
@@ -219,7 +219,7 @@ mod tests {
             ("/tags/items/0", TAG),
         ] {
             assert_eq!(
-                json.pointer(at).and_then(|v| v.as_str()),
+                json.pointer(at).and_then(serde_json::Value::as_str),
                 Some(want),
                 "{at}"
             );
@@ -230,7 +230,7 @@ mod tests {
             ("/disks/0/autoDelete", true),
         ] {
             assert_eq!(
-                json.pointer(at).and_then(|v| v.as_bool()),
+                json.pointer(at).and_then(serde_json::Value::as_bool),
                 Some(want),
                 "{at}"
             );
