@@ -31,7 +31,7 @@ use tracing::{error, info, warn};
 pub use handle::{Cut, Door, EpochReason, Fleet, FleetError, FleetSettings, Notice, SeatLife};
 
 use crate::{
-    network::{Network, RuleSettings, Walls},
+    network::{Network, RuleSettings, Walls, survey::Raised},
     resolver,
     rundir::{self, RunDir},
     runtime::{Disk, Runtime, container::ContainerRuntime, firecracker::FirecrackerRuntime},
@@ -101,6 +101,7 @@ fn prepare(settings: &FleetSettings) -> anyhow::Result<(RunDir, Walls, Arc<dyn R
         uplink: settings.uplink.clone(),
         closed: settings.closed.clone(),
     };
+    Raised::note(&rules, &run.walls())?;
     let walls = Walls::raise(rules, run.egress())?;
     let network = Network;
     let runtime: Arc<dyn Runtime> = match settings.runtime {
