@@ -155,7 +155,7 @@ impl Api {
         })
     }
 
-    async fn update(
+    pub(super) async fn update(
         &self,
         who: &Principal,
         ask: pb::UpdateWorkshopRequest,
