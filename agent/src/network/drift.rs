@@ -79,6 +79,7 @@ fn mend_port(
             .map_err(at("put the port on the bridge"))?;
     }
     match amiss {
+        Amiss::Ipv6(_) => switch(&look::ipv6_switch(slot), "1"),
         Amiss::OffBridge(_) | Amiss::Unpinned(..) => netlink
             .act(RouteNetlinkMessage::NewLink(pinned(index)), 0)
             .map_err(at("isolate the port")),
@@ -109,6 +110,7 @@ fn remove(netlink: &mut Netlink, amiss: Amiss) -> std::io::Result<()> {
         }
         // Nothing to remove.
         Amiss::Switch(..)
+        | Amiss::Ipv6(_)
         | Amiss::OffBridge(_)
         | Amiss::Unpinned(..)
         | Amiss::NoEntry(_)
