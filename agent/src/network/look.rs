@@ -21,6 +21,8 @@ use super::{bridge::SWITCHES, netlink::Seen, ports::PINS};
 pub(super) enum Amiss {
     /// A kernel switch: where, what it is, what it must be.
     Switch(&'static str, String, &'static str),
+    /// A port that speaks IPv6.
+    Ipv6(Slot),
     /// A port on no bridge, or on another one; its pins went with it.
     OffBridge(Slot),
     /// What a port was found without.
@@ -40,6 +42,7 @@ impl fmt::Display for Amiss {
         let port = |slot: &Slot| seat_net::port_name(*slot);
         match self {
             Self::Switch(path, now, _) => write!(f, "{path} was {now}"),
+            Self::Ipv6(slot) => write!(f, "port {} had IPv6", port(slot)),
             Self::OffBridge(slot) => write!(f, "port {} was not on the bridge", port(slot)),
             Self::Unpinned(slot, pins) => {
                 write!(f, "port {} was not {}", port(slot), pins.join(", not "))
@@ -70,6 +73,12 @@ pub(super) fn switches() -> Vec<Amiss> {
     wrong.collect()
 }
 
+/// Where a port's IPv6 is switched off.
+pub(super) fn ipv6_switch(slot: Slot) -> String {
+    let name = seat_net::port_name(slot);
+    format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6")
+}
+
 /// The ports that are up.
 pub(super) fn up_ports(seen: &Seen) -> impl Iterator<Item = (Slot, &LinkMessage)> {
     seen.links.iter().filter_map(|link| {
@@ -82,6 +91,9 @@ pub(super) fn up_ports(seen: &Seen) -> impl Iterator<Item = (Slot, &LinkMessage)
 /// One port and what the bridge knows of its seat.
 pub(super) fn port(bridge: u32, slot: Slot, link: &LinkMessage, seen: &Seen) -> Vec<Amiss> {
     let mut amiss = Vec::new();
+    if fs::read_to_string(ipv6_switch(slot)).is_ok_and(|off| off.trim() != "1") {
+        amiss.push(Amiss::Ipv6(slot));
+    }
     let on_bridge = link
         .attributes
         .iter()

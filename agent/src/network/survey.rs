@@ -110,7 +110,6 @@ pub(crate) fn survey(raised: &Raised, egress: &Egress) -> Result<Surveyed, Netwo
     for amiss in look::switches() {
         found.sort(&amiss);
     }
-    found.ipv6.extend(ports_with_ipv6(&found.ports));
     let bridge = seen.index(seat_net::BRIDGE).unwrap_or(0);
     for (slot, link) in look::up_ports(&seen) {
         for amiss in look::port(bridge, slot, link, &seen) {
@@ -127,6 +126,7 @@ impl Surveyed {
     fn sort(&mut self, amiss: &Amiss) {
         let list = match amiss {
             Amiss::Switch(path, ..) if path.contains("/ipv6/") => &mut self.ipv6,
+            Amiss::Ipv6(_) => &mut self.ipv6,
             Amiss::Switch(..) => &mut self.switches,
             Amiss::OffBridge(_) | Amiss::Unpinned(..) => &mut self.pins,
             Amiss::NoEntry(_) | Amiss::Entry(..) => &mut self.forwarding,
@@ -174,16 +174,6 @@ fn addresses(seen: &Seen) -> Vec<Ipv4Addr> {
             _ => None,
         });
     local.filter(|local| !local.is_loopback()).collect()
-}
-
-fn ports_with_ipv6(ports: &[Slot]) -> Vec<String> {
-    let names = ports.iter().map(|slot| seat_net::port_name(*slot));
-    let on = names.filter_map(|name| {
-        let switch = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
-        let now = fs::read_to_string(&switch).ok()?;
-        (now.trim() != "1").then(|| format!("{switch} was {}", now.trim()))
-    });
-    on.collect()
 }
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ use super::targets::{Target, Way};
 
 /// The state of a socket that listens, in `/proc/net/tcp`.
 const LISTENS: &str = "0A";
-/// An echo request; the kernel sets its id and sum.
-const ECHO: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0];
+/// An echo request with its sum; of a ping socket the kernel sets its id.
+const ECHO: [u8; 8] = [8, 0, 0xf7, 0xff, 0, 0, 0, 0];
 /// Asks for the address of example.com: a header, the name, A, IN.
 const QUESTION: &[u8] = b"\x43\x54\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\
     \x07example\x03com\x00\x00\x01\x00\x01";
@@ -60,12 +60,28 @@ pub(super) fn try_all(
     // Sockets are made on this thread alone: they belong to its namespace.
     let all = targets
         .into_iter()
-        .map(|target| attempt(from, target, until));
+        .map(|target| attempt_if_can(from, target, until));
     let tried = runtime.block_on(join_all(all));
     tried
         .into_iter()
         .collect::<io::Result<_>>()
         .context("could not make a socket")
+}
+
+/// A kernel without IPv6 makes no socket of it: then nothing goes that way.
+async fn attempt_if_can(
+    from: Option<Ipv4Addr>,
+    target: Target,
+    until: Instant,
+) -> io::Result<Tried> {
+    match attempt(from, target, until).await {
+        Err(none) if target.to.is_ipv6() => Ok(Tried {
+            target,
+            port: 0,
+            ended: Ended::Otherwise(none.to_string()),
+        }),
+        tried => tried,
+    }
 }
 
 async fn attempt(from: Option<Ipv4Addr>, target: Target, until: Instant) -> io::Result<Tried> {
@@ -130,9 +146,12 @@ fn local(from: Option<Ipv4Addr>, to: IpAddr) -> IpAddr {
 
 fn datagrams(way: Way, local: SocketAddr) -> io::Result<UdpSocket> {
     let socket = if way == Way::Ping {
-        let flags = SocketFlags::CLOEXEC;
-        let icmp = Some(ipproto::ICMP);
-        let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, icmp)?;
+        let ping = |kind| {
+            let icmp = Some(ipproto::ICMP);
+            socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, icmp)
+        };
+        // A namespace that lets nobody ping still has raw sockets.
+        let socket = ping(SocketType::DGRAM).or_else(|_| ping(SocketType::RAW))?;
         let socket = std::net::UdpSocket::from(socket);
         rustix::net::bind(&socket, &local)?;
         socket
@@ -145,10 +164,19 @@ fn datagrams(way: Way, local: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// A name is answered by one that has been asked, or that may not be; not by a
-/// resolver whose own do not answer.
+/// resolver whose own do not answer. An echo is one of the answering kind.
 fn understood(way: Way, answer: &[u8]) -> io::Result<()> {
     let code = match (way, answer) {
         (Way::Name, [_, _, _, flags, ..]) => flags & 0xf,
+        // A raw socket gives the IPv4 header too.
+        (Way::Ping, [version, ..]) if version >> 4 == 4 => {
+            let kind = answer.get(usize::from(version & 0xf) * 4);
+            return if kind == Some(&0) {
+                Ok(())
+            } else {
+                Err(io::Error::other(format!("ICMP of type {kind:?} came")))
+            };
+        }
         _ => return Ok(()),
     };
     match code {
@@ -211,6 +239,10 @@ mod tests {
             assert_eq!(understood(Way::Name, &answer(code)).is_ok(), well, "{code}");
         }
         assert!(understood(Way::Udp, &[]).is_ok());
+        let raw = |kind| [vec![0x45], vec![0; 19], vec![kind]].concat();
+        for (echo, well) in [(vec![0; 8], true), (raw(0), true), (raw(3), false)] {
+            assert_eq!(understood(Way::Ping, &echo).is_ok(), well, "{echo:?}");
+        }
     }
 
     #[test]
