@@ -1,12 +1,14 @@
 //! `clarateach-agent check`: looks, says in plain words, changes nothing.
 //!
-//! Way: what was asked -> [`host`] (can this host run seats?) or [`seat`] (how is
-//! one MicroVM held?) -> lines -> text or JSON, and 0 or 1. No line waits for
-//! another: whoever repairs a host sees all that is missing at once.
+//! Way: what was asked -> [`host`] (can this host run seats?), [`seat`] (how is
+//! one MicroVM held?) or [`network`] (do a worker's walls stand?) -> lines -> text
+//! or JSON, and 0 or 1. No line waits for another: whoever repairs a host sees all
+//! that is missing at once.
 
 mod elf;
 mod host;
 mod line;
+mod network;
 mod seat;
 
 use std::{
@@ -38,6 +40,7 @@ pub(crate) fn run(asked: &CheckArgs) -> ExitCode {
 
 fn answer(asked: &CheckArgs) -> anyhow::Result<bool> {
     let lines = match (asked.seat, &asked.run_dir) {
+        (only, Some(run_dir)) if asked.network => network::lines(run_dir, only, asked.server)?,
         (Some(seat), Some(run_dir)) => seat::lines(seat, run_dir, &asked.host)?,
         _ => host::lines(asked.runtime, &asked.host),
     };
@@ -54,6 +57,10 @@ fn answer(asked: &CheckArgs) -> anyhow::Result<bool> {
 fn verdict(asked: &CheckArgs, lines: &[Line]) -> String {
     let bad = lines.iter().filter(|line| line.verdict.is_bad()).count();
     match (asked.seat, bad) {
+        (_, 0) if asked.network => "The walls of this worker stand.".to_owned(),
+        (_, bad) if asked.network => {
+            format!("The walls of this worker do not stand as they should: {bad} FAILS.")
+        }
         (Some(seat), 0) => format!("Seat {seat} is confined in every way that this host has."),
         (Some(seat), bad) => format!("Seat {seat} is not confined as it should be: {bad} FAILS."),
         (None, 0) => format!("This host can run seats by {}.", asked.runtime),

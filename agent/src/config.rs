@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, SocketAddrV4},
     path::PathBuf,
     time::Duration,
 };
@@ -31,6 +31,7 @@ const UIDS_PER_SEAT: u32 = 65_536;
 ///   clarateach-agent check --runtime container    (or at least containers?)
 /// On a worker that serves:
 ///   clarateach-agent check --seat 3 --run-dir DIR (how is seat 3's MicroVM held?)
+///   clarateach-agent check --network --run-dir DIR (what can its seats reach?)
 ///
 /// `serve` is usually started by the control plane's provisioner.
 #[derive(Debug, Clone, clap::Parser)]
@@ -50,12 +51,18 @@ pub(crate) enum Command {
     /// certificate, learners with a seat token. However the agent ends, no seat
     /// ends with it: the next agent adopts what runs.
     Serve(Box<Config>),
-    /// Says whether this host can run seats, or how one seat's MicroVM is held.
+    /// Says whether this host can run seats, how one seat's MicroVM is held, or
+    /// whether the walls around a worker's seats stand.
     ///
     /// A line each: OK, WARN, MISSING or WRONG, what was found, and what to do.
     /// With --seat, for a MicroVM that runs, a line for each way in which it is
     /// confined: HOLDS, FAILS, or NOT-HERE where this host has no such thing or
-    /// it is for whoever runs the host to decide. Ends with 0 if all that is
+    /// it is for whoever runs the host to decide. With --network, the same for the
+    /// worker's rules, ports and neighbours, and for what its seats reach: metadata
+    /// server, agent, other seats, private networks, mail, and what they should
+    /// reach. That is tried from the network of live containers, without a
+    /// program of their learners, and each packet that leaves is seen; around
+    /// MicroVMs, what stands is judged. Ends with 0 if all that is
     /// needed is there, with 1 if not. Nothing is changed, and root is needed to
     /// see everything.
     Check(CheckArgs),
@@ -149,11 +156,21 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) host: HostArgs,
 
-    /// Look at this seat's MicroVM instead; it must run.
+    /// Look at this seat's MicroVM instead; it must run. With --network: try from
+    /// this seat alone, and not from the first four.
     #[arg(long, value_name = "N", requires = "run_dir")]
     pub(crate) seat: Option<SeatNo>,
 
-    /// With --seat: the run directory of the agent that serves it.
+    /// Look at the worker's network instead, its agent running or dead. Takes
+    /// three seconds.
+    #[arg(long, requires = "run_dir")]
+    pub(crate) network: bool,
+
+    /// With --network: a server outside that should answer seats by TCP.
+    #[arg(long, value_name = "ADDR:PORT", requires = "network")]
+    pub(crate) server: Option<SocketAddrV4>,
+
+    /// With --seat or --network: the run directory of the agent that serves there.
     #[arg(long, env = "AGENT_RUN_DIR", value_name = "DIR")]
     pub(crate) run_dir: Option<PathBuf>,
 

@@ -32,7 +32,7 @@ use tracing::{error, info, warn};
 pub use handle::{Cut, Door, EpochReason, Fleet, FleetError, FleetSettings, Notice, SeatLife};
 
 use crate::{
-    network::{RuleSettings, Walls},
+    network::{RuleSettings, Walls, survey::Raised},
     resolver,
     rundir::{self, RunDir},
     runtime::{Disk, Runtime, container::ContainerRuntime, firecracker::FirecrackerRuntime},
@@ -102,6 +102,7 @@ fn prepare(settings: &FleetSettings) -> anyhow::Result<(RunDir, Walls, Arc<dyn R
         uplink: settings.uplink.clone(),
         closed: settings.closed.clone(),
     };
+    Raised::note(&rules, &run.walls())?;
     let walls = Walls::raise(rules, run.egress())?;
     let network = walls.network();
     let runtime: Arc<dyn Runtime> = match settings.runtime {

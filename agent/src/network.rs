@@ -7,12 +7,15 @@
 
 pub(crate) mod bridge;
 mod drift;
+mod learnt;
+mod look;
 pub(crate) mod netlink;
 mod news;
 mod nft;
 pub(crate) mod ports;
 pub(crate) mod rules;
 pub(crate) mod shape;
+pub(crate) mod survey;
 pub(crate) mod tap;
 mod walls;
 

@@ -8,6 +8,8 @@
 //!                      secret      the guest's secret, hex
 //!                      control.sock disk.img guest.log bundle/ …   the runtime's
 //! RUN_DIR/egress.json              the policy of all seats' way out, once it was told
+//! RUN_DIR/names                    which allowed names led to which open addresses
+//! RUN_DIR/walls.json               where the walls stand and what they were made of
 //! RUN_DIR/runc/                    the OCI runtime's own state
 //! ```
 
@@ -48,6 +50,11 @@ impl RunDir {
     /// Where the egress policy in force is noted.
     pub fn egress(&self) -> PathBuf {
         self.root.join("egress.json")
+    }
+
+    /// Where it is noted where the walls stand, for who looks at them.
+    pub fn walls(&self) -> PathBuf {
+        self.root.join("walls.json")
     }
 
     /// Where the OCI runtime keeps its state.

@@ -1,6 +1,7 @@
 //! The few system calls that no safe wrapper offers, each in one small function.
 #![allow(unsafe_code)]
 
+pub(crate) mod packets;
 mod program;
 
 use std::{

@@ -1,11 +1,13 @@
-//! `clarateach-agent check` as an operator runs it: of a host, and of the real
-//! MicroVM of a seat.
+//! `clarateach-agent check` as an operator runs it: of a host, of the real MicroVM
+//! of a seat, and of a worker's walls.
 
 // Helpers of tests may fail as tests do; where a story cannot run it says so.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 #[path = "seats/worker.rs"]
 mod worker;
+#[path = "network/world.rs"]
+mod world;
 
 use std::{
     collections::BTreeSet,
@@ -17,6 +19,7 @@ use std::{
 };
 
 use worker::{Worker, firecracker_dir, fleet_here};
+use world::World;
 
 /// A template's boot and a restore, on a host that emulates and is busy.
 const BOOT: Duration = Duration::from_secs(400);
@@ -52,6 +55,18 @@ impl Answer {
             println!("{line}");
         }
         Self { lines, well }
+    }
+
+    /// Of the worker's network; a server that is there and listens is named.
+    fn of_network(worker: &Worker) -> Self {
+        let run_dir = worker.run_dir();
+        Self::of(&[
+            OsStr::new("--network"),
+            OsStr::new("--run-dir"),
+            run_dir.as_os_str(),
+            OsStr::new("--server"),
+            OsStr::new("203.0.113.10:80"),
+        ])
     }
 
     fn named(&self, verdict: &str) -> BTreeSet<&str> {
@@ -181,8 +196,123 @@ fn every_hardening_of_a_micro_vm_holds_or_is_not_to_be_had_here() {
         assert!(!told.well, "{undo}");
     }
     assert_eq!(check().named("FAILS"), BTreeSet::new());
+
+    // Its network is its guest's: judged from outside.
+    let told = Answer::of_network(&worker);
+    assert_eq!(told.named("FAILS"), BTreeSet::new());
+    for row in ["metadata", "another seat", "agent to seat"] {
+        assert!(told.named("HOLDS").contains(row), "{row}");
+    }
+    fleet.kill();
+    worker.inside("ip link set ctp2 type bridge_slave isolated off");
+    let told = Answer::of_network(&worker);
+    for row in ["port pins", "metadata"] {
+        assert!(told.named("FAILS").contains(row), "{row}");
+    }
+    let mut fleet = worker.start();
+    fleet.wait_for("3 Ready", BOOT);
     assert_eq!(fleet.ask("remove 3"), "ok");
     worker.assert_empty();
+}
+
+/// The rows of walls that were flushed away; another seat is still shut off by its
+/// port.
+const FLUSHED: [&str; 14] = [
+    "rule set",
+    "policy drop",
+    "metadata",
+    "agent",
+    "ssh",
+    "worker",
+    "private",
+    "carrier nat",
+    "link-local",
+    "reserved",
+    "external address",
+    "mail",
+    "internet",
+    "resolver",
+];
+
+#[test]
+fn walls_that_stand_are_told_from_walls_that_fell() {
+    let Some(worker) = Worker::new() else { return };
+    let world = World::behind(&worker);
+    let mut fleet = worker.start();
+    for seat in 1..=2 {
+        fleet.ask(&format!("ensure {seat} {seat} 1"));
+    }
+    for seat in 1..=2 {
+        fleet.wait_for(&format!("{seat} Ready"), Duration::from_mins(1));
+    }
+    let none = BTreeSet::new();
+    for policy in [
+        r#"{"mode":"internet"}"#,
+        r#"{"mode":"none"}"#,
+        r#"{"mode":"allow_list","allow":["open.test","203.0.113.8/29"]}"#,
+    ] {
+        assert_eq!(fleet.ask(&format!("egress {policy}")), "ok");
+        let told = Answer::of_network(&worker);
+        assert_eq!(told.named("FAILS"), none, "{policy}");
+        assert_eq!(told.named("NOT-HERE"), none, "{policy}");
+        assert!(told.well);
+    }
+    assert_eq!(fleet.ask(r#"egress {"mode":"internet"}"#), "ok");
+    assert_eq!(world.hits(), [], "what arrived where nothing may");
+    assert_eq!(fleet.ask("repairs"), "0 ;", "the check is no drift");
+
+    // Nobody watches any more: all stands, but nobody answers for names.
+    fleet.kill();
+    let told = Answer::of_network(&worker);
+    assert_eq!(told.named("FAILS"), BTreeSet::from(["resolver"]));
+    for (undo, fails) in [
+        (
+            "ip link set ctp1 type bridge_slave learning on",
+            "port pins",
+        ),
+        (
+            "bridge fdb del 02:c1:a2:00:00:02 dev ctp2 master",
+            "forwarding",
+        ),
+        ("ip neigh del 192.168.100.12 dev clarateach0", "neighbours"),
+        ("sysctl -qw net.ipv6.conf.ctp1.disable_ipv6=0", "ipv6 off"),
+        ("nft insert rule inet clarateach forward accept", "rule set"),
+        (
+            "sysctl -qw net.ipv4.conf.clarateach0.send_redirects=1",
+            "switches",
+        ),
+    ] {
+        assert_eq!(worker.inside(&format!("({undo}) 2>&1")), "", "{undo}");
+        let told = Answer::of_network(&worker);
+        assert!(told.named("FAILS").contains(fails), "{undo}");
+        assert!(!told.well);
+    }
+    worker.inside("nft flush ruleset");
+    let told = Answer::of_network(&worker);
+    for row in FLUSHED {
+        assert!(told.named("FAILS").contains(row), "{row}");
+    }
+    assert!(told.named("HOLDS").contains("another seat"));
+    worker.inside(
+        "for port in /sys/class/net/ctp*; do
+           ip link set ${port##*/} type bridge_slave isolated off learning on flood on bcast_flood on
+         done",
+    );
+    let told = Answer::of_network(&worker);
+    assert!(told.named("FAILS").contains("another seat"));
+
+    // The next agent puts all of it right.
+    let mut fleet = worker.start();
+    assert_eq!(fleet.ask(r#"egress {"mode":"internet"}"#), "ok");
+    for seat in 1..=2 {
+        fleet.wait_for(&format!("{seat} Ready"), Duration::from_mins(1));
+    }
+    assert_eq!(fleet.ask("look"), "true");
+    let told = Answer::of_network(&worker);
+    assert_eq!(told.named("FAILS"), none);
+    for seat in 1..=2 {
+        assert_eq!(fleet.ask(&format!("remove {seat}")), "ok");
+    }
 }
 
 /// Where the parts of this machine's MicroVMs are.

@@ -62,6 +62,11 @@ impl Report {
 /// Runs a program on one thread until it is done or told to stop: dropped half
 /// way, its stand takes everything down.
 pub fn run(program: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    // Only what `RUST_LOG` asks for: what is measured in this process may say why.
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -168,6 +168,11 @@ pub(crate) enum WorkshopVerb {
         after_help = "Example:\n  clarateach workshop create 'Git basics' --seats 20 --runtime container --ttl 4h --wait"
     )]
     Create(CreateArgs),
+    /// Change what a workshop's seats may reach; connections that this closes end.
+    #[command(
+        after_help = "Example:\n  clarateach workshop egress 'Git basics' allow-list --allow pypi.org,*.pythonhosted.org"
+    )]
+    Egress(EgressArgs),
     /// End workshops for good: machines and files of every seat go with them.
     #[command(visible_alias = "rm")]
     Delete {
@@ -251,6 +256,26 @@ pub(crate) enum RuntimeName {
     Firecracker,
     /// Linux namespaces.
     Container,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EgressArgs {
+    /// Its id, the beginning of it, or its name.
+    pub(crate) workshop: String,
+    /// What seats may reach; private networks never.
+    #[arg(value_enum)]
+    pub(crate) mode: EgressMode,
+    /// As in create, with allow-list.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        required_if_eq("mode", "allow-list")
+    )]
+    pub(crate) allow: Vec<String>,
+    /// How to print the workshop.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Format,
 }
 
 /// As in the schema.
@@ -356,6 +381,16 @@ mod tests {
             let line = format!("clarateach workshop create x --seats 1 --runtime container {more}");
             let parsed = Cli::try_parse_from(line.split_whitespace());
             assert_eq!(parsed.is_ok(), good, "{more}: {:?}", parsed.err());
+        }
+        for (change, good) in [
+            ("none", true),
+            ("allow-list --allow a.org", true),
+            ("allow-list", false),
+            ("", false),
+        ] {
+            let line = format!("clarateach workshop egress ws-1 {change}");
+            let parsed = Cli::try_parse_from(line.split_whitespace());
+            assert_eq!(parsed.is_ok(), good, "{change}: {:?}", parsed.err());
         }
     }
 

@@ -1,4 +1,4 @@
-//! Workshops for whoever has an API token: list, create, delete.
+//! Workshops for whoever has an API token: list, create, change, delete.
 
 mod find;
 mod show;
@@ -7,13 +7,14 @@ use std::{fs, io::IsTerminal};
 
 use clarateach_proto::workshop::{
     CreateWorkshopRequest, DeleteWorkshopRequest, EgressPolicy, ListWorkshopsRequest, Resources,
-    Runtime, WatchWorkshopRequest, Workshop, WorkshopStatus, egress_policy::Mode,
+    Runtime, UpdateWorkshopRequest, WatchWorkshopRequest, Workshop, WorkshopStatus,
+    egress_policy::Mode,
 };
 use rand::Rng;
 
 use crate::{
     api::{ControlPlane, Workshops},
-    config::{CreateArgs, EgressMode, RuntimeName, Server, WorkshopVerb},
+    config::{CreateArgs, EgressArgs, EgressMode, RuntimeName, Server, WorkshopVerb},
     failure::{Exit, Failure},
     output::{plain, tell},
 };
@@ -31,6 +32,7 @@ pub(crate) async fn run(at: &Server, verb: WorkshopVerb) -> Result<(), Failure> 
             show::many(&all, output, !no_headers)
         }
         WorkshopVerb::Create(args) => create(&mut workshops, args).await,
+        WorkshopVerb::Egress(args) => change_egress(&mut workshops, args).await,
         WorkshopVerb::Delete {
             workshops: names,
             yes,
@@ -82,11 +84,6 @@ async fn create(workshops: &mut Workshops, args: CreateArgs) -> Result<(), Failu
         RuntimeName::Firecracker => Runtime::Firecracker,
         RuntimeName::Container => Runtime::Container,
     };
-    let mode = match args.egress {
-        EgressMode::Internet => Mode::Internet,
-        EgressMode::None => Mode::None,
-        EgressMode::AllowList => Mode::AllowList,
-    };
     let mut random = [0_u8; 16];
     rand::rng().fill(&mut random);
     let request = CreateWorkshopRequest {
@@ -106,10 +103,7 @@ async fn create(workshops: &mut Workshops, args: CreateArgs) -> Result<(), Failu
             processes: args.limits.processes,
             ..Default::default()
         }),
-        egress: Some(EgressPolicy {
-            mode: mode.into(),
-            allow: args.allow,
-        }),
+        egress: Some(egress(args.egress, args.allow)),
         request_id: format!("{:032x}", u128::from_be_bytes(random)),
         ..Default::default()
     };
@@ -122,6 +116,32 @@ async fn create(workshops: &mut Workshops, args: CreateArgs) -> Result<(), Failu
         made = until_running(workshops, made).await?;
     }
     show::one(&made, args.output)
+}
+
+fn egress(mode: EgressMode, allow: Vec<String>) -> EgressPolicy {
+    let mode = match mode {
+        EgressMode::Internet => Mode::Internet,
+        EgressMode::None => Mode::None,
+        EgressMode::AllowList => Mode::AllowList,
+    };
+    EgressPolicy {
+        mode: mode.into(),
+        allow,
+    }
+}
+
+async fn change_egress(workshops: &mut Workshops, args: EgressArgs) -> Result<(), Failure> {
+    let all = list(workshops, false).await?;
+    let id = &find::one(&all, &args.workshop)?.id;
+    let request = UpdateWorkshopRequest {
+        id: id.clone(),
+        egress: Some(egress(args.mode, args.allow)),
+        ..Default::default()
+    };
+    let changed = workshops.update_workshop(request).await;
+    let changed =
+        changed.map_err(|status| Failure::status(format!("could not change {id}"), &status))?;
+    show::one(changed.get_ref(), args.output)
 }
 
 /// Says each step on stderr; Ctrl-C leaves the workshop as it is.

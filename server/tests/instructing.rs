@@ -307,13 +307,32 @@ async fn json_and_grpc_show_the_same_workshop() {
     assert_eq!(status, 200);
     let terminal = format!("ws://{}/proxy/{id}/1/terminal", town.address);
     assert_eq!(joined["gateway"]["terminal"], terminal.as_str());
-    let (status, gone) = town
-        .json("DELETE", &format!("/api/workshops/{id}"), "")
-        .await;
+    let path = format!("/api/workshops/{id}");
+    let list = r#"{"egress":{"mode":"allow_list","allow":["pypi.org"]}}"#;
+    let (status, changed) = town.json("PATCH", &path, list).await;
+    assert_eq!(
+        (status, &changed["egress"]["allow"][0]),
+        (200, &"pypi.org".into())
+    );
+    for (bad, field) in [
+        (
+            r#"{"egress":{"mode":"allow_list","allow":["10.0.0.0/8"]}}"#,
+            "egress.allow[0]",
+        ),
+        (r#"{"egress":{"mode":"some"}}"#, "egress.mode"),
+        (r#"{"seats":3}"#, "seats"),
+    ] {
+        let (status, refused) = town.json("PATCH", &path, bad).await;
+        assert_eq!(
+            (status, &refused["error"]["fields"][0]["field"]),
+            (400, &field.into())
+        );
+    }
+    let (_, kept) = town.json("GET", &path, "").await;
+    assert_eq!(kept["egress"], changed["egress"]);
+    let (status, gone) = town.json("DELETE", &path, "").await;
     assert_eq!((status, &gone["status"]), (202, &"deleting".into()));
-    let (again, _) = town
-        .json("DELETE", &format!("/api/workshops/{id}"), "")
-        .await;
+    let (again, _) = town.json("DELETE", &path, "").await;
     assert_eq!(again, 202, "asked twice, nothing changes");
 }
 

@@ -103,13 +103,17 @@ impl Line {
 
     /// A hardening that holds, or does not.
     pub(super) fn holds(item: u8, name: &'static str, looked: anyhow::Result<String>) -> Self {
-        let line = match looked {
-            Ok(found) => Self::new(name, Verdict::Holds, found),
-            Err(error) => Self::new(name, Verdict::Fails, format!("{error:#}")),
-        };
         Self {
             item: Some(item),
-            ..line
+            ..Self::stands(name, looked)
+        }
+    }
+
+    /// The same, of no list.
+    pub(super) fn stands<E: fmt::Display>(name: &'static str, looked: Result<String, E>) -> Self {
+        match looked {
+            Ok(found) => Self::new(name, Verdict::Holds, found),
+            Err(error) => Self::new(name, Verdict::Fails, format!("{error:#}")),
         }
     }
 
@@ -120,11 +124,19 @@ impl Line {
         found: impl Into<String>,
         why: impl Into<String>,
     ) -> Self {
-        let line = Self {
+        Self {
             item: Some(item),
-            ..Self::new(name, Verdict::NotHere, found)
-        };
-        line.advise(why)
+            ..Self::is_not_here(name, found, why)
+        }
+    }
+
+    /// The same, of no list.
+    pub(super) fn is_not_here(
+        name: &'static str,
+        found: impl Into<String>,
+        why: impl Into<String>,
+    ) -> Self {
+        Self::new(name, Verdict::NotHere, found).advise(why)
     }
 
     /// With what to do about it.

@@ -19,7 +19,7 @@ use rtnetlink::{
 
 use super::{
     NetworkError,
-    drift::name,
+    look::name,
     netlink::{Netlink, Seen},
 };
 

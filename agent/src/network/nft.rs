@@ -6,10 +6,11 @@ use std::{
     fmt::Write as _,
     io::Write as _,
     net::Ipv4Addr,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
 
-use super::NetworkError;
+use super::{NetworkError, learnt::Open};
 
 /// Hands the text to `nft`, which applies all of it or nothing. Blocks.
 pub(super) fn apply(text: &str) -> Result<(), NetworkError> {
@@ -32,13 +33,43 @@ pub(super) fn apply(text: &str) -> Result<(), NetworkError> {
     Err(NetworkError::Rules(complaint.trim().to_owned()))
 }
 
-/// Opens an address of an allowed name, or keeps it open. Blocks.
-pub(super) fn open_address(address: Ipv4Addr) -> Result<(), NetworkError> {
+/// Opens addresses of an allowed name, or keeps them open. Blocks.
+pub(super) fn open_addresses(addresses: &[Ipv4Addr]) -> Result<(), NetworkError> {
+    let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     // An element that is there keeps its old time unless it goes first.
-    let again = "element inet clarateach names";
-    apply(&format!(
-        "add {again} {{ {address} }}\ndelete {again} {{ {address} }}\nadd {again} {{ {address} }}\n"
-    ))
+    let these = format!("element inet clarateach names {{ {} }}", list.join(", "));
+    apply(&format!("add {these}\ndelete {these}\nadd {these}\n"))
+}
+
+/// Which addresses of allowed names are open, and for how long yet; none where
+/// there is no such set. Blocks.
+pub(super) fn open() -> Result<Open, NetworkError> {
+    let listed = nft(&["-j", "list", "set", "inet", "clarateach", "names"])?;
+    if !listed.status.success() {
+        return Ok(Open::new());
+    }
+    let told: serde_json::Value = serde_json::from_slice(&listed.stdout)
+        .map_err(|error| NetworkError::Rules(format!("nft told no JSON: {error}")))?;
+    Ok(elements(&told))
+}
+
+fn elements(told: &serde_json::Value) -> Open {
+    let objects = told["nftables"].as_array().into_iter().flatten();
+    let elements = objects.filter_map(|object| object["set"]["elem"].as_array());
+    let open = elements.flatten().filter_map(|element| {
+        let address = element["elem"]["val"].as_str()?.parse().ok()?;
+        let left = element["elem"]["expires"].as_u64()?;
+        Some((address, Duration::from_secs(left)))
+    });
+    open.collect()
+}
+
+fn nft(arguments: &[&str]) -> Result<Output, NetworkError> {
+    Command::new("nft")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| NetworkError::Rules(format!("nft could not be started: {error}")))
 }
 
 /// What of the rules stands in the kernel, without counters and without what
@@ -52,11 +83,7 @@ pub(super) fn standing() -> Result<String, NetworkError> {
         &["-s", "list", "set", "inet", "clarateach", "closed"],
         &["-s", "list", "set", "inet", "clarateach", "ranges"],
     ] {
-        let listed = Command::new("nft")
-            .args(what)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| NetworkError::Rules(format!("nft could not be started: {error}")))?;
+        let listed = nft(what)?;
         if !listed.status.success() {
             // Not there: told by what is missing in the text.
             writeln!(all, "no {}", what[2..].join(" ")).ok();
@@ -88,6 +115,24 @@ pub(super) fn difference(expected: &str, standing: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn open_addresses_are_read_with_the_time_they_have_left() {
+        let told = serde_json::json!({"nftables": [
+            {"metainfo": {"version": "1.0.6"}},
+            {"set": {"name": "names", "timeout": 3600, "elem": [
+                {"elem": {"val": "198.51.100.7", "expires": 97}},
+                {"elem": {"val": "198.51.100.8", "timeout": 3600, "expires": 0}},
+                {"elem": {"val": {"prefix": {"addr": "10.0.0.0", "len": 8}}, "expires": 1}},
+                "198.51.100.9",
+            ]}},
+        ]});
+        let left =
+            |address: &str, seconds| (address.parse().unwrap(), Duration::from_secs(seconds));
+        let want = Open::from([left("198.51.100.7", 97), left("198.51.100.8", 0)]);
+        assert_eq!(elements(&told), want);
+        assert_eq!(elements(&serde_json::json!({})), Open::new());
+    }
 
     #[test]
     fn people_read_which_rule_it_was() {

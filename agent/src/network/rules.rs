@@ -4,7 +4,7 @@
 //! set holds all two hundred and nothing changes when a seat comes or goes: the
 //! rules of a port stand before the port is there.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::time::Duration;
 
 use clarateach_domain::{
     egress::{Allowed, CLOSED, Egress},
@@ -12,6 +12,8 @@ use clarateach_domain::{
     seat_net,
 };
 use ipnet::Ipv4Net;
+
+use super::learnt::Open;
 
 /// Open connections a seat may have; E2B publishes the same figure.
 const CONNECTIONS_PER_SEAT: u32 = 2500;
@@ -34,12 +36,12 @@ pub struct RuleSettings {
     pub closed: Vec<Ipv4Net>,
 }
 
-/// The rule set as `nft` reads it, in place of what stood before. `learnt` are
-/// addresses of allowed names, as the resolver gave them out.
+/// The rule set as `nft` reads it, in place of what stood before. `open` are
+/// addresses of allowed names, as the resolver gave them out, and how long yet.
 ///
 /// What a guest sends is judged packet by packet, and so is what comes back: a
 /// policy that changes ends what it closes without anybody having to find it.
-pub(super) fn render(settings: &RuleSettings, egress: &Egress, learnt: &[Ipv4Addr]) -> String {
+pub(super) fn render(settings: &RuleSettings, egress: &Egress, open: &Open) -> String {
     let gateway = seat_net::GATEWAY;
     let seats = all_seats();
     let closed = CLOSED.iter().chain(&settings.closed);
@@ -50,7 +52,7 @@ pub(super) fn render(settings: &RuleSettings, egress: &Egress, learnt: &[Ipv4Add
     let uplink = quoted(&settings.uplink);
     let (burst, questions_burst) = (NEW_CONNECTIONS_PER_SECOND * 4, QUESTIONS_PER_SECOND * 4);
     let (out, back) = policy(egress);
-    let (ranges, names) = (ranges(egress), names(learnt));
+    let (ranges, names) = (ranges(egress), names(open));
     format!(
         r#"table bridge clarateach
 delete table bridge clarateach
@@ -206,8 +208,11 @@ fn ranges(egress: &Egress) -> String {
     }))
 }
 
-fn names(learnt: &[Ipv4Addr]) -> String {
-    elements(learnt.iter().map(ToString::to_string))
+fn names(open: &Open) -> String {
+    elements(open.iter().map(|(address, left)| {
+        // The kernel takes no element that has ended already.
+        format!("{address} expires {}s", left.as_secs().max(1))
+    }))
 }
 
 /// A set's elements; nft takes no empty list.
@@ -238,7 +243,8 @@ mod tests {
             uplink: "up0".to_owned(),
             closed: vec!["203.0.113.9/32".parse().unwrap()],
         };
-        render(&settings, egress, &["198.51.100.7".parse().unwrap()])
+        let open = Open::from([("198.51.100.7".parse().unwrap(), Duration::from_secs(97))]);
+        render(&settings, egress, &open)
     }
 
     #[test]
@@ -299,6 +305,7 @@ mod tests {
             let is_list = matches!(egress, Egress::AllowList(_));
             assert_eq!(rules.contains(ranges), is_list, "{egress:?}");
             assert!(!rules.contains("pypi"), "a name is the resolver's");
+            assert!(rules.contains("elements = { 198.51.100.7 expires 97s }"));
         }
     }
 

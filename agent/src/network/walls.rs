@@ -6,7 +6,6 @@
 //! [`Walls::guard`] for as long as the agent lives.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -24,7 +23,8 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    Network, NetworkError, bridge, drift, news, nft, rules, rules::RuleSettings, shape::Shapes,
+    Network, NetworkError, bridge, drift, learnt::Learnt, news, nft, rules, rules::RuleSettings,
+    shape::Shapes,
 };
 use crate::rundir::{gone, replace};
 
@@ -75,8 +75,8 @@ struct Inner {
 /// What was last applied. Whoever applies holds it.
 #[derive(Debug, Default)]
 struct Built {
-    /// Addresses the resolver gave out for allowed names, and until when they count.
-    learnt: BTreeMap<Ipv4Addr, (String, Instant)>,
+    /// Addresses the resolver gave out for allowed names.
+    learnt: Learnt,
     /// What the kernel said stood, right after it was applied.
     rules: String,
 }
@@ -89,11 +89,15 @@ impl Walls {
     /// When the kernel or `nft` refuses, or the bridge is somebody else's.
     pub fn raise(settings: RuleSettings, note: PathBuf) -> Result<Self, NetworkError> {
         let egress = noted(&note);
+        let learnt = Learnt::noted(note.with_file_name("names"), Instant::now());
         let walls = Self(Arc::new(Inner {
             settings,
             note,
             shapes: Shapes::prepare(),
-            built: Mutex::default(),
+            built: Mutex::new(Built {
+                learnt,
+                ..Built::default()
+            }),
             standing: watch::Sender::new(Standing {
                 egress,
                 ..Standing::default()
@@ -149,7 +153,6 @@ impl Walls {
         }
         let before = self.0.standing.borrow().egress.clone();
         self.0.write_note(Some(egress))?;
-        built.learnt.retain(|_, (name, _)| egress.answers(name));
         self.put(|standing| standing.egress = Some(egress.clone()));
         if let Err(refused) = self.0.apply(&mut built) {
             // The next agent must not hold to what this one could not.
@@ -177,15 +180,14 @@ impl Walls {
             return Ok(()); // changed meanwhile
         }
         let now = Instant::now();
-        built.learnt.retain(|_, (_, until)| *until > now);
-        for address in addresses {
-            // Kept open by use; asked again, it is renewed well before its end.
-            let fresh = |(_, until): &(String, Instant)| *until > now + rules::NAME_LASTS / 2;
-            if !built.learnt.get(address).is_some_and(fresh) {
-                nft::open_address(*address)?;
-                let until = now + rules::NAME_LASTS;
-                built.learnt.insert(*address, (name.to_owned(), until));
-            }
+        if built.learnt.is_crowded() {
+            built.learnt.keep(&nft::open()?, &self.egress(), now);
+            built.learnt.write();
+        }
+        let stale = built.learnt.learn(name, addresses, now);
+        if !stale.is_empty() {
+            nft::open_addresses(&stale)?;
+            built.learnt.opened(&stale, now);
         }
         Ok(())
     }
@@ -287,10 +289,13 @@ impl Inner {
     }
 
     fn apply(&self, built: &mut Built) -> Result<(), NetworkError> {
-        let now = Instant::now();
-        built.learnt.retain(|_, (_, until)| *until > now);
-        let learnt: Vec<_> = built.learnt.keys().copied().collect();
-        nft::apply(&rules::render(&self.settings, &self.egress(), &learnt))?;
+        let (now, egress) = (Instant::now(), self.egress());
+        let mut learnt = built.learnt.clone();
+        // What is rendered anew loses no address that is in use.
+        learnt.keep(&nft::open()?, &egress, now);
+        nft::apply(&rules::render(&self.settings, &egress, &learnt.open(now)))?;
+        learnt.write();
+        built.learnt = learnt;
         built.rules = nft::standing()?;
         Ok(())
     }
@@ -310,7 +315,7 @@ impl Inner {
 
 /// The policy an earlier agent was told. One that cannot be read counts as none:
 /// nothing is let out until the control plane says it again.
-fn noted(note: &Path) -> Option<Egress> {
+pub(super) fn noted(note: &Path) -> Option<Egress> {
     let text = match fs::read(note) {
         Err(none) if none.kind() == io::ErrorKind::NotFound => return None,
         text => text,

@@ -32,6 +32,7 @@ fn what_is_changed_by_somebody_else_is_put_right_and_told() {
         ("the isolation", "ip link set ctp1 type bridge_slave isolated off".to_owned()),
         ("the learning", "ip link set ctp1 type bridge_slave learning on".to_owned()),
         ("the flooding", "ip link set ctp2 type bridge_slave flood on".to_owned()),
+        ("the IPv6 of a port, and news of it", "echo 0 > /proc/sys/net/ipv6/conf/ctp2/disable_ipv6; ip link set ctp1 type bridge_slave learning on".to_owned()),
         ("the port's bridge", "ip link set ctp1 nomaster".to_owned()),
         ("a neighbour", "ip neigh replace 192.168.100.11 lladdr 02:00:00:00:00:99 nud permanent dev clarateach0".to_owned()),
         ("no neighbour", "ip neigh del 192.168.100.12 dev clarateach0".to_owned()),
@@ -81,6 +82,10 @@ fn what_is_changed_by_somebody_else_is_put_right_and_told() {
         assert_eq!(fleet.ask("http 2 3002"), "200", "{what}");
     }
     println!("slowest: {slowest:?}");
+    assert_eq!(
+        worker.inside("cat /proc/sys/net/ipv6/conf/ctp2/disable_ipv6"),
+        "1\n"
+    );
     assert_eq!(world.hits(), []);
     // Kernel switches send no news: the clock finds them.
     worker.inside("echo 0 > /proc/sys/net/ipv4/ip_forward");

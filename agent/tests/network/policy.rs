@@ -78,3 +78,58 @@ except ConnectionError as e: print('cut')\" > /tmp/end 2>&1 &";
     assert_eq!(world.hits(), []);
     assert_eq!(fleet.ask("remove 1"), "ok");
 }
+
+#[test]
+fn a_connection_to_an_allowed_name_outlives_the_agent_and_ends_with_its_name() {
+    let Some((worker, _world, mut fleet)) = classroom(false, 1) else {
+        return;
+    };
+    let list = |names: &str| {
+        let names = names.replace(' ', r#"",""#);
+        format!(r#"egress {{"mode":"allow_list","allow":["{names}"]}}"#)
+    };
+    let said = |fleet: &mut FleetProcess| -> u32 {
+        let said = fleet.ask("exec 1 cat /tmp/said");
+        said.trim_end_matches("[0]").parse().unwrap_or(0)
+    };
+    let goes_on = |fleet: &mut FleetProcess| {
+        let (before, began) = (said(fleet), std::time::Instant::now());
+        while said(fleet) < before + 5 {
+            assert!(began.elapsed() < BOOTED, "the connection does not go on");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        assert_eq!(fleet.ask("exec 1 cat /tmp/end"), "[0]");
+    };
+    assert_eq!(fleet.ask(&list("open.test twin.test")), "ok");
+    // By one name; the other one leads to the same place.
+    let held = "python3 -c \"import os,socket,time
+socket.gethostbyname('twin.test')
+s=socket.create_connection(('open.test',80));s.settimeout(20);s.recv(99)
+try:
+  for i in range(3000):
+    s.sendall(b'x');s.recv(9);time.sleep(.05)
+    open('/tmp/saying','w').write(str(i));os.rename('/tmp/saying','/tmp/said')
+  print('still open')
+except ConnectionError as e: print('cut')\" > /tmp/end 2>&1 &";
+    let held = held.replace('\n', "\u{1}");
+    assert_eq!(fleet.ask(&format!("exec 1 {held}")), "[0]");
+    goes_on(&mut fleet);
+
+    for _ in 0..2 {
+        fleet.kill();
+        fleet = worker.start();
+        fleet.wait_for("1 Ready", BOOTED);
+        goes_on(&mut fleet);
+    }
+    // Flushed by somebody, and put right without that name being asked again.
+    worker.inside("nft flush ruleset");
+    assert_eq!(fleet.ask("look"), "true");
+    goes_on(&mut fleet);
+    assert_eq!(fleet.ask(&list("twin.test other.test")), "ok");
+    goes_on(&mut fleet);
+    assert_eq!(fleet.ask(&list("other.test")), "ok");
+    fleet.wait_exec("exec 1 cat /tmp/end", "cut|[0]");
+    let note = std::fs::read_to_string(worker.run_dir().join("names")).unwrap();
+    assert_eq!(note, "", "what is not allowed is forgotten");
+    assert_eq!(fleet.ask("remove 1"), "ok");
+}

@@ -9,6 +9,7 @@ import threading
 
 NAMES = {
     "open.test": ["203.0.113.10"],
+    "twin.test": ["203.0.113.10"],
     "other.test": ["203.0.113.20"],
     "deep.open.test": ["203.0.113.30"],
     "rebind.test": ["169.254.169.254"],

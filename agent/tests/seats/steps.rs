@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Worker;
+use super::{FleetProcess, Worker};
 
 /// A step that a boot or a restore has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,43 @@ impl Step {
     ];
 }
 
+/// How far an agent has come with its worker's network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Its rules stand.
+    Rules,
+    /// Its bridge is there.
+    Bridge,
+    /// The port of slot 1 is there.
+    Port,
+    /// And it is up.
+    Up,
+}
+
 impl Worker {
+    /// A fleet that has not yet said that it started.
+    pub(crate) fn begin(&self) -> FleetProcess {
+        self.spawn(None)
+    }
+
+    /// Kills the fleet as soon as it has come so far.
+    pub(crate) fn cut(&self, fleet: FleetProcess, cut: Cut, within: Duration) {
+        // One process that looks: to start one for each look would be slow.
+        let come = match cut {
+            Cut::Rules => "nft list table inet clarateach > /dev/null 2>&1",
+            Cut::Bridge => "[ -e /sys/class/net/clarateach0 ]",
+            Cut::Port => "[ -e /sys/class/net/ctp1 ]",
+            Cut::Up => "read up < /sys/class/net/ctp1/carrier && [ $up = 1 ]",
+        };
+        let (kill, looks) = (fleet.pid(), within.as_millis() * 1000);
+        let said = self.inside(&format!(
+            "left={looks}; until {{ {come}; }} 2> /dev/null; do
+               left=$((left - 1)); [ $left -gt 0 ] || exit; done; kill -9 {kill}; echo cut"
+        ));
+        assert_eq!(said, "cut\n", "it did not come to {cut:?}");
+        fleet.kill();
+    }
+
     /// Waits until the making of the VMM with this id in its jail (`s1`,
     /// `template`) has come to the step, and kills all processes of it. Looks
     /// as fast as it can: the next step may be a millisecond away.

@@ -36,7 +36,10 @@ use clarateach_domain::{
 };
 
 #[allow(unused_imports)] // as above
-pub(crate) use self::{census::Census, steps::Step};
+pub(crate) use self::{
+    census::Census,
+    steps::{Cut, Step},
+};
 
 /// Where the images are, unless `CLARATEACH_TEST_IMAGES` says otherwise.
 const IMAGES: &str = "/var/cache/clarateach/images";

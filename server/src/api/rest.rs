@@ -44,7 +44,7 @@ impl IntoResponse for ApiError {
 pub fn router(api: Api) -> Router {
     Router::new()
         .route("/api/workshops", post(create).get(list))
-        .route("/api/workshops/{id}", get(one).delete(delete))
+        .route("/api/workshops/{id}", get(one).patch(update).delete(delete))
         .route("/api/join", post(join))
         .route("/api/health", get(health))
         .route("/api/{*rest}", axum::routing::any(unknown))
@@ -132,6 +132,26 @@ async fn one(
 ) -> Result<Json<Value>, ApiError> {
     let who = auth::principal(&api.store, &headers).await?;
     Ok(Json(workshop(&api.get(&who, &id, &visit).await?)))
+}
+
+/// What a running workshop's seats may reach; the rest is the schema's alone.
+async fn update(
+    State(api): State<Api>,
+    axum::Extension(visit): Visited,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let who = auth::principal(&api.store, &headers).await?;
+    let mut members = members(body)?;
+    let ask = pb::UpdateWorkshopRequest {
+        id,
+        egress: egress_asked(&mut members),
+        ..Default::default()
+    };
+    members.end()?;
+    let changed = api.update(&who, ask, &visit).await?;
+    Ok(Json(workshop(&changed)))
 }
 
 async fn delete(
@@ -310,27 +330,30 @@ fn create_request(mut from: Members) -> Result<pb::CreateWorkshopRequest, ApiErr
             .collect();
         from.absorb("env", env);
     }
-    if let Some(mut egress) = from.object("egress") {
-        // `allow-list` too: the command line spells it so.
-        let mode = format!(
-            "MODE_{}",
-            egress.text("mode").to_ascii_uppercase().replace('-', "_")
-        );
-        let mode = pb::egress_policy::Mode::from_str_name(&mode);
-        // A number that no mode has: refused with the others' words.
-        let mode = mode.map_or(-1, i32::from);
-        let allow = match egress.take("allow") {
-            None => Vec::new(),
-            Some(value) => serde_json::from_value(value).unwrap_or_else(|_| {
-                egress.fault("allow", "must be a list of strings");
-                Vec::new()
-            }),
-        };
-        ask.egress = Some(pb::EgressPolicy { mode, allow });
-        from.absorb("egress", egress);
-    }
+    ask.egress = egress_asked(&mut from);
     from.end()?;
     Ok(ask)
+}
+
+fn egress_asked(from: &mut Members) -> Option<pb::EgressPolicy> {
+    let mut egress = from.object("egress")?;
+    // `allow-list` too: the command line spells it so.
+    let mode = format!(
+        "MODE_{}",
+        egress.text("mode").to_ascii_uppercase().replace('-', "_")
+    );
+    let mode = pb::egress_policy::Mode::from_str_name(&mode);
+    // A number that no mode has: refused with the others' words.
+    let mode = mode.map_or(-1, i32::from);
+    let allow = match egress.take("allow") {
+        None => Vec::new(),
+        Some(value) => serde_json::from_value(value).unwrap_or_else(|_| {
+            egress.fault("allow", "must be a list of strings");
+            Vec::new()
+        }),
+    };
+    from.absorb("egress", egress);
+    Some(pb::EgressPolicy { mode, allow })
 }
 
 /// `firecracker` or `container`; anything else is refused later, with the rest.

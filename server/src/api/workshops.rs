@@ -156,7 +156,7 @@ impl Api {
         })
     }
 
-    async fn update(
+    pub(super) async fn update(
         &self,
         who: &Principal,
         ask: pb::UpdateWorkshopRequest,
