@@ -15,7 +15,10 @@ async fn a_worker_lives_and_leaves_nothing() {
     assert_eq!(stage.look(&worker).await.ground, Ground::Making);
     let up = stage.until(&worker, Ground::Up).await;
     assert_eq!((up.zone.as_str(), up.also.len()), ("us-central1-a", 1));
-    assert_eq!(stage.gcp.list().await.unwrap(), [worker.name.clone()]);
+    assert_eq!(
+        stage.gcp.list().await.unwrap(),
+        std::slice::from_ref(&worker.name)
+    );
 
     stage.gcp.stop(&worker.name).await.unwrap();
     assert_eq!(stage.look(&worker).await.ground, Ground::Stopping);
@@ -92,9 +95,7 @@ async fn half_a_list_is_no_list() {
     stage.gcp.ensure(&worker).await.unwrap();
     stage.until(&worker, Ground::Up).await;
     let partial = Fault::Partial("us-central1-a".to_owned());
-    stage
-        .fake
-        .fault_next(Kind::AggregatedListInstances, partial);
+    stage.fake.fault_next(Kind::AggregatedInstances, partial);
     let refused = stage.gcp.list().await.unwrap_err();
     assert!(
         format!("{refused:?}").contains("us-central1-a"),

@@ -42,12 +42,11 @@ async fn what_only_people_can_mend_is_permanent_and_says_who() {
         let worker = worker(1);
         stage.fake.fault_next(Kind::InsertInstance, fault.clone());
         let first = stage.gcp.ensure(&worker).await;
-        let refused = match first {
-            Err(refused) => refused,
-            Ok(()) => {
-                stage.until(&worker, Ground::Missing).await;
-                stage.gcp.ensure(&worker).await.unwrap_err()
-            }
+        let refused = if let Err(refused) = first {
+            refused
+        } else {
+            stage.until(&worker, Ground::Missing).await;
+            stage.gcp.ensure(&worker).await.unwrap_err()
         };
         assert!(refused.is_permanent(), "{fault:?}");
         let told = format!("{:#}", anyhow::Error::from(refused));

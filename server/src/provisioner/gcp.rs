@@ -109,9 +109,11 @@ impl Gcp {
 
     /// The note of what is asked for next, written before it is.
     async fn begin(&self, name: &WorkerName, note: &mut Note, verb: Verb) -> anyhow::Result<Act> {
+        // A creation that is asked for again is as old as the first time.
+        let again = note.doing(Verb::Insert).filter(|_| verb == Verb::Insert);
         let act = Act {
             verb,
-            since: (self.clock)(),
+            since: again.map_or_else(|| (self.clock)(), |act| act.since),
             operation: String::new(),
         };
         note.act = Some(act.clone());
@@ -161,7 +163,7 @@ impl Gcp {
                 Outcome::Running => return Ok(()),
                 Outcome::Failed(trouble) => self.after_refusal(name, &mut note, trouble).await?,
                 // The same again: Google does it once.
-                Outcome::Unknown if act.operation.is_empty() => {}
+                Outcome::Unknown if self.age(&act) < UNCERTAIN => {}
                 Outcome::Done | Outcome::Unknown => note.anew(),
             }
         } else if note.act.is_some() {

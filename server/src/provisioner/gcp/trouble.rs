@@ -6,8 +6,7 @@
 //! it from `ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS`.
 
 use google_cloud_compute_v1::model::{Operation, operation};
-use google_cloud_gax::error::Error;
-use serde::Deserialize;
+use google_cloud_gax::error::{Error, rpc::StatusDetails};
 
 /// What to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,43 +102,27 @@ const CALLS: [(u16, &str, Class); 18] = [
     (429, "", Class::Retry),
 ];
 
-/// Google's body of an error.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    error: BodyError,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct BodyError {
-    message: String,
-    errors: Vec<BodyReason>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct BodyReason {
-    reason: String,
-}
-
 impl Trouble {
     /// A call that failed.
     pub(super) fn of_call(error: &Error) -> Self {
-        let body: Body = error
-            .http_payload()
-            .and_then(|body| serde_json::from_slice(body).ok())
+        let status = error.status();
+        let reasons = status.into_iter().flat_map(|status| &status.details);
+        let reason = reasons
+            .filter_map(|details| match details {
+                StatusDetails::ErrorInfo(info) => Some(info.reason.clone()),
+                _ => None,
+            })
+            .next()
             .unwrap_or_default();
-        let reason = body.error.errors.into_iter().next().unwrap_or_default();
-        let message = match body.error.message {
-            none if none.is_empty() => chain(error),
-            message => message,
+        let message = match status {
+            Some(status) if !status.message.is_empty() => status.message.clone(),
+            _ => chain(error),
         };
         if error.is_authentication() {
             return Self::new(Class::Permanent(CREDENTIALS), String::new(), message);
         }
-        let status = error.http_status_code();
-        Self::new(of_status(status, &reason.reason), reason.reason, message)
+        let class = of_status(error.http_status_code(), &reason);
+        Self::new(class, reason, message)
     }
 
     /// An operation that ended badly; None if it ended well or goes on.
