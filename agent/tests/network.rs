@@ -58,44 +58,29 @@ fn classroom(micro_vms: bool, seats: u32) -> Option<(Worker, World, FleetProcess
 
 /// Has the seat try all targets at once; how each ended.
 fn probe(fleet: &mut FleetProcess, seat: u32, targets: &[String]) -> Vec<(String, String)> {
-    let mut found = probe_all(fleet, &[(seat, targets.to_vec())], 3);
-    found.remove(0)
+    probe_within(fleet, seat, targets, 3)
 }
 
-/// Has each seat try its targets, all seats and targets at once and so many
-/// seconds long; how each ended.
-fn probe_all(
+/// The same with another patience, in seconds.
+fn probe_within(
     fleet: &mut FleetProcess,
-    seats: &[(u32, Vec<String>)],
+    seat: u32,
+    targets: &[String],
     within: u32,
-) -> Vec<Vec<(String, String)>> {
+) -> Vec<(String, String)> {
     use base64::Engine as _;
     let script = include_str!("network/probe.py");
     let script = base64::engine::general_purpose::STANDARD.encode(script);
-    for (seat, targets) in seats {
-        let targets = targets.join(" ");
-        let begun = fleet.ask(&format!(
-            "exec {seat} cd /tmp && rm -f probed && echo {script} | base64 -d > probe.py && \
-             (nohup sh -c 'python3 probe.py {within} {targets} > probing 2>&1; mv probing probed' > /dev/null 2>&1 &)"
-        ));
-        assert_eq!(begun, "[0]");
-    }
-    let mut all = Vec::new();
-    for (seat, _) in seats {
-        let until = std::time::Instant::now() + BOOTED * 5;
-        let said = loop {
-            let said = fleet.ask(&format!("exec {seat} cat /tmp/probed"));
-            if let Some(said) = said.strip_suffix("|[0]") {
-                break said.to_owned();
-            }
-            assert!(std::time::Instant::now() < until, "{said}");
-            std::thread::sleep(Duration::from_millis(50));
-        };
-        let ended = said.split(' ').map(|one| {
-            let (target, ended) = one.rsplit_once('=').unwrap_or_else(|| panic!("{said}"));
-            (target.to_owned(), ended.to_owned())
-        });
-        all.push(ended.collect());
-    }
-    all
+    let targets = targets.join(" ");
+    let said = fleet.ask(&format!(
+        "exec {seat} echo {script} | base64 -d > /tmp/probe.py && python3 /tmp/probe.py {within} {targets}"
+    ));
+    let said = said
+        .strip_suffix("|[0]")
+        .unwrap_or_else(|| panic!("{said}"));
+    let ended = said.split(' ').map(|one| {
+        let (target, ended) = one.rsplit_once('=').unwrap_or_else(|| panic!("{said}"));
+        (target.to_owned(), ended.to_owned())
+    });
+    ended.collect()
 }

@@ -2,7 +2,7 @@
 //! something to find.
 
 use super::{
-    classroom, probe_all,
+    classroom, probe_within,
     world::{CLOSED, EXTERNAL, UPLINK},
 };
 
@@ -72,15 +72,17 @@ fn matrix(micro_vms: bool, seats: u32) {
     let Some((_worker, world, mut fleet)) = classroom(micro_vms, seats) else {
         return;
     };
-    let wanted = wanted();
-    let targets = |seat| -> Vec<String> {
-        let wanted = wanted.iter().map(|(target, _)| target.clone());
-        wanted.chain(forbidden(seat, seats)).collect()
-    };
-    // An emulated guest is slow: all of them at once.
-    let within = if micro_vms { 15 } else { 3 };
-    let all: Vec<_> = (1..=seats).map(|seat| (seat, targets(seat))).collect();
-    for (seat, found) in (1..=seats).zip(probe_all(&mut fleet, &all, within)) {
+    for seat in 1..=seats {
+        let wanted = wanted();
+        let forbidden = forbidden(seat, seats);
+        let targets: Vec<_> = wanted
+            .iter()
+            .map(|(target, _)| target.clone())
+            .chain(forbidden)
+            .collect();
+        // An emulated guest is slow.
+        let within = if micro_vms { 15 } else { 3 };
+        let found = probe_within(&mut fleet, seat, &targets, within);
         for ((target, want), (tried, ended)) in wanted.iter().zip(&found) {
             assert_eq!((target, *want), (tried, ended.as_str()), "seat {seat}");
         }
