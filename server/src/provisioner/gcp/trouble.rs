@@ -106,13 +106,12 @@ impl Trouble {
     /// A call that failed.
     pub(super) fn of_call(error: &Error) -> Self {
         let status = error.status();
-        let reasons = status.into_iter().flat_map(|status| &status.details);
+        let mut reasons = status.into_iter().flat_map(|status| &status.details);
         let reason = reasons
-            .filter_map(|details| match details {
+            .find_map(|details| match details {
                 StatusDetails::ErrorInfo(info) => Some(info.reason.clone()),
                 _ => None,
             })
-            .next()
             .unwrap_or_default();
         let message = match status {
             Some(status) if !status.message.is_empty() => status.message.clone(),
