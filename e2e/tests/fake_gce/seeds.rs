@@ -85,7 +85,7 @@ async fn step(fake: &FakeGce, name: &str, stay: bool, waited: &mut u32, attempt:
 }
 
 #[tokio::test]
-#[ignore = "was red for seed 0; the repair of its client has not been compiled or run yet"]
+#[ignore = "red for seed 0: worker-3 is missing; client or fake, not found out yet (docs/next.md)"]
 async fn through_any_faults_there_is_one_instance_a_worker() {
     for seed in 0..12 {
         let fake = FakeGce::start(Config {
