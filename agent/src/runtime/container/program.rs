@@ -5,13 +5,17 @@
 //! (CVE-2019-5736), and copies all ten megabytes of itself if it does not. One
 //! that is started from such a file has nothing to copy; that is a tenth of what
 //! a start costs. The seals are the very four that it looks for
-//! (`libcontainer/nsenter/cloned_binary.c`).
+//! (`libcontainer/nsenter/cloned_binary.c`). A script in its place, as some vendors
+//! wrap it, is started from where it lies.
 
 use std::{
     ffi::{CStr, CString},
     fs::File,
-    io,
-    os::fd::{AsRawFd as _, OwnedFd},
+    io::{self, Read as _, Seek as _},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::Path,
 };
 
@@ -27,7 +31,7 @@ const FIRST_FREE: i32 = 64;
 /// The program, for as long as this value lives.
 #[derive(Debug)]
 pub(super) struct Runc {
-    _sealed: OwnedFd,
+    _sealed: Option<OwnedFd>,
     path: CString,
 }
 
@@ -60,13 +64,21 @@ impl Runc {
     }
 }
 
-fn sealed(program: &Path) -> io::Result<OwnedFd> {
+/// None for what is no program but a script: its interpreter could not open it.
+fn sealed(program: &Path) -> io::Result<Option<OwnedFd>> {
+    let mut file = File::open(program)?;
+    let mut magic = [0; 4];
+    file.read_exact(&mut magic)?;
+    if magic != *b"\x7fELF" {
+        return Ok(None);
+    }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut copy = File::from(memfd_create("runc", flags)?);
-    io::copy(&mut File::open(program)?, &mut copy)?;
+    file.rewind()?;
+    io::copy(&mut file, &mut copy)?;
     fcntl_add_seals(
         &copy,
         SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
     )?;
-    Ok(fcntl_dupfd_cloexec(&copy, FIRST_FREE)?)
+    Ok(Some(fcntl_dupfd_cloexec(&copy, FIRST_FREE)?))
 }
