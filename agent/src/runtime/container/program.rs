@@ -50,8 +50,11 @@ impl Runc {
         .context("runc is not installed: apt-get install runc")?;
         let sealed =
             sealed(found).with_context(|| format!("could not copy {}", found.display()))?;
-        // The child's own table of files: it has this number until it is another program.
-        let path = CString::new(format!("/proc/self/fd/{}", sealed.as_raw_fd()))?;
+        let path = match &sealed {
+            // The child's own table of files: it has this number until it is another program.
+            Some(sealed) => CString::new(format!("/proc/self/fd/{}", sealed.as_raw_fd()))?,
+            None => CString::new(found.as_os_str().as_bytes())?,
+        };
         Ok(Self {
             _sealed: sealed,
             path,
