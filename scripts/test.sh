@@ -97,7 +97,7 @@ stories() {
     cargo test --locked --workspace --no-fail-fast "${chosen[@]}" -- --show-output
 }
 
-e2e_stage() { stories container arrows class clients crash egress refusals survival; }
+e2e_stage() { stories container arrows class clients crash egress fake_gce gcp refusals survival; }
 
 e2evm_stage() { stories firecracker class clients crash egress refusals survival; }
 
