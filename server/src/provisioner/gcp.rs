@@ -209,21 +209,34 @@ impl Gcp {
                 info!(worker = %name, zone = note.zone, spot, "VM asked for");
                 self.begun(name, &mut note, &operation).await
             }
-            Err(trouble) if trouble.class == Class::Exists => {
-                let there = self.cloud.get(&note.zone, name.as_str()).await?;
-                let owner = there
-                    .as_ref()
-                    .and_then(|vm| machine::worker(vm, &settings.installation));
-                if owner.as_ref() == Some(name) {
-                    return Ok(());
-                }
-                Err(anyhow!(
-                    "a VM called {name} that is none of this installation's is in {}",
-                    note.zone
-                ))
-            }
+            Err(trouble) if trouble.class == Class::Exists => self.taken(name, note).await,
             Err(trouble) => Err(trouble.into()),
         }
+    }
+
+    /// The name is taken: by the worker itself, by a stranger, or by a creation of
+    /// ours that goes on and on and is not to be seen.
+    async fn taken(&self, name: &WorkerName, mut note: Note) -> anyhow::Result<()> {
+        if let Some(vm) = self.cloud.get(&note.zone, name.as_str()).await? {
+            let owner = machine::worker(&vm, &self.settings.installation);
+            anyhow::ensure!(
+                owner.as_ref() == Some(name),
+                "a VM called {name} that is none of this installation's is in {}",
+                note.zone
+            );
+            note.blocked = None;
+            return self.write(name, &note).await;
+        }
+        let now = (self.clock)();
+        let zone = note.zone.clone();
+        if now - *note.blocked.get_or_insert(now) > PATIENCE {
+            warn!(worker = %name, zone, "VM never came to be: another zone is tried");
+            note.elsewhere(&self.settings.zones, &[]);
+        }
+        self.write(name, &note).await?;
+        Err(anyhow!(
+            "a VM that was asked for in {zone} is neither there nor given up"
+        ))
     }
 
     async fn try_describe(&self, name: &WorkerName) -> anyhow::Result<Described> {

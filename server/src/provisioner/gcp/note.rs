@@ -20,6 +20,9 @@ pub(super) struct Note {
     pub(super) act: Option<Act>,
     /// Rounds that ended for want of room.
     pub(super) refusals: u32,
+    /// Since when its name is taken in its zone by a VM that nobody can see.
+    #[serde(default)]
+    pub(super) blocked: Option<DateTime<Utc>>,
     /// What this worker's learners lost, if something was.
     #[serde(default)]
     pub(super) lost: String,
@@ -54,6 +57,7 @@ impl Note {
             round: 1,
             act: None,
             refusals: 0,
+            blocked: None,
             lost: String::new(),
         }
     }
@@ -75,6 +79,7 @@ impl Note {
             self.zone.clone_from(zone);
         }
         self.refusals += 1;
+        self.blocked = None;
         self.anew();
     }
 
