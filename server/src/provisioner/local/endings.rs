@@ -20,7 +20,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::alloc::Allocation;
 
-const LIMIT: Duration = Duration::from_secs(20);
+/// A VMM that is killed on a busy host that emulates KVM was seen to take 20 s.
+const LIMIT: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Kills every process of the worker and returns when none is left.
