@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 /// How many even shares a seat may take while the others are quiet.
 const OVERSUBSCRIBED: u32 = 4;
-/// What Google gives an N2 a vCPU, up to [`NETWORK_MOST`]; a laptop's and a network
-/// namespace's uplink are as good a guess. In Mbit/s.
+/// A guess, in Mbit/s, up to [`NETWORK_MOST`]: Google's page on network bandwidth names
+/// 16 Gbit/s within a VPC for an n1-standard-8, which is this a vCPU. Of another
+/// machine's, and of the way to the internet, nothing is known here.
 const NETWORK_PER_CPU: u32 = 2_000;
 const NETWORK_MOST: u32 = 16_000;
 /// Below it `apt` and `pip` are no fun.

@@ -9,7 +9,6 @@ mod storms;
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -124,12 +123,7 @@ async fn open(fake: &Arc<FakeGce>, rows: &Arc<Rows>) -> Gcp {
         endpoint: Some(fake.url()),
         ..GcpArgs::default()
     };
-    let settings = GcpSettings::checked(
-        &args,
-        Duration::from_hours(24),
-        "one".to_owned(),
-        PathBuf::new(),
-    );
+    let settings = GcpSettings::checked(&args, Duration::from_hours(24), "one".to_owned());
     let gcp = Gcp::open(settings.unwrap(), rows.clone()).await.unwrap();
     let (fake, epoch) = (fake.clone(), DateTime::<Utc>::UNIX_EPOCH);
     gcp.with_clock(Arc::new(move || epoch + fake.now()))

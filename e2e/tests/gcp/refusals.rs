@@ -81,3 +81,43 @@ async fn what_passes_is_not_permanent() {
         stage.assert_left(&[&worker]).await;
     }
 }
+
+#[tokio::test]
+async fn a_start_that_fails_keeps_the_disk_unless_its_zone_has_no_room() {
+    let stage = Stage::new().await;
+    let worker = worker(1);
+    // What happened while it was made does not count.
+    for _ in 0..3 {
+        stage
+            .fake
+            .fault_next(Kind::InsertInstance, Fault::Stockout(None));
+        stage.gcp.ensure(&worker).await.unwrap();
+        stage.until(&worker, Ground::Missing).await;
+    }
+    stage.gcp.ensure(&worker).await.unwrap();
+    let made = stage.until(&worker, Ground::Up).await;
+    stage.gcp.stop(&worker.name).await.unwrap();
+    stage.until(&worker, Ground::Stopped).await;
+
+    let passes = Fault::Failed("INTERNAL_ERROR".to_owned());
+    for fault in [passes, Fault::Stockout(None), Fault::Stockout(None)] {
+        stage.fake.fault_next(Kind::StartInstance, fault);
+        stage.gcp.start(&worker).await.unwrap();
+        stage.fake.quiet().await;
+        assert_eq!(stage.look(&worker).await.ground, Ground::Stopped);
+    }
+    assert_eq!(stage.fake.ledger().requests(Kind::DeleteInstance), 0);
+
+    stage
+        .fake
+        .fault_next(Kind::StartInstance, Fault::Stockout(None));
+    stage.gcp.start(&worker).await.unwrap();
+    stage.fake.quiet().await;
+    // The third time that there was no room.
+    stage.gcp.start(&worker).await.unwrap();
+    stage.until(&worker, Ground::Missing).await;
+    stage.gcp.ensure(&worker).await.unwrap();
+    let elsewhere = stage.until(&worker, Ground::Up).await;
+    assert_ne!(elsewhere.zone, made.zone);
+    stage.assert_left(&[&worker]).await;
+}

@@ -168,7 +168,7 @@ impl Gcp {
             }
         } else if note.act.is_some() {
             // Removed, or taken away: learners' files went with its disk.
-            if note.refusals >= START_REFUSALS {
+            if note.start_refusals >= START_REFUSALS {
                 note.elsewhere(&self.settings.zones, &[]);
             } else {
                 note.anew();
@@ -317,21 +317,19 @@ impl Gcp {
             && let Outcome::Failed(trouble) = self.outcome(name, &note, &act).await?
         {
             match trouble.class {
-                Class::NextZone => note.refusals += 1,
+                Class::NextZone => {
+                    note.start_refusals += 1;
+                    if note.start_refusals >= START_REFUSALS {
+                        warn!(worker = %name, zone = note.zone, "no room to start the VM again: another is made elsewhere");
+                        return self.remove(name, note).await;
+                    }
+                }
                 Class::Permanent(_) => {
                     note.act = None;
                     self.write(name, &note).await?;
                     return Err(trouble.into());
                 }
                 Class::Retry | Class::Gone | Class::Exists => {}
-            }
-            if note.refusals >= START_REFUSALS {
-                warn!(worker = %name, zone = note.zone, "no room to start the VM again: another is made elsewhere");
-                note.lost = format!(
-                    "its zone {} had no room, and its disk stayed there",
-                    note.zone
-                );
-                return self.remove(name, note).await;
             }
         }
         let act = self.begin(name, &mut note, Verb::Start).await?;
@@ -375,7 +373,7 @@ impl Gcp {
         let id = note.request_id(name, &act);
         let asked = self.cloud.delete(&note.zone, name.as_str(), &id).await?;
         let Some(operation) = asked else {
-            note.act = None;
+            note.anew();
             return self.write(name, &note).await;
         };
         self.begun(name, &mut note, &operation).await

@@ -16,10 +16,14 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with},
+    net::netdevice,
 };
 
-use super::{AFTER, probe::Tried, targets::Way};
+use super::{
+    AFTER,
+    probe::{Tried, any_socket},
+    targets::Way,
+};
 use crate::sys::packets::{SEEN, missed_packets, next_packet, watch_outgoing};
 
 const ICMP: u8 = 1;
@@ -129,13 +133,7 @@ fn read(socket: &OwnedFd, enough: &AtomicBool) -> anyhow::Result<Seen> {
         }
     }
     seen.missed = missed_packets(socket).context("could not ask what was missed")?;
-    let any = socket_with(
-        AddressFamily::INET,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .context("could not make a socket")?;
+    let any = any_socket()?;
     for (device, _from) in seen.left.values() {
         if let Ok(name) = netdevice::index_to_name(&any, *device) {
             seen.names.insert(*device, name);

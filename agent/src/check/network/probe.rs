@@ -205,16 +205,20 @@ fn listening_in(table: &str) -> Vec<u16> {
     table.lines().filter_map(port).collect()
 }
 
-/// The index of an interface in this namespace.
-pub(super) fn index_of(name: &str) -> anyhow::Result<u32> {
-    let any = socket_with(
+/// To ask this namespace about its interfaces through.
+pub(super) fn any_socket() -> anyhow::Result<std::os::fd::OwnedFd> {
+    socket_with(
         AddressFamily::INET,
         SocketType::DGRAM,
         SocketFlags::CLOEXEC,
         None,
     )
-    .context("could not make a socket")?;
-    netdevice::name_to_index(&any, name).with_context(|| format!("there is no {name}"))
+    .context("could not make a socket")
+}
+
+/// The index of an interface in this namespace.
+pub(super) fn index_of(name: &str) -> anyhow::Result<u32> {
+    netdevice::name_to_index(&any_socket()?, name).with_context(|| format!("there is no {name}"))
 }
 
 #[cfg(test)]

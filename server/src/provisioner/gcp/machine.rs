@@ -158,8 +158,6 @@ pub(super) fn worker(instance: &Instance, installation: &str) -> Option<WorkerNa
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use clarateach_domain::microvm::Runtime;
 
     use super::*;
@@ -178,7 +176,6 @@ mod tests {
             on_demand_after: 0,
             max_run: std::time::Duration::from_mins(24 * 60 + 30),
             installation: "i1".into(),
-            data_dir: PathBuf::new(),
             endpoint: None,
         }
     }

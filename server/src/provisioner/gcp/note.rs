@@ -20,12 +20,12 @@ pub(super) struct Note {
     pub(super) act: Option<Act>,
     /// Rounds that ended for want of room.
     pub(super) refusals: u32,
+    /// Starts of this round's VM that were refused for want of room, in all.
+    #[serde(default)]
+    pub(super) start_refusals: u32,
     /// Since when its name is taken in its zone by a VM that nobody can see.
     #[serde(default)]
     pub(super) blocked: Option<DateTime<Utc>>,
-    /// What this worker's learners lost, if something was.
-    #[serde(default)]
-    pub(super) lost: String,
 }
 
 /// One act, noted before it is asked for.
@@ -57,8 +57,8 @@ impl Note {
             round: 1,
             act: None,
             refusals: 0,
+            start_refusals: 0,
             blocked: None,
-            lost: String::new(),
         }
     }
 
@@ -86,6 +86,7 @@ impl Note {
     /// Another VM: nothing of the last one is under way.
     pub(super) fn anew(&mut self) {
         self.round += 1;
+        self.start_refusals = 0;
         self.act = None;
     }
 
