@@ -20,26 +20,28 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::alloc::Allocation;
 
-/// A VMM that is killed on a busy host that emulates KVM was seen to take 20 s.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Kills every process of the worker and returns when none is left.
 pub(super) fn end_processes(place: &Allocation, dir: &Path) -> anyhow::Result<()> {
     let began = Instant::now();
-    let groups = cgroups(place);
     // The agent first: it must not start again what ends now.
     for pid in in_netns(place).into_iter().chain(agents(dir)) {
         end(pid);
     }
     loop {
-        for group in groups.iter().flat_map(|top| tree(top)) {
+        // Found anew each time: it may have made its groups only just now.
+        for group in cgroups(place).iter().flat_map(|top| tree(top)) {
+            put_kernels_out(&group);
             let _ = fs::write(group.join("cgroup.kill"), "1"); // v2 only
             let _ = fs::write(group.join("freezer.state"), "THAWED"); // v1: the frozen cannot die
         }
-        let mut pids = of_worker(place, &groups);
-        pids.extend(agents(dir).filter(|pid| !is_dead(*pid)));
-        if pids.is_empty() && !super::agent::lives(dir)? {
+        // Who puts others into groups is looked for before the groups are.
+        let lives = super::agent::lives(dir)?;
+        let mut pids: BTreeSet<_> = agents(dir).filter(|pid| !is_dead(*pid)).collect();
+        pids.extend(of_worker(place, &cgroups(place)));
+        if pids.is_empty() && !lives {
             return Ok(());
         }
         for &pid in &pids {
@@ -56,6 +58,7 @@ pub(super) fn end_processes(place: &Allocation, dir: &Path) -> anyhow::Result<()
 pub(super) fn remove_cgroups(place: &Allocation) -> anyhow::Result<()> {
     for top in cgroups(place) {
         let began = Instant::now();
+        tree(&top).iter().for_each(|group| put_kernels_out(group));
         // The kernel may count a dead process for a moment longer.
         while let Err(cause) = remove_tree(&top) {
             if began.elapsed() > LIMIT {
@@ -98,14 +101,33 @@ fn end(pid: i32) {
 
 fn of_worker(place: &Allocation, groups: &[PathBuf]) -> BTreeSet<i32> {
     let mut found = in_netns(place);
-    for group in groups.iter().flat_map(|top| tree(top)) {
-        let procs = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-        found.extend(procs.lines().filter_map(|line| line.parse::<i32>().ok()));
-    }
+    found.extend(
+        groups
+            .iter()
+            .flat_map(|top| tree(top))
+            .flat_map(|group| members(&group)),
+    );
     let uids = place.uids();
     found.extend(processes().filter(|&pid| uid(pid).is_some_and(|uid| uids.contains(&uid))));
-    found.retain(|pid| !is_dead(*pid));
+    found.retain(|pid| !is_dead(*pid) && !is_kernels(*pid));
     found
+}
+
+fn members(group: &Path) -> Vec<i32> {
+    let procs = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    procs.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// KVM's timer of another worker's MicroVM can stand in a group of this one: it
+/// cannot be killed and would hold the group until that machine ends.
+fn put_kernels_out(group: &Path) {
+    let lists = group.ancestors().map(|group| group.join("cgroup.procs"));
+    let Some(first) = lists.take_while(|list| list.exists()).last() else {
+        return;
+    };
+    for pid in members(group).into_iter().filter(|pid| is_kernels(*pid)) {
+        let _ = fs::write(&first, pid.to_string()); // gone already is out
+    }
 }
 
 /// The real uid, seen from here.
@@ -117,9 +139,21 @@ fn uid(pid: i32) -> Option<u32> {
 
 /// Zombies hold nothing; their parent reaps them.
 fn is_dead(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
-    state.is_none_or(|rest| rest.starts_with(['Z', 'X']))
+    stat(pid).is_none_or(|rest| rest.starts_with(['Z', 'X']))
+}
+
+/// Whether it is a thread of the kernel.
+fn is_kernels(pid: i32) -> bool {
+    // include/linux/sched.h
+    const PF_KTHREAD: u64 = 0x0020_0000;
+    let flags = stat(pid).and_then(|rest| rest.split(' ').nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & PF_KTHREAD != 0)
+}
+
+/// What the kernel says of it after its name, from its state on.
+fn stat(pid: i32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned())
 }
 
 fn in_netns(place: &Allocation) -> BTreeSet<i32> {

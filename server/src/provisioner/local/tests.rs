@@ -353,6 +353,41 @@ async fn a_worker_that_is_removed_while_it_is_made_leaves_nothing() {
     }
 }
 
+/// KVM makes a timer's thread for every MicroVM, and it was seen in the group of
+/// another worker.
+#[tokio::test]
+async fn a_thread_of_the_kernel_in_its_group_does_not_hold_a_worker() {
+    let _alone = ALONE.lock().await;
+    let Some(house) = Box_::new() else { return };
+    let spec = worker("ws-abcdefghij-w1");
+    house.local.ensure(&spec).await.unwrap();
+    let place = house.local.0.find(&spec.name).unwrap().unwrap();
+    let disk = house.dir.path().join("workers/ws-abcdefghij-w1/run/disk");
+    let made = (0..1000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        disk.exists() // made after its groups
+    });
+    assert!(made, "the agent made no groups");
+    let seat = Path::new("/sys/fs/cgroup/pids")
+        .join(place.cgroup())
+        .join("seat1");
+    let list = seat.join("cgroup.procs");
+    let strangers: Vec<_> = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| {
+            fs::read_to_string(format!("/proc/{pid}/comm"))
+                .is_ok_and(|name| name.starts_with("khugepaged") || name.starts_with("ksmd"))
+        })
+        .filter(|pid| fs::write(&list, pid.to_string()).is_ok())
+        .collect();
+    if strangers.is_empty() {
+        println!("SKIPPED: threads of the kernel cannot be put into cgroups here");
+    }
+    house.local.delete(&spec.name).await.unwrap();
+    nothing_of(&place, house.dir.path());
+}
+
 #[tokio::test]
 async fn a_worker_comes_back_to_the_place_its_disks_have_the_uids_of() {
     let _alone = ALONE.lock().await;
