@@ -739,7 +739,7 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
             let body = serde_json::json!({ "command": words[2..].join(" ") }).to_string();
             let curl = Command::new("curl")
                 .args([
-                    "-s",
+                    "-sS",
                     "-m",
                     "600",
                     "-H",
@@ -748,8 +748,17 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
                     "clarateach-viewer: t;drive",
                 ])
                 .args(["-H", "content-type: application/json", "-d", &body, &url])
-                .output();
-            said(&curl.unwrap().stdout)
+                .output()
+                .unwrap();
+            if curl.status.success() {
+                return said(&curl.stdout);
+            }
+            // Why a machine does not answer is best told by its own log.
+            let why = String::from_utf8_lossy(&curl.stderr).into_owned();
+            let log = fleet.log(seat(1)).await.unwrap_or_default();
+            let last: Vec<_> = log.lines().rev().take(40).collect();
+            let last: Vec<_> = last.into_iter().rev().collect();
+            format!("{} its log: {}", why.trim(), last.join("|")).replace('\n', "|")
         }
         other => panic!("{other}"),
     }
