@@ -173,9 +173,9 @@ summary() {
     case ${OUTCOME[$name]} in passed) colour=$GREEN ;; *) colour=$RED bad=1 ;; esac
     printf '%-10s %s%-8s%s %10s\n' "$name" "$colour" "${OUTCOME[$name]}" "$OFF" "$(took "${TOOK[$name]}")"
   done
-  skipped=$(cat "$logs"/* 2> /dev/null | grep -aE '^SKIPPED: ' | sort | uniq -c)
+  skipped=$(cat "$logs"/* 2> /dev/null | grep -aE '^(SKIPPED|RETRIED): ' | sort | uniq -c)
   if [[ -n $skipped ]]; then
-    printf '\nNot run on this machine:\n%s\n' "$skipped"
+    printf '\nNot run on this machine, or told again:\n%s\n' "$skipped"
   fi
   printf '\n%s in all\n' "$(took "$SECONDS")"
   return "$bad"

@@ -2,6 +2,7 @@
 //! certificate, serve, and on SIGTERM drain and leave the seats as they are.
 
 use std::{
+    convert::Infallible,
     fs::{self, DirBuilder, File},
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::Path,
@@ -26,12 +27,15 @@ use tracing::{error, info, warn};
 use crate::{
     api::Worker,
     check,
-    config::{Checked, Cli, Command, Config},
-    enrol, files,
+    config::{Checked, Cli, Command, Config, LogArgs, VmArgs},
+    enrol::{self, network::Vouched},
+    files,
     fleet::{Fleet, FleetSettings, Notice},
+    metadata::Metadata,
     proxy::Proxy,
     serve::Door,
     tls::{Front, Identity},
+    vm,
 };
 
 /// Between SIGTERM and the end, for requests to finish. Terminals come back by
@@ -46,14 +50,20 @@ pub fn main() -> ExitCode {
         .install_default()
         .ok();
     match Cli::parse().command {
-        Command::Serve(config) => serve_to_the_end(*config),
+        Command::Serve(config) => {
+            log_to_stderr(&config.log);
+            end_of(run(*config))
+        }
+        Command::ServeVm(args) => {
+            log_to_stderr(&args.log);
+            end_of(run_vm(args))
+        }
         Command::Check(asked) => check::run(&asked),
     }
 }
 
-fn serve_to_the_end(config: Config) -> ExitCode {
-    log_to_stderr(&config);
-    match run(config) {
+fn end_of(ran: anyhow::Result<()>) -> ExitCode {
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!(error = format!("{error:#}"), "agent failed");
@@ -62,16 +72,16 @@ fn serve_to_the_end(config: Config) -> ExitCode {
     }
 }
 
-fn log_to_stderr(config: &Config) {
+fn log_to_stderr(wanted: &LogArgs) {
     // What learners ask of the resolver is nobody's business, at any level.
     let quiet = "hickory_server=off,hickory_resolver=off,hickory_net=off,hickory_proto=off";
     let filter =
-        tracing_subscriber::EnvFilter::builder().parse_lossy(format!("{},{quiet}", config.log));
+        tracing_subscriber::EnvFilter::builder().parse_lossy(format!("{},{quiet}", wanted.log));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false);
-    if config.log_json {
+    if wanted.log_json {
         log.json().init();
     } else {
         log.init();
@@ -85,7 +95,21 @@ fn log_to_stderr(config: &Config) {
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
-    let checked = config.checked()?;
+    on_a_runtime(config.checked()?, None)
+}
+
+/// As [`run`], with what this VM's metadata says.
+fn run_vm(args: VmArgs) -> anyhow::Result<()> {
+    // Its own, small: the agent's comes after the group and the limits are set.
+    let asking = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?;
+    let config = asking.block_on(vm::settings(args, &Metadata::new()))?;
+    on_a_runtime(config.checked()?, Some(Metadata::new()))
+}
+
+fn on_a_runtime(checked: Checked, google: Option<Metadata>) -> anyhow::Result<()> {
     // A Ctrl-C meant for whoever started the agent must not reach it. Refused
     // to a session leader, which has a group of its own already.
     let _already_leads = rustix::process::setpgid(None, None);
@@ -95,7 +119,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("could not start the runtime")?;
-    runtime.block_on(serve(checked))
+    runtime.block_on(serve(checked, google))
 }
 
 /// Makes the run directory and holds its lock for the agent's life.
@@ -131,7 +155,7 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve(checked: Checked) -> anyhow::Result<()> {
+async fn serve(checked: Checked, google: Option<Metadata>) -> anyhow::Result<()> {
     let Checked {
         config,
         ca_pem,
@@ -153,9 +177,12 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         }
     };
     let mut stopped = std::pin::pin!(stopped);
-    tokio::select! {
-        enrolled = enrol::through_files(&identity, &config.enrol_dir) => enrolled?,
-        () = &mut stopped => return Ok(()),
+    // On a VM the certificate comes over the port itself.
+    if let Some(folder) = &config.enrol_dir {
+        tokio::select! {
+            enrolled = enrol::through_files(&identity, folder) => enrolled?,
+            () = &mut stopped => return Ok(()),
+        }
     }
 
     let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
@@ -175,10 +202,12 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         started_at: Utc::now(),
         fleet: fleet.clone(),
         identity: identity.clone(),
+        vouched: google.clone().map(Vouched::new),
         proxy: proxy.clone(),
         stop: stop.clone(),
     };
     let door = Arc::new(Door {
+        identity: identity.clone(),
         front: Front::new(&config.workshop, &ca_pem, identity.clone())?,
         control: control_routes(worker).await?,
         proxy: proxy.clone(),
@@ -188,7 +217,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
 
     tokio::select! {
         () = &mut stopped => {}
-        never = enrol::afterwards(&identity, &config.enrol_dir, enrol::LOOK) => match never {},
+        never = afterwards(&identity, &config, google.clone(), &fleet) => match never {},
     }
     info!("agent drains; seats stay");
     proxy.drain();
@@ -206,6 +235,20 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
     }
     info!("agent stopped");
     Ok(())
+}
+
+/// What goes on beside serving: newer certificates in files, or Google's notice.
+async fn afterwards(
+    identity: &Identity,
+    config: &Config,
+    google: Option<Metadata>,
+    fleet: &Fleet,
+) -> Infallible {
+    match (&config.enrol_dir, google) {
+        (Some(folder), _) => enrol::afterwards(identity, folder, enrol::LOOK).await,
+        (None, Some(google)) => vm::preemption::watch(google, fleet.clone()).await,
+        (None, None) => std::future::pending().await,
+    }
 }
 
 /// `AgentService` with health and reflection, and a 404 for everything else.

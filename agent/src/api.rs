@@ -16,9 +16,10 @@ use clarateach_proto::agent::{self as pb, agent_service_server::AgentService};
 use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
+    enrol::network::Vouched,
     fleet::{Fleet, Notice},
     proxy::Proxy,
     tls::Identity,
@@ -47,6 +48,8 @@ pub(crate) struct Worker {
     pub(crate) fleet: Fleet,
     /// The certificate in use.
     pub(crate) identity: Arc<Identity>,
+    /// Who says which VM this is; none on a host that enrols through files.
+    pub(crate) vouched: Option<Vouched>,
     /// The learners' half, to drain it.
     pub(crate) proxy: Arc<Proxy>,
     /// Ends the streams, which would else hold the agent up for ever.
@@ -61,9 +64,16 @@ impl AgentService for Worker {
         &self,
         _: Request<pb::EnrolRequest>,
     ) -> Result<Response<pb::EnrolResponse>, Status> {
-        Err(Status::unimplemented(
-            "enrolment over the network comes with workers on Google Cloud; this one enrols through files",
-        ))
+        let Some(vouched) = &self.vouched else {
+            return Err(Status::failed_precondition(
+                "this worker enrols through files: it is on no VM that Google could vouch for",
+            ));
+        };
+        let answer = vouched.enrol(&self.identity, &self.workshop).await;
+        answer.map(Response::new).map_err(|error| {
+            warn!(error = &error as &dyn std::error::Error, "could not enrol");
+            Status::unavailable(format!("could not enrol: {error}"))
+        })
     }
 
     async fn get_worker(

@@ -51,6 +51,12 @@ pub(crate) enum Command {
     /// certificate, learners with a seat token. However the agent ends, no seat
     /// ends with it: the next agent adopts what runs.
     Serve(Box<Config>),
+    /// Serves the workshop that this VM of Google's was made for.
+    ///
+    /// What `serve` is told by flags comes from the VM's metadata here, and its
+    /// certificate over the control plane's first connection. Started by the unit
+    /// clarateach-agent.service of the snapshot.
+    ServeVm(VmArgs),
     /// Says whether this host can run seats, how one seat's MicroVM is held, or
     /// whether the walls around a worker's seats stand.
     ///
@@ -141,6 +147,54 @@ impl HostArgs {
     }
 }
 
+/// What `serve-vm` needs to know beside its VM's metadata.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct VmArgs {
+    /// Directory of its whole state, made 0700.
+    #[arg(
+        long,
+        env = "AGENT_RUN_DIR",
+        value_name = "DIR",
+        default_value = "/var/lib/clarateach-agent"
+    )]
+    pub(crate) run_dir: PathBuf,
+
+    /// One port for the control plane and for learners.
+    #[arg(
+        long,
+        env = "AGENT_LISTEN",
+        value_name = "ADDR:PORT",
+        default_value = "0.0.0.0:9090"
+    )]
+    pub(crate) listen: SocketAddr,
+
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LogArgs {
+    /// What is logged, as in `info,clarateach_agent::proxy=debug`.
+    #[arg(
+        long,
+        env = "AGENT_LOG",
+        value_name = "FILTER",
+        default_value = "info,h2=warn,hyper=warn,rustls=warn"
+    )]
+    pub(crate) log: String,
+
+    /// Log in JSON, one event a line.
+    #[arg(long, env = "AGENT_LOG_JSON")]
+    pub(crate) log_json: bool,
+}
+
+/// First host uid of the seats' user namespaces, unless another is asked for.
+pub(crate) const UID_BASE: u32 = 100_000_000;
+
 /// What `check` looks at.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct CheckArgs {
@@ -224,7 +278,7 @@ pub(crate) struct Config {
         long,
         env = "AGENT_UID_BASE",
         value_name = "UID",
-        default_value_t = 100_000_000
+        default_value_t = UID_BASE
     )]
     pub(crate) uid_base: u32,
 
@@ -234,8 +288,8 @@ pub(crate) struct Config {
 
     /// Local enrolment: the signing request is written here as request.pem, and
     /// certificate.pem is awaited.
-    #[arg(long, env = "AGENT_ENROL_DIR", value_name = "DIR")]
-    pub(crate) enrol_dir: PathBuf,
+    #[arg(long, env = "AGENT_ENROL_DIR", value_name = "DIR", required = true)]
+    pub(crate) enrol_dir: Option<PathBuf>,
 
     /// Origin whose pages may open terminals and files, as in
     /// <https://class.example.org>; may be repeated.
@@ -267,18 +321,8 @@ pub(crate) struct Config {
     )]
     pub(crate) nameservers: Vec<IpAddr>,
 
-    /// What is logged, as in `info,clarateach_agent::proxy=debug`.
-    #[arg(
-        long,
-        env = "AGENT_LOG",
-        value_name = "FILTER",
-        default_value = "info,h2=warn,hyper=warn,rustls=warn"
-    )]
-    pub(crate) log: String,
-
-    /// Log in JSON, one event a line.
-    #[arg(long, env = "AGENT_LOG_JSON")]
-    pub(crate) log_json: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 /// Settings that were found right, with the files they name already read.

@@ -4,7 +4,8 @@
 //! Way: `request.pem` out -> the control plane signs -> `certificate.pem` in ->
 //! [`Identity::take_up`]. While both ends meet, renewal comes by
 //! `InstallCertificate`. A control plane that was away longer than a leaf lives
-//! cannot call an agent whose leaf is over; it writes the file.
+//! cannot call an agent whose leaf is over; it writes the file. How an agent on a VM
+//! gets one: [`network`].
 
 use std::{
     convert::Infallible,
@@ -18,6 +19,8 @@ use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use crate::{files, tls::Identity};
+
+pub(crate) mod network;
 
 /// How often the folder is looked at until the certificate is there.
 const POLL: Duration = Duration::from_millis(100);

@@ -11,6 +11,7 @@ pub mod control;
 mod enrol;
 mod files;
 pub mod fleet;
+mod metadata;
 pub mod network;
 mod proxy;
 mod resolver;
@@ -21,5 +22,6 @@ mod sys;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod vm;
 
 pub use agent::main;

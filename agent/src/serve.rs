@@ -9,7 +9,11 @@ mod h2;
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Request, Response, header};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -21,7 +25,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::service::Routes;
+use tonic::{Status, service::Routes};
 use tracing::{debug, warn};
 
 use self::{
@@ -33,7 +37,7 @@ use crate::{
         Proxy,
         refuse::{Body, Refusal, full},
     },
-    tls::{Front, Peer},
+    tls::{Front, Identity, Peer},
 };
 
 /// Handshakes at one time: what more learners come wait their turn.
@@ -59,6 +63,13 @@ const UNACKNOWLEDGED: Duration = Duration::from_mins(1);
 /// Rest after an error of accept, such as too many open files.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
+/// What an agent without a certificate answers: whoever asks cannot know yet whether
+/// it is the worker it should be.
+const ENROLMENT: [&str; 2] = [
+    "/clarateach.agent.v1.AgentService/Enrol",
+    "/clarateach.agent.v1.AgentService/InstallCertificate",
+];
+
 /// Who is at the other end of a connection, with its place among those that
 /// are open: whoever carries the connection on after an upgrade keeps it.
 #[derive(Debug, Clone)]
@@ -72,6 +83,8 @@ pub(crate) struct Caller {
 pub(crate) struct Door {
     /// Who may come in.
     pub(crate) front: Front,
+    /// Who this is; until that is certified, almost nothing is answered.
+    pub(crate) identity: Arc<Identity>,
     /// For the control plane.
     pub(crate) control: Routes,
     /// For learners.
@@ -146,7 +159,17 @@ impl Door {
         let io = TokioIo::new(stream);
         let ended = match (peer, is_h2) {
             (Peer::ControlPlane, true) => {
-                let service = TowerToHyperService::new(self.control.clone().prepare());
+                let routes = TowerToHyperService::new(self.control.clone().prepare());
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (routes, known) = (routes.clone(), self.identity.certified());
+                    async move {
+                        if known || ENROLMENT.contains(&request.uri().path()) {
+                            routes.call(request).await
+                        } else {
+                            Ok(unknown().into_http())
+                        }
+                    }
+                });
                 h2::serve(io, service, PATIENCE, stop).await
             }
             (Peer::ControlPlane, false) => {
@@ -196,6 +219,10 @@ impl Door {
         };
         Ok(answer)
     }
+}
+
+fn unknown() -> Status {
+    Status::failed_precondition("this agent has no certificate yet: it answers Enrol alone")
 }
 
 /// Says that the agent answers, and nothing about anybody's seat.

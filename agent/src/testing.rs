@@ -324,6 +324,7 @@ impl Stage {
             started_at: Utc::now(),
             fleet: fleet.clone(),
             identity: identity.clone(),
+            vouched: None,
             proxy: proxy.clone(),
             stop: stop.clone(),
         };
@@ -331,6 +332,7 @@ impl Stage {
         let front = Front::new(&workshop, ca.certificate_pem(), identity.clone()).unwrap();
         let door = Arc::new(serve::Door {
             front,
+            identity: identity.clone(),
             control: control_routes(worker).await.unwrap(),
             proxy,
         });

@@ -56,6 +56,19 @@ fn classroom(micro_vms: bool, seats: u32) -> Option<(Worker, World, FleetProcess
     Some((worker, world, fleet))
 }
 
+/// How often a probe may be told again. Where KVM emulates ring 0, programs in guests
+/// were seen to lose their memory, with other load on the host most of all: Python
+/// with threads told of opcodes that there are not, and alone in one MicroVM two runs
+/// of three ended without a word.
+const GUEST_BREAKS: u32 = 2;
+
+/// As the agent finds it out: such a host has no such processor, or is known by name.
+fn kvm_emulates() -> bool {
+    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let has = |flag| processor.split_whitespace().any(|word| word == flag);
+    !(has("vmx") || has("svm")) || std::path::Path::new("/sys/module/kvm_pvm").exists()
+}
+
 /// Has the seat try all targets at once; how each ended.
 fn probe(fleet: &mut FleetProcess, seat: u32, targets: &[String]) -> Vec<(String, String)> {
     probe_within(fleet, seat, targets, 3)
@@ -72,12 +85,22 @@ fn probe_within(
     let script = include_str!("network/probe.py");
     let script = base64::engine::general_purpose::STANDARD.encode(script);
     let targets = targets.join(" ");
-    let said = fleet.ask(&format!(
+    let probe = format!(
         "exec {seat} echo {script} | base64 -d > /tmp/probe.py && python3 /tmp/probe.py {within} {targets}"
-    ));
+    );
+    let mut said = fleet.ask(&probe);
+    for _ in 0..GUEST_BREAKS {
+        if said.ends_with("|[0]") || !kvm_emulates() {
+            break;
+        }
+        // What it tells is all or nothing, so a wall that is open is not lost so.
+        println!("RETRIED: seat {seat}'s guest broke on a host that emulates KVM: {said:.300}");
+        fleet.wait_for(&format!("{seat} Ready"), BOOTED * 10);
+        said = fleet.ask(&probe);
+    }
     let said = said
         .strip_suffix("|[0]")
-        .unwrap_or_else(|| panic!("{said}"));
+        .unwrap_or_else(|| panic!("seat {seat}: {said:?}"));
     let ended = said.split(' ').map(|one| {
         let (target, ended) = one.rsplit_once('=').unwrap_or_else(|| panic!("{said}"));
         (target.to_owned(), ended.to_owned())

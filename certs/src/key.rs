@@ -1,6 +1,8 @@
 //! Private keys (ECDSA P-256) and signing requests for them.
 
-use rcgen::{CertificateParams, DnType, KeyPair};
+use rcgen::{
+    CertificateParams, CertificateSigningRequestParams, DnType, KeyPair, PublicKeyData as _,
+};
 
 use crate::CertError;
 
@@ -28,6 +30,19 @@ impl Key {
         self.0.public_key_pem()
     }
 
+    /// A certificate that the key signed for itself, PEM: for whoever has none of a
+    /// CA yet. It proves nothing but possession of the key.
+    ///
+    /// # Errors
+    ///
+    /// When `name` is no DNS name.
+    pub fn self_signed(&self, name: &str) -> Result<String, CertError> {
+        CertificateParams::new([name.to_owned()])
+            .and_then(|params| params.self_signed(&self.0))
+            .map(|certificate| certificate.pem())
+            .map_err(CertError::Key)
+    }
+
     /// A PKCS#10 request, PEM, that proves possession of the key. Names and
     /// uses in it are suggestions: the CA writes its own.
     pub fn request(&self, common_name: &str) -> Result<String, CertError> {
@@ -41,6 +56,17 @@ impl Key {
             .and_then(|request| request.pem())
             .map_err(CertError::Key)
     }
+}
+
+/// The public key of a signing request (PKCS#10, PEM), to compare keys by.
+///
+/// # Errors
+///
+/// When it is no request, or does not prove that its maker has the key.
+pub fn of_request(request: &str) -> Result<Vec<u8>, CertError> {
+    CertificateSigningRequestParams::from_pem(request)
+        .map(|request| request.public_key.der_bytes().to_vec())
+        .map_err(CertError::Request)
 }
 
 impl std::fmt::Debug for Key {

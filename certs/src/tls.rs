@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::CryptoProvider,
     server::{ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
 use crate::CertError;
@@ -96,6 +97,64 @@ pub fn client_with(ca: &str, chain_pem: &str, key_pem: &str) -> Result<ClientCon
         .with_root_certificates(roots(ca)?)
         .with_client_auth_cert(chain(chain_pem)?, private_key(key_pem)?)
         .map_err(CertError::Tls)
+}
+
+/// A client that shows `chain_pem` and takes any certificate whose key the other end
+/// has: for the one question who that is, which is answered in another way. Nothing
+/// that is secret may be said over such a connection.
+///
+/// # Errors
+///
+/// When the chain does not fit the key.
+pub fn client_to_unknown(chain_pem: &str, key_pem: &str) -> Result<ClientConfig, CertError> {
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(CertError::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Unknown(provider())))
+        .with_client_auth_cert(chain(chain_pem)?, private_key(key_pem)?)
+        .map_err(CertError::Tls)
+}
+
+/// Takes whatever certificate is shown, but wants its key proved.
+#[derive(Debug)]
+struct Unknown(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unknown {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// The one URI a peer's certificate names, if it names exactly one.

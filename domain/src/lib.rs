@@ -5,6 +5,7 @@
 //! import this crate; it imports none of ours.
 
 pub mod egress;
+pub mod enrolment;
 pub mod ids;
 pub mod limits;
 pub mod microvm;

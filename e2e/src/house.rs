@@ -27,7 +27,10 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::{canary::Canary, http::send, learner::Learner, micro_vms, traces::Traces, wait::until};
+use crate::{
+    canary::Canary, fake_gce::FakeGce, http::send, learner::Learner, micro_vms, traces::Traces,
+    wait::until,
+};
 
 /// How long a workshop may take to become what was asked: ten times what is
 /// promised (`decisions.md` §8), more only where KVM emulates guests.
@@ -55,6 +58,7 @@ pub type Workshops = WorkshopServiceClient<InterceptedService<Channel, Bearer>>;
 pub struct House {
     dir: tempfile::TempDir,
     server: Option<Child>,
+    provisioner: Vec<String>,
     extra: Vec<String>,
     before: Traces,
     /// Where it listens: `http://127.0.0.1:PORT`.
@@ -137,8 +141,33 @@ pub fn binary(name: &str) -> PathBuf {
 }
 
 impl House {
-    /// Starts a control plane with these further flags.
+    /// Starts a control plane for workers on this box, with these further flags.
     pub async fn start_with(extra: &[&str]) -> Self {
+        let agent = binary("clarateach-agent").display().to_string();
+        let mut local = vec!["--provisioner".to_owned(), "local".into()];
+        local.extend(["--agent-bin".to_owned(), agent]);
+        local.extend(["--images".to_owned(), images().display().to_string()]);
+        local.extend(["--runtime".to_owned(), runtime_name().to_owned()]);
+        local.extend(micro_vms::flags());
+        Self::start_over(local, extra).await
+    }
+
+    /// Starts a control plane for workers in the cloud of a fake Google.
+    pub async fn start_before(google: &FakeGce, extra: &[&str]) -> Self {
+        let cloud = [
+            "--provisioner",
+            "gcp",
+            "--gcp-project",
+            "clarateach-test",
+            "--gcp-service-account",
+            "worker@clarateach-test.iam.gserviceaccount.com",
+            "--gcp-endpoint",
+            &google.url(),
+        ];
+        Self::start_over(cloud.map(str::to_owned).to_vec(), extra).await
+    }
+
+    async fn start_over(provisioner: Vec<String>, extra: &[&str]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let alone = fs::File::create("/run/lock/clarateach-e2e").unwrap();
         flock(&alone, FlockOperation::LockExclusive).unwrap();
@@ -155,6 +184,7 @@ impl House {
                 .tempdir_in("/var/tmp")
                 .unwrap(),
             server: None,
+            provisioner,
             extra: extra.iter().map(ToString::to_string).collect(),
             before,
             url: format!("http://127.0.0.1:{port}"),
@@ -194,12 +224,7 @@ impl House {
             .arg("--data-dir")
             .arg(self.data())
             .args(["--listen", self.url.trim_start_matches("http://")])
-            .args(["--provisioner", "local", "--agent-bin"])
-            .arg(binary("clarateach-agent"))
-            .arg("--images")
-            .arg(images())
-            .args(["--runtime", runtime_name()])
-            .args(micro_vms::flags())
+            .args(&self.provisioner)
             .args(&self.extra)
             .args(once)
             .stdin(Stdio::null())

@@ -22,6 +22,7 @@ mod listener;
 pub mod micro_vms;
 pub mod terminal;
 pub mod traces;
+pub mod vms;
 pub mod wait;
 
 pub use house::House;

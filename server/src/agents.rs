@@ -27,10 +27,12 @@ use tonic::Status;
 
 use crate::reconciler::Wake;
 
+mod enrol;
 mod link;
 mod network;
 mod wire;
 
+pub use enrol::Unknown;
 use link::{Client, Link};
 
 /// How long an agent may take to answer a call that only notes something.

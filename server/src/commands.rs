@@ -31,6 +31,7 @@ use crate::{
     gateway::{self, Gateway},
     provisioner::{
         Provisioner,
+        gcp::{Gcp, GcpSettings},
         local::{self, Local, LocalSettings},
     },
     reconciler::{CrashAt, Reconciler, Wake},
@@ -72,7 +73,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         .await?;
 
     let wake = Wake::default();
-    let provisioner = provisioner(&args)?;
+    let provisioner = provisioner(&args, &store).await?;
     let settings = settings(&args, provisioner.as_ref());
     let agents = Agents::new(wake.clone());
     let reconciler = Reconciler::new(
@@ -187,8 +188,15 @@ async fn open(data: &DataArgs) -> anyhow::Result<Store> {
     Ok(Store::open(&data.database(), key).await?)
 }
 
-fn provisioner(args: &ServeArgs) -> anyhow::Result<Arc<dyn Provisioner>> {
+async fn provisioner(args: &ServeArgs, store: &Store) -> anyhow::Result<Arc<dyn Provisioner>> {
     match args.provisioner {
+        ProvisionerKind::Gcp => {
+            let installation = local::installation(&args.data.data_dir)?;
+            let settings = GcpSettings::checked(&args.gcp, args.limits.max_ttl, installation)?;
+            Ok(Arc::new(
+                Gcp::open(settings, Arc::new(store.clone())).await?,
+            ))
+        }
         ProvisionerKind::Local => {
             let agent = args.agent_bin.clone().context(
                 "--agent-bin is missing: local workers need the path of clarateach-agent",

@@ -17,7 +17,7 @@ use clarateach_domain::{
     seat_token,
 };
 
-use crate::provisioner::local;
+use crate::provisioner::{gcp::GcpArgs, local};
 
 /// The control plane of `ClaraTeach`: workshops, seats and the workers under them.
 ///
@@ -73,6 +73,8 @@ pub enum LogFormat {
 pub enum ProvisionerKind {
     /// Network namespaces on this box.
     Local,
+    /// Spot VMs of Google's cloud; --gcp-project and --gcp-service-account say whose.
+    Gcp,
 }
 
 /// Where everything is kept.
@@ -168,6 +170,9 @@ pub struct ServeArgs {
         value_delimiter = ','
     )]
     pub nameservers: Vec<IpAddr>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub gcp: GcpArgs,
     /// Where allocations of all installations on this host lie.
     #[arg(long, hide = true, default_value = local::DEFAULT_ALLOC_DIR)]
     pub alloc_dir: PathBuf,

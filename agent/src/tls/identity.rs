@@ -3,6 +3,10 @@
 //! The key is made here and never leaves the run directory. A certificate is
 //! taken into use only if it fits the key, comes from the workshop's CA and
 //! names this worker; new handshakes show it at once, open connections stay.
+//!
+//! Until there is one, and when it is over, the control plane is shown one that
+//! the key signed for itself: it asks then who this is in another way
+//! (`crate::enrol::network`), and is answered nothing else.
 
 use std::{
     fmt, fs, io,
@@ -19,6 +23,7 @@ use rustls::{
 };
 use rustls_pki_types::{InvalidDnsNameError, ServerName, UnixTime};
 
+use super::is_control;
 use crate::files;
 
 /// Why a certificate is not taken into use, or the key is not to be had.
@@ -73,6 +78,8 @@ pub(crate) struct Identity {
     key_pem: String,
     name: String,
     check: Arc<WebPkiServerVerifier>,
+    /// Signed by nobody else.
+    own: Arc<CertifiedKey>,
     certificate_file: PathBuf,
     inuse: RwLock<Option<InUse>>,
 }
@@ -93,11 +100,14 @@ impl Identity {
         let roots = Arc::new(tls::roots(ca_pem).map_err(IdentityError::Ca)?);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let check = WebPkiServerVerifier::builder_with_provider(roots, provider).build()?;
+        let own = key.self_signed(&name).map_err(IdentityError::Key)?;
+        let own = tls::certified(&own, &key_pem).map_err(IdentityError::Key)?;
         let identity = Self {
             key,
             key_pem,
             name,
             check,
+            own,
             certificate_file: run_dir.join("certificate.pem"),
             inuse: RwLock::new(None),
         };
@@ -118,6 +128,11 @@ impl Identity {
     /// When the certificate in use ends.
     pub(crate) fn ends(&self) -> Option<DateTime<Utc>> {
         self.get().map(|inuse| inuse.ends)
+    }
+
+    /// Whether a certificate of the workshop's CA is shown now.
+    pub(crate) fn certified(&self) -> bool {
+        self.ends().is_some_and(|ends| ends > Utc::now())
     }
 
     /// Checks a chain (PEM, leaf first), keeps it on disk and shows it from now
@@ -185,7 +200,10 @@ impl Identity {
 }
 
 impl ResolvesServerCert for Identity {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if !self.certified() && is_control(hello.server_name()) {
+            return Some(self.own.clone());
+        }
         self.get().map(|inuse| inuse.certified)
     }
 }

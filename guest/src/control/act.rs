@@ -103,6 +103,11 @@ impl Door {
         let notice = Notice::new(&notify.kind, &notify.message, notify.at_unix_millis)
             .ok_or_else(|| format!("{:?} is no kind of notice", notify.kind))?;
         self.terminals.notify(&notice);
+        if notify.kind == "preempted" {
+            // The host has seconds left, and what is only in memory here is lost. Not
+            // waited for: the notice must be seen now.
+            tokio::task::spawn_blocking(rustix::fs::sync);
+        }
         Ok(Outcome::Notified(Notified {}))
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use clarateach_domain::{ids::WorkerName, microvm::Runtime, plan::Ground};
+use clarateach_domain::{enrolment::Vm, ids::WorkerName, microvm::Runtime, plan::Ground};
 use google_cloud_compute_v1::model::Operation;
 use tracing::{info, warn};
 
@@ -21,6 +21,7 @@ mod machine;
 mod note;
 pub mod settings;
 mod trouble;
+mod vouch;
 
 use cloud::{Cloud, Standing};
 use note::{Act, Note, Verb};
@@ -277,6 +278,11 @@ impl Gcp {
         };
         described.address = machine::address(&vm);
         described.also.extend(machine::inner_address(&vm));
+        described.vm = vm.id.map(|id| Vm {
+            instance_id: id.to_string(),
+            project: self.settings.project.clone(),
+            zone: note.zone.clone(),
+        });
         Ok(described)
     }
 
@@ -404,6 +410,11 @@ impl Provisioner for Gcp {
     async fn describe(&self, name: &WorkerName) -> Result<Described, ProvisionError> {
         let seen = self.try_describe(name).await;
         seen.map_err(failed(format!("look at the VM {name}")))
+    }
+
+    async fn vouched(&self, audience: &str, token: &str) -> Result<Option<Vm>, ProvisionError> {
+        let vm = vouch::vm(&self.settings, audience, token).await;
+        vm.map_err(|cause| ProvisionError::new("check who the worker is", cause))
     }
 
     async fn list(&self) -> Result<Vec<WorkerName>, ProvisionError> {

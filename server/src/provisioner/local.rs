@@ -348,6 +348,7 @@ impl Inner {
             also: vec![],
             zone: ZONE.to_owned(),
             enrol_dir: Some(dir.join("enrol")),
+            vm: None,
         })
     }
 
@@ -453,7 +454,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// The id of a data directory: made once, random.
-fn installation(data_dir: &Path) -> anyhow::Result<String> {
+pub(crate) fn installation(data_dir: &Path) -> anyhow::Result<String> {
     let path = data_dir.join("installation");
     match fs::read_to_string(&path) {
         Ok(id) if id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(id),

@@ -10,6 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use clarateach_domain::{
+    enrolment::Vm,
     ids::{WorkerName, WorkshopId},
     microvm::Runtime,
     plan::Ground,
@@ -50,6 +51,8 @@ pub struct Described {
     pub zone: String,
     /// Where a local worker's signing request and certificate lie.
     pub enrol_dir: Option<PathBuf>,
+    /// Which VM it is, for one that enrols over the network.
+    pub vm: Option<Vm>,
 }
 
 impl Described {
@@ -61,6 +64,7 @@ impl Described {
             also: vec![],
             zone: zone.to_owned(),
             enrol_dir: None,
+            vm: None,
         }
     }
 }
@@ -124,6 +128,13 @@ pub trait Provisioner: Send + Sync {
     async fn stop(&self, name: &WorkerName) -> Result<(), ProvisionError>;
     /// Starts it again.
     async fn start(&self, worker: &WorkerSpec) -> Result<(), ProvisionError>;
+    /// Of which VM the cloud's `token` says that it is, if the cloud signed it for
+    /// this `audience`; `None` if it says that of none. Only asked of workers that
+    /// are VMs.
+    async fn vouched(&self, _audience: &str, _token: &str) -> Result<Option<Vm>, ProvisionError> {
+        let none = anyhow::anyhow!("workers here are no VMs that anybody could vouch for");
+        Err(ProvisionError::new("check who the worker is", none))
+    }
     /// Removes it with everything on it, in whatever state it is.
     async fn delete(&self, name: &WorkerName) -> Result<(), ProvisionError>;
 }

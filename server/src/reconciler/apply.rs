@@ -3,11 +3,13 @@
 //! False means it failed and the round is over; the policy's back-off, which
 //! counts the rows, says when it is tried again.
 
-use std::{fs, future::Future, io::Write, path::Path};
+use std::{fs, future::Future, io::Write, path::Path, sync::Arc};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use chrono::Utc;
+use clarateach_certs::{ca::Ca, key};
 use clarateach_domain::{
+    enrolment::{self, Vm},
     ids::{SeatNo, WorkerName},
     microvm::MicroVmSpec,
     plan::{Ordinal, Step},
@@ -19,6 +21,7 @@ use super::{
     observe::{Looked, request},
 };
 use crate::{
+    agents::{Target, Unknown},
     provisioner::WorkerSpec,
     store::{StoreError, settle::Settling},
 };
@@ -147,12 +150,15 @@ impl Reconciler {
         Ok(ended.is_ok())
     }
 
-    /// Signs what a local agent asks for: row, then file.
+    /// Signs what an agent asks for: row, then file, or back over its connection.
     async fn enrol(&self, of: &Settling, looked: &Looked, at: Ordinal) -> anyhow::Result<()> {
         let described = looked
             .described
             .get(&at)
             .context("nobody looked at the worker")?;
+        if let Some(vm) = &described.vm {
+            return self.enrol_vm(of, looked, (at, vm)).await;
+        }
         let request = request(described).context("the worker's signing request is gone")?;
         let chain = self.sign(of, looked, at, &request).await?;
         self.crash.pass("enrol", "signed");
@@ -162,6 +168,54 @@ impl Reconciler {
             .context("the worker enrols another way")?;
         write_whole(&dir.join("certificate.pem"), &chain)?;
         self.agents.hurry(&WorkerName::of(&of.id, at));
+        Ok(())
+    }
+
+    /// Asks an agent on a VM for its request and for the proof that it is on that VM.
+    async fn enrol_vm(
+        &self,
+        of: &Settling,
+        looked: &Looked,
+        (at, vm): (Ordinal, &Vm),
+    ) -> anyhow::Result<()> {
+        let described = looked
+            .described
+            .get(&at)
+            .context("nobody looked at the worker")?;
+        let row = of.workers.get(&at).context("the worker has no row")?;
+        let name = WorkerName::of(&of.id, at);
+        let ca = Ca::from_pem(of.ca.certificate_pem(), &of.ca.key_pem())?;
+        let target = Target {
+            name: name.clone(),
+            workshop: of.id.clone(),
+            address: described
+                .address
+                .context("the worker's address is not known")?,
+            ca: Arc::new(ca),
+        };
+        let mut unknown = Unknown::dial(&target).await?;
+        let claim = unknown.ask().await?;
+        let audience = enrolment::audience(&of.id, &claim.certificate_request);
+        let claimed = self
+            .provisioner
+            .vouched(&audience, &claim.identity_token)
+            .await?;
+        vm.check(claimed.as_ref())?;
+        // One key a VM: whoever comes with another is somebody else on it.
+        if row.instance_id == vm.instance_id && !row.csr.is_empty() {
+            let (before, now) = (key::of_request(&row.csr)?, &claim.certificate_request);
+            ensure!(
+                before == key::of_request(now)?,
+                "the VM {} comes with another key than before",
+                vm.instance_id
+            );
+        }
+        let chain = self
+            .sign(of, looked, at, &claim.certificate_request)
+            .await?;
+        self.crash.pass("enrol", "signed");
+        unknown.install(&chain).await?;
+        self.agents.hurry(&name);
         Ok(())
     }
 
@@ -205,8 +259,10 @@ impl Reconciler {
             .sign_agent(request, &name, &addresses, now, self.leaf_life)
             .context("could not sign the agent's request")?;
         let ends = clarateach_certs::tls::expiry(&chain).context("could not read it back")?;
+        let instance = described.vm.as_ref().map(|vm| vm.instance_id.as_str());
+        let place = (instance.unwrap_or_default(), address);
         self.store
-            .certified(&of.id, at, address, (request, &chain), ends, now)
+            .certified(&of.id, at, place, (request, &chain), ends, now)
             .await
             .context("could not keep the agent's certificate")?;
         Ok(chain)

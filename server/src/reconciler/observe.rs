@@ -183,8 +183,15 @@ impl Reconciler {
     }
 }
 
-/// Whether the agent waits for a certificate through files.
+/// Whether the agent needs a certificate that it cannot be given over the link: its
+/// first, or one for another address.
 fn asks(row: &WorkerRow, described: &Described, now: DateTime<Utc>) -> bool {
+    if let Some(vm) = &described.vm {
+        let fits = row.instance_id == vm.instance_id
+            && row.address == described.address
+            && row.certificate_expires_at.is_some_and(|ends| ends > now);
+        return !fits;
+    }
     let Some(request) = request(described) else {
         return false;
     };

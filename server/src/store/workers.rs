@@ -46,6 +46,9 @@ pub struct WorkerRow {
     pub reason: String,
     /// Where its agent answers.
     pub address: Option<SocketAddr>,
+    /// The VM for which the request was signed, by the cloud's number; empty for a
+    /// worker that is no VM.
+    pub instance_id: String,
     /// The signing request last signed, PEM.
     pub csr: String,
     /// The certificate last given, PEM.
@@ -89,6 +92,7 @@ impl WorkerRow {
             state: row.state.0,
             reason: row.reason,
             address: row.address.parse().ok(),
+            instance_id: row.instance_id,
             csr: row.csr,
             certificate: row.certificate,
             certificate_expires_at: row.certificate_expires_at,
@@ -179,12 +183,13 @@ impl Store {
         txn.commit().await
     }
 
-    /// Keeps a certificate before it is handed out.
+    /// Keeps a certificate before it is handed out: of the VM `instance_id`, empty for a
+    /// worker that is none.
     pub async fn certified(
         &self,
         id: &WorkshopId,
         of: Ordinal,
-        address: SocketAddr,
+        (instance_id, address): (&str, SocketAddr),
         (csr, certificate): (&str, &str),
         ends: DateTime<Utc>,
         now: DateTime<Utc>,
@@ -192,6 +197,7 @@ impl Store {
         let txn = self.begin_write().await?;
         worker::Entity::update_many()
             .col_expr(worker::Column::Address, Expr::value(address.to_string()))
+            .col_expr(worker::Column::InstanceId, Expr::value(instance_id))
             .col_expr(worker::Column::Csr, Expr::value(csr))
             .col_expr(worker::Column::Certificate, Expr::value(certificate))
             .col_expr(worker::Column::CertificateExpiresAt, Expr::value(ends))
@@ -544,6 +550,7 @@ async fn want_worker(
         state: Set(Text(WorkerState::Creating)),
         reason: Set("being made".to_owned()),
         address: Set(String::new()),
+        instance_id: Set(String::new()),
         csr: Set(String::new()),
         certificate: Set(String::new()),
         certificate_expires_at: Set(None),

@@ -353,7 +353,7 @@ mod tests {
         let told = ["clarateach-agent", "check", "--jailer-bin", "/bin/true"];
         match Cli::try_parse_from(told).unwrap().command {
             Command::Check(asked) => asked.host,
-            Command::Serve(_) => panic!("not what was asked"),
+            Command::Serve(_) | Command::ServeVm(_) => panic!("not what was asked"),
         }
     }
 

@@ -114,6 +114,7 @@ impl Provisioner for Fakes {
                 also: vec![],
                 zone: "fake".into(),
                 enrol_dir: Some(self.enrol_dir(name)),
+                vm: None,
             },
         ))
     }

@@ -31,6 +31,9 @@ pub struct Model {
     pub reason: String,
     /// Where its agent answers, HOST:PORT; empty until known.
     pub address: String,
+    /// The VM for which it was signed, by the cloud's number; empty for none.
+    #[sea_orm(column_type = "Text")]
+    pub instance_id: String,
     /// The signing request last signed, PEM.
     #[sea_orm(column_type = "Text")]
     pub csr: String,

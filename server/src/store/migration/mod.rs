@@ -12,6 +12,7 @@ use sea_orm_migration::{
 mod m20261123_000001_first;
 mod m20261128_000002_network;
 mod m20261128_000003_limits;
+mod m20261128_000004_instance;
 
 /// All of them, in order.
 pub struct Migrations;
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrations {
             Box::new(m20261123_000001_first::Migration),
             Box::new(m20261128_000002_network::Migration),
             Box::new(m20261128_000003_limits::Migration),
+            Box::new(m20261128_000004_instance::Migration),
         ]
     }
 }
