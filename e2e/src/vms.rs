@@ -85,10 +85,17 @@ impl Vms {
                 .status();
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        let _gone = Command::new("ip")
-            .args(["netns", "delete", &netns])
+        let groups = format!(
+            "find /sys/fs/cgroup -depth -type d -path '*/clarateach/{name}*' -exec rmdir {{}} +"
+        );
+        let _gone = Command::new("sh")
+            .args(["-c", &groups])
             .stderr(Stdio::null())
             .status();
+        // The veth first: a namespace takes its own with it only some time later.
+        for what in [["link", "delete", &port(name)], ["netns", "delete", &netns]] {
+            let _gone = Command::new("ip").args(what).stderr(Stdio::null()).status();
+        }
     }
 
     fn start(&self, machine: &Machine) {
@@ -96,8 +103,7 @@ impl Vms {
         let (netns, disk) = (netns(name), self.disk(name));
         let nat = machine.nat.expect("it has an address").to_string();
         fs::create_dir_all(&disk).unwrap();
-        // Two ends with names of their own: several machines stand at once.
-        let port = format!("ctv{}", machine.id % 100_000);
+        let port = port(name);
         for line in [
             format!("netns add {netns}"),
             format!("link add {port} type veth peer name up0 netns {netns}"),
@@ -120,8 +126,9 @@ impl Vms {
             .append(true)
             .open(disk.join("agent.log"))
             .unwrap();
-        let agent = Command::new("ip")
-            .args(["netns", "exec", &netns])
+        // Not `ip netns exec`: that hides the host's control groups.
+        let agent = Command::new("nsenter")
+            .arg(format!("--net=/run/netns/{netns}"))
             .arg(binary("clarateach-agent"))
             .args(["serve-vm", "--run-dir"])
             .arg(disk.join("run"))
@@ -180,6 +187,12 @@ impl Drop for Vms {
 
 fn netns(name: &str) -> String {
     format!("ct-vm-{name}")
+}
+
+/// This end of its veth: several machines stand at once.
+fn port(name: &str) -> String {
+    let id: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("ctv{}", &id[id.len().saturating_sub(11)..])
 }
 
 fn said(arguments: &[&str]) -> String {

@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -17,6 +18,7 @@ use clarateach_domain::{
     plan::{AgentSeen, Ground, Ordinal, SeatTries, Seen, Tries, WorkerSeen},
     workshop::Desired,
 };
+use tokio::{net::TcpStream, time::timeout};
 use tracing::{info, warn};
 
 use super::{Reconciler, apply::HOLD};
@@ -28,6 +30,8 @@ use crate::{
 
 /// How long a connection that is being made may take before it counts as none.
 const PATIENCE: Duration = Duration::from_millis(1500);
+/// A round trip to a far zone takes a fifth of it.
+const LISTENS_WITHIN: Duration = Duration::from_secs(1);
 /// Leaves live this long.
 pub(super) const LEAF_LIFE: Duration = Duration::from_hours(24);
 
@@ -118,7 +122,14 @@ impl Reconciler {
             return Ok((AgentSeen::Silent, None));
         };
         if asks(row, described, Utc::now()) {
-            return Ok((AgentSeen::Asking, None));
+            // A VM boots for a while: its agent is asked as soon as it listens.
+            let asking = described.vm.is_none() || listens(address).await;
+            let agent = if asking {
+                AgentSeen::Asking
+            } else {
+                AgentSeen::Silent
+            };
+            return Ok((agent, None));
         }
         if row.certificate.is_empty() {
             return Ok((AgentSeen::Silent, None)); // it has not asked yet
@@ -202,6 +213,11 @@ fn asks(row: &WorkerRow, described: &Described, now: DateTime<Utc>) -> bool {
         && row.certificate_expires_at.is_some_and(|ends| ends > now)
         && given.is_some_and(|given| given == row.certificate);
     !fits
+}
+
+async fn listens(address: SocketAddr) -> bool {
+    let connected = timeout(LISTENS_WITHIN, TcpStream::connect(address)).await;
+    matches!(connected, Ok(Ok(_)))
 }
 
 /// Renewed at half life, counted from the end.
