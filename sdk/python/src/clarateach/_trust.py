@@ -15,13 +15,16 @@ def pinned(pem: str) -> ssl.SSLContext:
 
     Raises `CertificateError` when it is no certificate.
     """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody yet, checks the name
     try:
-        # With a CA given, the machine's own are not loaded.
-        context = ssl.create_default_context(cadata=pem)
+        # Nothing at all would load silently.
+        context.load_verify_locations(cadata=pem)
     except (ssl.SSLError, ValueError) as cause:
         raise CertificateError(
             "the certificate to trust cannot be read: it must be PEM", reason="BAD_CA"
         ) from cause
+    if not context.get_ca_certs():
+        raise CertificateError("there is no CA certificate where one should be", reason="BAD_CA")
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context

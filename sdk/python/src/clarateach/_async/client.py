@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
+from weakref import WeakSet
 
 from .. import _trust
 from .._address import Address
@@ -57,6 +58,7 @@ class AsyncClient:
             raise InvalidError("timeout must be more than nothing", reason="INVALID")
         pem = _trust.read_pem(ca) if ca is not None else None
         self._rpc = AsyncRpc(Address.parse(url), pem, secret, seconds(timeout))
+        self._seats: WeakSet[AsyncSeat] = WeakSet()
         self.workshops = AsyncWorkshops(self._rpc)
         """Workshops of the token's owner; an admin's are everybody's."""
         self.tokens = AsyncTokens(self._rpc)
@@ -111,10 +113,14 @@ class AsyncClient:
         # Shown once: taking the same seat again need not repeat it.
         own = Secret(said.reconnect_code or reconnect_code or "")
         keeper = AsyncKeeper(self._rpc, Session.joined(said), Secret(code), own, name)
-        return AsyncSeat(self._rpc, keeper, said, route)
+        seat = AsyncSeat(self._rpc, keeper, said, route)
+        self._seats.add(seat)
+        return seat
 
     async def aclose(self) -> None:
-        """Ends the connection. Workshops, seats and shells stay as they are."""
+        """Ends connections, those to seats too. Workshops, seats and shells stay as they are."""
+        for seat in list(self._seats):
+            await seat.aclose()
         await self._rpc.aclose()
 
     async def __aenter__(self) -> AsyncClient:

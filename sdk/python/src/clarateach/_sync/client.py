@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
+from weakref import WeakSet
 
 from .. import _trust
 from .._address import Address
@@ -58,6 +59,7 @@ class Client:
             raise InvalidError("timeout must be more than nothing", reason="INVALID")
         pem = _trust.read_pem(ca) if ca is not None else None
         self._rpc = Rpc(Address.parse(url), pem, secret, seconds(timeout))
+        self._seats: WeakSet[Seat] = WeakSet()
         self.workshops = Workshops(self._rpc)
         """Workshops of the token's owner; an admin's are everybody's."""
         self.tokens = Tokens(self._rpc)
@@ -112,10 +114,14 @@ class Client:
         # Shown once: taking the same seat again need not repeat it.
         own = Secret(said.reconnect_code or reconnect_code or "")
         keeper = Keeper(self._rpc, Session.joined(said), Secret(code), own, name)
-        return Seat(self._rpc, keeper, said, route)
+        seat = Seat(self._rpc, keeper, said, route)
+        self._seats.add(seat)
+        return seat
 
     def close(self) -> None:
-        """Ends the connection. Workshops, seats and shells stay as they are."""
+        """Ends connections, those to seats too. Workshops, seats and shells stay as they are."""
+        for seat in list(self._seats):
+            seat.close()
         self._rpc.close()
 
     def __enter__(self) -> Client:
