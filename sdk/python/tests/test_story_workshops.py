@@ -12,19 +12,18 @@ from cutter import Cutter
 from clarateach import (
     AsyncClient,
     AuthError,
+    CertificateError,
     Client,
     ConflictError,
-    ConnectionLostError,
     Egress,
     EgressMode,
     ExhaustedError,
     InvalidError,
     NotFoundError,
     Progress,
-    Seat,
     SeatState,
-    ServerError,
     UnavailableError,
+    UnsupportedError,
     Workshop,
     WorkshopFailedError,
     WorkshopStatus,
@@ -55,11 +54,14 @@ def test_a_workshop_from_wish_to_deletion(client: Client) -> None:
         with pytest.raises(ExhaustedError) as full:
             client.join(made.code, name="Ishmael")
         assert full.value.reason == "SEATS_EXHAUSTED"
-        with pytest.raises(ConflictError) as taken:
-            made.update(seats=0) if False else made.update(seats=1).reset_seat(1)
-            made.revoke_seat(1)
-            made.revoke_seat(1)
-        assert taken.value.reason == "SEAT_FREE"
+    made.revoke_seat(1)
+    for change in made.watch():  # free only when its machine is fresh
+        (one,) = change.workshop.seat_list
+        if not one.taken and one.state is SeatState.READY:
+            break
+    with client.join(made.code, name="Ishmael") as seat:
+        assert seat.number == 1
+        made.reset_seat(1)
     made.delete()
     with pytest.raises(WorkshopFailedError) as over:
         made.wait_running()
@@ -76,7 +78,11 @@ def test_stop_and_start_keep_a_seat_and_its_files(client: Client) -> None:
     made = client.workshops.create("Stop and start", 1, runtime="container").wait_running()
     with client.join(made.code) as seat:
         seat.files.write("kept", b"1")
-        made.stop().wait_stopped()
+        try:
+            made.stop().wait_stopped()
+        except UnsupportedError as error:
+            made.delete()
+            pytest.skip(str(error))
         with pytest.raises(ConflictError) as stopped:
             client.join(made.code)
         assert stopped.value.reason == "NOT_RUNNING"
@@ -156,12 +162,10 @@ async def test_a_server_that_is_away_is_said_to_be(server: Server, cutter: Cutte
             await aclient.join("AAAAA-AAAAA")
 
 
-def test_what_is_no_server_of_ours_is_said_to_be(server: Server, seat: Seat) -> None:
-    # TLS to what speaks none, and no TLS to what wants it.
-    with Client(server.url.replace("http:", "https:"), "t") as client:
-        with pytest.raises((ServerError, UnavailableError)) as refused:
-            client.workshops.page()
-        assert not isinstance(refused.value, ConnectionLostError)
+def test_tls_to_what_speaks_none_is_said_to_be(server: Server) -> None:
+    secure = Client(server.url.replace("http:", "https:"), "t")
+    with secure as client, pytest.raises(CertificateError, match="https://"):
+        client.workshops.page()
 
 
 def test_unknown_codes_are_refused_alike(client: Client) -> None:

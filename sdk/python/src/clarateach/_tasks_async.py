@@ -97,6 +97,10 @@ class Ticker:
             self._task = None
 
 
+def close_when_forgotten(owner: object, closes: Callable[[], Awaitable[None]]) -> None:
+    """Nothing can be awaited then: asyncio has its own warning for what is not closed."""
+
+
 def goes_on() -> None:
     """Asked by long work between two pieces: raises when it should stop."""
 

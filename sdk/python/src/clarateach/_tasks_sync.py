@@ -7,6 +7,7 @@ import socket as sockets
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, wait
 from typing import ParamSpec, TypeVar
@@ -97,6 +98,11 @@ class Ticker:
         if self._stop is not None:
             self._stop.set()
             self._stop = None
+
+
+def close_when_forgotten(owner: object, closes: Callable[[], None]) -> None:
+    """For programs that close nothing: when `owner` is gone, or the program ends."""
+    weakref.finalize(owner, closes)
 
 
 def goes_on() -> None:

@@ -93,6 +93,7 @@ class AsyncWay:
                     timeout=TIMEOUT,
                     headers={"user-agent": "clarateach-python", "accept-encoding": "identity"},
                 )
+                tasks.close_when_forgotten(self, self._client.aclose)
                 self._trusts = name
             return self._client
 

@@ -94,6 +94,7 @@ class Way:
                     timeout=TIMEOUT,
                     headers={"user-agent": "clarateach-python", "accept-encoding": "identity"},
                 )
+                tasks.close_when_forgotten(self, self._client.close)
                 self._trusts = name
             return self._client
 
