@@ -18,6 +18,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / ("x" * 255)
     target.write_bytes(b"old")
     part = AtomicFile(target)
+    part.open()
     part.write(b"wrong")
     part.restart()
     part.write(b"new")
@@ -30,6 +31,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
 
 def test_what_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     part = AtomicFile(tmp_path / "file")
+    part.open()
     part.write(b"half")
     part.discard()
     assert os.listdir(tmp_path) == []
@@ -38,6 +40,7 @@ def test_what_is_given_up_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_an_error_of_ours(tmp_path: Path) -> None:
     part = AtomicFile(tmp_path / "file")
+    part.open()
     part._file.close()
     part._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 - closed by discard
     with pytest.raises(LocalFileError, match="No space left"):
@@ -48,7 +51,7 @@ def test_a_full_disk_is_an_error_of_ours(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_missing_is_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(LocalFileError):
-        AtomicFile(tmp_path / "none" / "file")
+        AtomicFile(tmp_path / "none" / "file").open()
     with pytest.raises(LocalFileError):
         Tree.walk(tmp_path / "none")
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -217,7 +218,8 @@ def interrupt() -> Callable[[TransferProgress], None]:
 
     def tell(progress: TransferProgress) -> None:
         if progress.bytes_done > 100_000 and left:
-            os.kill(os.getpid(), left.pop())
+            # To the thread that Python handles it in, as a terminal's would come to.
+            signal.pthread_kill(threading.main_thread().ident or 0, left.pop())
 
     return tell
 

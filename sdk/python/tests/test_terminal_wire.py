@@ -29,6 +29,7 @@ def test_output_is_counted_and_paintings_are_not() -> None:
     place.data(b"abc")
     place.data(b"deXY")
     assert place.offset == 102
+    assert [place.before(kept) for kept in (0, 1, 2, 7)] == [102, 101, 100, 100]
     asked = parse_qs(place.query())
     assert (asked["offset"], asked["instance"]) == (["102"], ["i1"])
 

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,8 +41,12 @@ class AtomicFile:
         self._target = target
         # Not made of the target's name: that may be as long as names can be.
         self._part = target.with_name(MARK + secrets.token_hex(8))
-        with told("write", target):
-            self._file: BinaryIO = self._part.open("xb")
+        self._file: BinaryIO = BytesIO()
+
+    def open(self) -> None:
+        """Begins; only after this there is something to discard. Raises `LocalFileError`."""
+        with told("write", self._target):
+            self._file = self._part.open("xb")
 
     def write(self, piece: bytes) -> None:
         """Appends. Raises `LocalFileError`, such as for a full disk."""

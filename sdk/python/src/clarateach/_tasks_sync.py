@@ -118,8 +118,12 @@ def each(work: Callable[[T], None], items: Iterable[T], at_once: int) -> None:
     The first failure, or Ctrl-C, ends the others; it is raised when all have ended.
     """
     left, turn, stopped = iter(items), threading.Lock(), threading.Event()
+    # Nobody begins before all are there: a Ctrl-C while a thread is being started leaves
+    # one behind that nobody waits for, and that must not have begun anything.
+    begin = threading.Event()
 
     def worker() -> None:
+        begin.wait()
         _stopped.set(stopped)
         while not stopped.is_set():
             with turn:
@@ -129,11 +133,13 @@ def each(work: Callable[[T], None], items: Iterable[T], at_once: int) -> None:
             work(item)
 
     with ThreadPoolExecutor(at_once, thread_name_prefix="clarateach") as pool:
-        workers = [pool.submit(worker) for _ in range(at_once)]
         try:
+            workers = [pool.submit(worker) for _ in range(at_once)]
+            begin.set()
             done, _ = wait(workers, return_when=FIRST_EXCEPTION)
         finally:
             stopped.set()
+            begin.set()
     for one in done:
         one.result()
 

@@ -56,6 +56,7 @@ class Place:
     _uncounted: int = 0
     _acked: int = 0
     _attached: bool = False
+    _floor: int = 0
 
     def __post_init__(self) -> None:
         check_size(self.cols, self.rows)
@@ -98,13 +99,16 @@ class Place:
             self.instance, self.offset = str(said["instance"]), int(str(said["offset"]))
             self._acked = self.offset
             again, self._attached = self._attached, True
+            if not again:
+                self._floor = self.offset
             return TerminalEvent("reconnected", said) if again else None
         if kind == "repaint":
             self.offset, self._uncounted = int(str(said["offset"])), int(str(said["bytes"]))
+            self._floor = self.offset
             lost = int(str(said.get("lost", 0)))
             return TerminalEvent("lost", {"bytes": lost}) if lost else None
         if kind == "restarted":
-            self.offset = 0
+            self.offset = self._floor = 0
         elif kind == "exit":
             self.exit_code = int(str(said["code"]))
             return None
@@ -119,6 +123,10 @@ class Place:
         painted = min(self._uncounted, len(frame))
         self._uncounted -= painted
         self.offset = (self.offset or 0) + len(frame) - painted
+
+    def before(self, kept: int) -> int:
+        """The offset before the last `kept` bytes that came; a painting has none."""
+        return max((self.offset or 0) - kept, self._floor)
 
     def ack(self) -> str | None:
         """The acknowledgement that is due, if one is.

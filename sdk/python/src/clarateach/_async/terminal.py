@@ -81,7 +81,7 @@ class AsyncTerminal:
     @property
     def offset(self) -> int:
         """Bytes of the shell's output up to what was read: give it to a later `terminal()`."""
-        return self._place.offset or 0
+        return self._place.before(len(self._kept))
 
     @property
     def instance(self) -> str | None:

@@ -163,8 +163,9 @@ class AsyncDownload:
         if local.is_dir():
             raise LocalFileError(f"{local} is a folder, not a file", reason="LOCAL_FILE")
         got = self._tally.file(remote)
-        part = await tasks.in_thread(AtomicFile, local)
+        part = AtomicFile(local)
         try:
+            part.open()  # not in a thread: that would go on when this is cancelled
             await self._fetch(remote, part, got)
             await tasks.in_thread(part.commit)
         finally:

@@ -162,8 +162,9 @@ class Download:
         if local.is_dir():
             raise LocalFileError(f"{local} is a folder, not a file", reason="LOCAL_FILE")
         got = self._tally.file(remote)
-        part = tasks.in_thread(AtomicFile, local)
+        part = AtomicFile(local)
         try:
+            part.open()  # not in a thread: that would go on when this is cancelled
             self._fetch(remote, part, got)
             tasks.in_thread(part.commit)
         finally:
