@@ -111,14 +111,16 @@ class AsyncTerminal:
             socket = await self._attached()
             left = None if until is None else max(until - time.monotonic(), 0.0)
             try:
+                # Of what was read before, and not of this: between counting a frame and
+                # giving it away nothing may fail.
+                ack = self._place.ack()
+                if ack is not None:
+                    await socket.send(ack)
                 frame = await tasks.receive(socket, left)
                 if isinstance(frame, str):
                     self._tell(self._place.text(frame))
                     continue
                 self._place.data(frame)
-                ack = self._place.ack()
-                if ack is not None:
-                    await socket.send(ack)
                 if frame:
                     return frame
             except TimeoutError as cause:
