@@ -4,7 +4,7 @@
 #
 # Usage: generate.sh [--check]     --check changes nothing, and fails when what
 #                                  is committed is not current
-# The Python of requirements-dev.txt is $PYTHON, or `python3` when not said.
+# The Python of requirements/dev.txt is $PYTHON, or `python3` when not said.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

@@ -58,7 +58,7 @@ def open_socket(
     url: str, tls: ssl.SSLContext | None, protocol: str, bearer: str, timeout: float
 ) -> Socket:
     """A WebSocket. Raises what websockets raises."""
-    return connect(
+    opened = connect(
         url,
         ssl=tls,
         subprotocols=[Subprotocol(protocol)],
@@ -66,6 +66,8 @@ def open_socket(
         open_timeout=timeout,
         **SETTINGS,
     )
+    # From 17.1 on the library wants to be used by `with`, which this socket outlives.
+    return opened.__enter__()
 
 
 def receive(socket: Socket, timeout: float | None) -> str | bytes:
