@@ -13,7 +13,8 @@ from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecut
 from typing import ParamSpec, TypeVar
 
 import grpc
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 from websockets.typing import Subprotocol
 
 from ._socket import SETTINGS
@@ -22,7 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Lock = threading.Lock
-Socket = ClientConnection
+Socket = Connection
 Channel = grpc.Channel
 Unary = grpc.UnaryUnaryMultiCallable
 Stream = grpc.UnaryStreamMultiCallable
