@@ -1,50 +1,18 @@
-"""A terminal of a seat, over as many sockets as it takes.
-
-Way: attach -> frames -> `Place` counts them -> the reader; a socket that breaks is
-replaced, and output goes on at the byte where it broke.
-"""
+"""A terminal of a seat: bytes in, bytes out, whatever becomes of connections."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidStatus,
-    WebSocketException,
-)
-
-from .. import _refusals, _trust
 from .. import _tasks_async as tasks
 from .._models.progress import TerminalEvent
-from .._retry import Seconds, pause, seconds
-from .._terminal_wire import (
-    MAX_DATA,
-    SUBPROTOCOL,
-    Next,
-    Place,
-    after_close,
-    check_size,
-    consent,
-    resize,
-)
-from ..errors import (
-    AuthError,
-    CertificateError,
-    ClarateachError,
-    ConflictError,
-    ConnectionLostError,
-    DeadlineError,
-    UnavailableError,
-)
+from .._retry import Seconds, seconds
+from .._terminal_wire import MAX_DATA, Place, check_size, consent, resize
+from ..errors import ConflictError, DeadlineError
+from .line import BROKEN, AsyncLine
 from .way import AsyncWay
-
-OPEN = 10.0
-"""Seconds for one attempt to attach."""
 
 
 class AsyncTerminal:
@@ -62,15 +30,8 @@ class AsyncTerminal:
         on_event: Callable[[TerminalEvent], None] | None,
         patience: float,
     ) -> None:
-        self._way = way
         self._place = Place(name, cols, rows, instance, offset)
-        self._on_event = on_event
-        self._patience = patience
-        self._socket: tasks.Socket | None = None
-        self._lock = tasks.Lock()
-        self._held = AsyncExitStack()
-        self._holds = False
-        self._closed = False
+        self._line = AsyncLine(way, self._place, on_event, patience)
         self._kept = b""
 
     @property
@@ -105,10 +66,8 @@ class AsyncTerminal:
             kept, self._kept = self._kept, b""
             return kept
         until = None if timeout is None else time.monotonic() + seconds(timeout)
-        while self._place.exit_code is None or self._socket is not None:
-            if self._closed:
-                return b""
-            socket = await self._attached()
+        while not self._line.over and not self._line.closed:
+            socket = await self._line.socket()
             left = None if until is None else max(until - time.monotonic(), 0.0)
             try:
                 # Of what was read before, and not of this: between counting a frame and
@@ -118,7 +77,7 @@ class AsyncTerminal:
                     await socket.send(ack)
                 frame = await tasks.receive(socket, left)
                 if isinstance(frame, str):
-                    self._tell(self._place.text(frame))
+                    self._line.tell(self._place.text(frame))
                     continue
                 self._place.data(frame)
                 if frame:
@@ -128,8 +87,8 @@ class AsyncTerminal:
                     f"terminal {self.name} said nothing more in {seconds(timeout or 0):g} s",
                     reason="DEADLINE",
                 ) from cause
-            except (ConnectionClosed, OSError) as cause:
-                if await self._ended(socket, cause):
+            except BROKEN as cause:
+                if await self._line.ended(socket, cause):
                     return b""
         return b""
 
@@ -177,115 +136,24 @@ class AsyncTerminal:
         await self._send(consent(viewer, allow=allow))
 
     async def _send(self, frame: str | bytes) -> None:
-        while self._place.exit_code is None and not self._closed:
-            socket = await self._attached()
+        while self._place.exit_code is None and not self._line.closed:
+            socket = await self._line.socket()
             try:
                 await socket.send(frame)
-            except (ConnectionClosed, OSError) as cause:
-                if await self._ended(socket, cause):
+            except BROKEN as cause:
+                if await self._line.ended(socket, cause):
                     break
             else:
                 return
         raise ConflictError(f"the shell of terminal {self.name} has ended", reason="SHELL_ENDED")
 
-    def _tell(self, event: TerminalEvent | None) -> None:
-        if event is not None and self._on_event is not None:
-            self._on_event(event)
-
-    async def _ended(self, socket: tasks.Socket, cause: Exception) -> bool:
-        """A socket broke. True when that was the end; False when there will be another."""
-        code = cause.rcvd.code if isinstance(cause, ConnectionClosed) and cause.rcvd else 1006
-        follows = after_close(code) if not self._closed else Next.END
-        async with self._lock:
-            if self._socket is not socket:
-                return self._closed  # somebody else has seen to it
-            self._socket = None
-            if follows is Next.END:
-                self._place.exit_code = self._place.exit_code or 0
-                return True
-        with suppress(OSError, WebSocketException):
-            await socket.close()
-        self._tell(TerminalEvent("reconnecting", {"code": code}))
-        if follows is Next.RENEW:
-            await self._renew()
-        return False
-
-    async def _attached(self) -> tasks.Socket:
-        """The socket, or another one at the same place."""
-        async with self._lock:
-            if self._socket is None:
-                if not self._holds:
-                    await self._held.enter_async_context(self._way.keeper.hold())
-                    self._holds = True
-                self._socket = await self._attach()
-            return self._socket
-
-    async def _attach(self) -> tasks.Socket:
-        attempt, until = 0, time.monotonic() + self._patience
-        while True:
-            if self._closed:
-                raise ConflictError("this terminal was closed", reason="CLOSED")
-            session = await self._way.keeper.fresh()
-            self._place.reopen()
-            error: ClarateachError
-            try:
-                url = (await self._way.ways(session)).terminal
-                _, ca = self._way.trust(session)
-                tls = None
-                if url.startswith("wss:"):
-                    tls = _trust.pinned(ca) if ca is not None else _trust.control_plane(None)
-                return await tasks.open_socket(
-                    f"{url}?{self._place.query()}", tls, SUBPROTOCOL, session.token.bearer, OPEN
-                )
-            except InvalidStatus as cause:
-                answer = cause.response
-                error = _refusals.of_answer(answer.status_code, answer.body or b"")
-                error.__cause__ = cause
-                if answer.status_code != 401 and not isinstance(error, UnavailableError):
-                    raise error from cause
-            except (OSError, InvalidHandshake, WebSocketException, TimeoutError, EOFError) as cause:
-                error = _refusals.of_transport(cause, f"terminal {self.name}")
-                error.__cause__ = cause
-                if isinstance(error, CertificateError):
-                    raise error from cause
-            except UnavailableError as cause:
-                error = cause
-            wait = pause(attempt, error.retry_after)
-            if time.monotonic() + wait >= until or (attempt and isinstance(error, AuthError)):
-                raise self._lost(error) from error
-            attempt += 1
-            await tasks.sleep(wait)
-            await self._renew()
-
-    def _lost(self, error: ClarateachError) -> ClarateachError:
-        if not isinstance(error, UnavailableError) or error.reason == "SEAT_NOT_READY":
-            return error
-        return ConnectionLostError(
-            f"terminal {self.name} could not be opened again within {self._patience:g} s; its "
-            f"shell goes on: {error.message}",
-            reason=error.reason,
-        )
-
-    async def _renew(self) -> None:
-        """The seat may have moved, or the token be void.
-
-        Raises when it is the learner's no more.
-        """
-        with suppress(UnavailableError):
-            await self._way.keeper.renew(self._way.keeper.session)
-
     async def aclose(self) -> None:
         """Lets go; the shell goes on."""
-        self._closed = True
-        socket, self._socket = self._socket, None
-        if socket is not None:
-            with suppress(OSError, WebSocketException):
-                await socket.close()
-        await self._held.aclose()
+        await self._line.aclose()
 
     async def __aenter__(self) -> AsyncTerminal:
         try:
-            await self._attached()
+            await self._line.socket()
         except BaseException:
             await self.aclose()
             raise
