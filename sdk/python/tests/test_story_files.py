@@ -20,9 +20,11 @@ from clarateach import (
     AuthError,
     Client,
     ConflictError,
+    ExhaustedError,
     FileMissingError,
     InvalidError,
     LocalFileError,
+    Resources,
     Seat,
     TransferProgress,
     Workshop,
@@ -55,6 +57,18 @@ def large(seat: Seat) -> str:
     """A large file in the seat: its SHA-256."""
     made = seat.run(f"head -c {LARGE} /dev/urandom > large && sha256sum large", check=True)
     return made.stdout.split()[0]
+
+
+def test_a_full_seat_keeps_the_old_file(client: Client) -> None:
+    small = Resources(disk_mib=64)
+    made = client.workshops.create("Small", 1, runtime="container", resources=small)
+    with client.join(made.wait_running().code) as seat:
+        seat.files.write("file", b"old")
+        with pytest.raises(ExhaustedError) as full:
+            seat.files.write("file", bytes(100 << 20))
+        assert full.value.reason == "DISK_FULL"
+        assert seat.files.read("file") == b"old"
+    made.delete().wait_deleted()
 
 
 def digest(file: Path) -> str:

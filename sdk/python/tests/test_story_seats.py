@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -116,6 +117,19 @@ def test_a_terminal_outlives_its_socket(
                 terminal.write("echo s''till\n")
                 with suppress(DeadlineError):
                     said = terminal.read_until("still\r\n", timeout=2)
+
+
+def test_the_same_straight_to_the_worker(client: Client, seat: Seat, workshop: Workshop) -> None:
+    again = client.join(workshop.code, reconnect_code=seat.reconnect_code, route="direct")
+    with again, again.terminal("straight") as terminal:
+        terminal.write(COUNT.format(last=20000))
+        said = terminal.read_until("line-100-")
+        broken = terminal._line._socket
+        assert broken is not None
+        broken.socket.shutdown(socket.SHUT_RDWR)
+        said += terminal.read_until("end\r\n")
+        assert lines(said) == list(range(1, 20001))
+        assert terminal._line._socket is not broken
 
 
 def test_a_terminal_that_does_not_come_back_is_given_up(

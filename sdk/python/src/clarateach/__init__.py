@@ -8,8 +8,7 @@
 a `ClarateachError`.
 """
 
-from importlib.metadata import version as _version
-
+from ._about import VERSION
 from ._async.client import AsyncClient
 from ._async.command import AsyncCommand
 from ._async.files import AsyncFiles
@@ -70,7 +69,7 @@ from .errors import (
     WorkshopFailedError,
 )
 
-__version__ = _version("clarateach")
+__version__ = VERSION
 
 __all__ = [
     "ApiToken",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from ._about import USER_AGENT
+
 # At DEBUG the library writes every header down, the token's too: it never gets there.
 _quiet = logging.getLogger("clarateach.socket")
 _quiet.setLevel(logging.INFO)
@@ -19,6 +21,6 @@ SETTINGS: dict[str, Any] = {
     "ping_timeout": 40,
     "close_timeout": 2,
     "max_size": 1 << 20,
-    "user_agent_header": "clarateach-python",
+    "user_agent_header": USER_AGENT,
     "logger": _quiet,
 }

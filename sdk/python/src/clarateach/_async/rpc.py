@@ -11,6 +11,7 @@ import grpc
 
 from .. import _refusals, _trust
 from .. import _tasks_async as tasks
+from .._about import USER_AGENT
 from .._address import Address
 from .._generated import workshop_pb2_grpc as stubs
 from .._retry import TRIES, pause
@@ -36,7 +37,7 @@ OPTIONS: list[tuple[str, object]] = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.primary_user_agent", "clarateach-python"),
+    ("grpc.primary_user_agent", USER_AGENT),
 ]
 
 

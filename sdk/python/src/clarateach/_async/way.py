@@ -12,6 +12,7 @@ import httpx
 
 from .. import _refusals, _trust
 from .. import _tasks_async as tasks
+from .._about import USER_AGENT
 from .._retry import TRIES, pause
 from .._session import Session, Ways
 from ..errors import (
@@ -91,7 +92,7 @@ class AsyncWay:
                     transport=transport,
                     trust_env=False,
                     timeout=TIMEOUT,
-                    headers={"user-agent": "clarateach-python", "accept-encoding": "identity"},
+                    headers={"user-agent": USER_AGENT, "accept-encoding": "identity"},
                 )
                 tasks.close_when_forgotten(self, self._client.aclose)
                 self._trusts = name
@@ -169,6 +170,7 @@ class AsyncWay:
             error: ClarateachError
             try:
                 response = await client.send(request, stream=True)
+                body = await response.aread() if response.status_code == 503 else b""
             except httpx.TransportError as cause:
                 error = _refusals.of_transport(cause, str(request.url.netloc, "ascii"))
                 error.__cause__ = cause
@@ -183,7 +185,7 @@ class AsyncWay:
                     continue
                 if response.status_code != 503:
                     return response
-                error = _refusals.of_answer(503, await response.aread())
+                error = _refusals.of_answer(503, body)
                 await response.aclose()
             attempt += 1
             if attempt >= TRIES:

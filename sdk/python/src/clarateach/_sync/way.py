@@ -13,6 +13,7 @@ import httpx
 
 from .. import _refusals, _trust
 from .. import _tasks_sync as tasks
+from .._about import USER_AGENT
 from .._retry import TRIES, pause
 from .._session import Session, Ways
 from ..errors import (
@@ -92,7 +93,7 @@ class Way:
                     transport=transport,
                     trust_env=False,
                     timeout=TIMEOUT,
-                    headers={"user-agent": "clarateach-python", "accept-encoding": "identity"},
+                    headers={"user-agent": USER_AGENT, "accept-encoding": "identity"},
                 )
                 tasks.close_when_forgotten(self, self._client.close)
                 self._trusts = name
@@ -168,6 +169,7 @@ class Way:
             error: ClarateachError
             try:
                 response = client.send(request, stream=True)
+                body = response.read() if response.status_code == 503 else b""
             except httpx.TransportError as cause:
                 error = _refusals.of_transport(cause, str(request.url.netloc, "ascii"))
                 error.__cause__ = cause
@@ -182,7 +184,7 @@ class Way:
                     continue
                 if response.status_code != 503:
                     return response
-                error = _refusals.of_answer(503, response.read())
+                error = _refusals.of_answer(503, body)
                 response.close()
             attempt += 1
             if attempt >= TRIES:
