@@ -8,6 +8,7 @@ import logging
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,3 +169,30 @@ def test_a_word_of_a_later_server_is_kept() -> None:
         _wire.runtime("docker")
     with pytest.raises(InvalidError):
         _wire.duration("4h")  # type: ignore[arg-type]
+
+
+def test_a_length_of_time_is_one() -> None:
+    for wrong in ("4h", None, float("nan"), float("inf"), [1]):
+        with pytest.raises(InvalidError, match="timedelta"):
+            _retry.seconds(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [3.5, object(), b"\xff", ["x"], "\ud800"])
+def test_what_cannot_be_asked_for_is_an_error_of_ours(wrong: Any) -> None:
+    with Client("http://127.0.0.1:1", "t") as client:
+        for act in (
+            lambda: client.workshops.create(wrong, 1, runtime="container"),
+            lambda: client.workshops.create("x", wrong, runtime="container"),
+            lambda: client.workshops.create("x", 1, runtime=wrong),
+            lambda: client.workshops.create("x", 1, env={"A": wrong}),
+            lambda: client.workshops.get(wrong),
+            lambda: client.workshops.page(page_size=wrong),
+            lambda: client.tokens.create(wrong),
+            lambda: client.tokens.revoke(wrong),
+            lambda: client.join(wrong),
+            lambda: Client("http://127.0.0.1:1", wrong),
+            lambda: Client(wrong),
+            lambda: _exec_wire.order([wrong], cwd=wrong, env=wrong, stdin=wrong, timeout=wrong),
+        ):
+            with pytest.raises(InvalidError):
+                act()

@@ -33,19 +33,19 @@ def order(
     limit = LONGEST if timeout is None else math.ceil(seconds(timeout))
     if not 1 <= limit <= LONGEST:
         raise InvalidError("timeout must be 1 second to 24 hours", reason="BAD_COMMAND")
-    said: dict[str, object] = {"timeout_seconds": limit, "env": dict(env or {})}
-    if isinstance(command, str):
-        said["command"] = command
-    else:
-        said["argv"] = list(command)
-    if cwd is not None:
-        said["cwd"] = cwd
-    if stdin is not None:
-        given = stdin.encode() if isinstance(stdin, str) else stdin
-        said["stdin"] = base64.b64encode(given).decode()
     try:
+        said: dict[str, object] = {"timeout_seconds": limit, "env": dict(env or {})}
+        if isinstance(command, str):
+            said["command"] = command
+        else:
+            said["argv"] = list(command)
+        if cwd is not None:
+            said["cwd"] = cwd
+        if stdin is not None:
+            given = stdin.encode() if isinstance(stdin, str) else stdin
+            said["stdin"] = base64.b64encode(given).decode()
         return json.dumps(said).encode()
-    except TypeError as cause:
+    except (TypeError, ValueError) as cause:
         raise InvalidError(
             f"command, cwd and env must be text: {cause}", reason="BAD_COMMAND"
         ) from cause

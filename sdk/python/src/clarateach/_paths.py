@@ -16,6 +16,8 @@ def segments(path: str) -> list[str]:
 
     Raises `InvalidError`: `BAD_PATH`, before anything is asked of anybody.
     """
+    if not isinstance(path, str):
+        raise InvalidError(f"{path!r} is no path: give text", reason="BAD_PATH")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     for part in parts:
         if part == "..":

@@ -6,8 +6,11 @@ connections that failed before their first byte.
 
 from __future__ import annotations
 
+import math
 import random
 from datetime import timedelta
+
+from .errors import InvalidError
 
 Seconds = float | timedelta
 """A length of time: seconds, or a timedelta."""
@@ -22,8 +25,15 @@ def seconds(length: Seconds) -> float:
 
     >>> seconds(timedelta(minutes=1)), seconds(2)
     (60.0, 2.0)
+
+    Raises `InvalidError`.
     """
-    return length.total_seconds() if isinstance(length, timedelta) else float(length)
+    told = length.total_seconds() if isinstance(length, timedelta) else length
+    if not isinstance(told, (int, float)) or not math.isfinite(told):
+        raise InvalidError(
+            f"{length!r} is no length of time: give seconds or a timedelta", reason="INVALID"
+        )
+    return float(told)
 
 
 def pause(attempt: int, hint: float | None = None) -> float:

@@ -34,7 +34,7 @@ class Secret:
     @classmethod
     def token(cls, text: str) -> Secret:
         """An API token, without the line end of its file. Raises `InvalidError`."""
-        text = text.strip()
+        text = text.strip() if isinstance(text, str) else ""
         if not text or not text.isascii() or not text.isprintable() or " " in text:
             raise InvalidError(
                 "the token must be one line of printable ASCII: take it as the server gave it",

@@ -23,6 +23,15 @@ COLS = range(2, 501)
 ROWS = range(1, 301)
 
 
+def keys(typed: str | bytes) -> bytes:
+    """What is typed, as bytes. Raises `InvalidError`."""
+    if isinstance(typed, str):
+        return typed.encode("utf-8", "surrogateescape")
+    if isinstance(typed, (bytes, bytearray, memoryview)):
+        return bytes(typed)
+    raise errors.InvalidError(f"{typed!r} cannot be typed: give text or bytes", reason="INVALID")
+
+
 def check_size(cols: int, rows: int) -> None:
     """Raises `InvalidError`."""
     if cols not in COLS or rows not in ROWS:
@@ -60,7 +69,8 @@ class Place:
 
     def __post_init__(self) -> None:
         check_size(self.cols, self.rows)
-        if not re.fullmatch(r"[a-z0-9-]{1,32}", self.terminal):
+        name = self.terminal
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]{1,32}", name):
             raise errors.InvalidError(
                 "a terminal's name is 1 to 32 of a-z, 0-9 and -", reason="BAD_TERMINAL"
             )

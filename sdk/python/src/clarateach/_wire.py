@@ -4,7 +4,8 @@ calls themselves, that knows protobuf.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
@@ -25,9 +26,20 @@ from ._models.workshop import (
     WorkshopInfo,
 )
 from ._retry import Seconds, seconds
-from .errors import InvalidError
+from .errors import ClarateachError, InvalidError
 
 W = TypeVar("W", bound=words.Word)
+
+
+@contextmanager
+def checked() -> Iterator[None]:
+    """Around a request that is put together: what cannot be said becomes `InvalidError`."""
+    try:
+        yield
+    except ClarateachError:
+        raise
+    except (TypeError, ValueError) as cause:
+        raise InvalidError(f"this cannot be asked for: {cause}", reason="INVALID") from cause
 
 
 def word(kind: type[W], name_of: Callable[[Any], str], prefix: str, number: int) -> W:
@@ -54,12 +66,8 @@ def duration(length: Seconds | None) -> Duration | None:
     if length is None:
         return None
     told = Duration()
-    try:
+    with checked():
         told.FromNanoseconds(round(seconds(length) * 1e9))
-    except (ValueError, OverflowError, TypeError) as cause:
-        raise InvalidError(
-            f"{length!r} is no length of time: give seconds or a timedelta", reason="INVALID"
-        ) from cause
     return told
 
 

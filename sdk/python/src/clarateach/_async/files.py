@@ -114,8 +114,10 @@ class AsyncFiles:
 
     async def write(self, path: str, content: bytes | str) -> None:
         """Makes or replaces a file: whole, or not at all. Its folder must be there."""
-        data = content.encode() if isinstance(content, str) else bytes(content)
-        await self._way.send("PUT", "files", _file(path), content=data, file=True)
+        data = content.encode() if isinstance(content, str) else content
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise InvalidError("a file's content is bytes or text", reason="INVALID")
+        await self._way.send("PUT", "files", _file(path), content=bytes(data), file=True)
 
     async def mkdir(self, path: str) -> None:
         """A folder, with those it lies in; one that is there already is fine."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from .. import _tasks_async as tasks
+from .. import _terminal_wire as wire
 from .._models.progress import TerminalEvent
 from .._retry import Seconds, seconds
 from .._terminal_wire import MAX_DATA, Place, check_size, consent, resize
@@ -98,7 +99,7 @@ class AsyncTerminal:
         Raises `DeadlineError` after `timeout`, and `ConflictError` (`SHELL_ENDED`) when
         the shell ends before; what it said is then still to be read.
         """
-        mark = wanted.encode() if isinstance(wanted, str) else wanted
+        mark = wire.keys(wanted)
         until, seen = time.monotonic() + seconds(timeout), b""
         while mark not in seen:
             try:
@@ -121,7 +122,7 @@ class AsyncTerminal:
 
         Raises as `read`, and `ConflictError` (`SHELL_ENDED`).
         """
-        data = keys.encode() if isinstance(keys, str) else keys
+        data = wire.keys(keys)
         for start in range(0, len(data), MAX_DATA):
             await self._send(data[start : start + MAX_DATA])
 

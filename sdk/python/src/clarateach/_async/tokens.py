@@ -31,7 +31,8 @@ class AsyncTokens:
             number = pb.Role.Value(f"ROLE_{str(Role(role)).upper()}")
         except ValueError as cause:
             raise InvalidError("role must be admin or instructor", reason="INVALID") from cause
-        request = pb.CreateTokenRequest(principal=principal, role=number, label=label)
+        with _wire.checked():
+            request = pb.CreateTokenRequest(principal=principal, role=number, label=label)
         said = await self._rpc.call(self._rpc.tokens.CreateToken, request, repeatable=False)
         return said.token, _wire.api_token(said.api_token)
 
@@ -42,5 +43,7 @@ class AsyncTokens:
 
     async def revoke(self, id: str) -> ApiToken:
         """Ends a token. Asked twice, nothing changes."""
-        said = await self._rpc.call(self._rpc.tokens.RevokeToken, pb.RevokeTokenRequest(id=id))
+        with _wire.checked():
+            request = pb.RevokeTokenRequest(id=id)
+        said = await self._rpc.call(self._rpc.tokens.RevokeToken, request)
         return _wire.api_token(said)

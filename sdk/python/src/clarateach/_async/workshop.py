@@ -182,16 +182,17 @@ class AsyncWorkshop(WorkshopFields):
         >>> (await workshop.update(name="Python 102")).name
         'Python 102'
         """
-        request = pb.UpdateWorkshopRequest(
-            id=self.id,
-            seats=seats,
-            ttl=_wire.duration(ttl),
-            name=name,
-            evict=evict,
-            egress=_wire.egress(egress) if egress is not None else None,
-            instructions=instructions,
-            request_id=secrets.token_hex(16),
-        )
+        with _wire.checked():
+            request = pb.UpdateWorkshopRequest(
+                id=self.id,
+                seats=seats,
+                ttl=_wire.duration(ttl),
+                name=name,
+                evict=evict,
+                egress=_wire.egress(egress) if egress is not None else None,
+                instructions=instructions,
+                request_id=secrets.token_hex(16),
+            )
         self._take(await self._rpc.call(self._rpc.workshops.UpdateWorkshop, request))
         return self
 
@@ -225,19 +226,22 @@ class AsyncWorkshop(WorkshopFields):
 
     async def reset_seat(self, seat: int) -> SeatInfo:
         """Same learner, fresh machine: files and shells are gone."""
-        request = pb.ResetSeatRequest(
-            workshop_id=self.id, seat=seat, request_id=secrets.token_hex(16)
-        )
+        with _wire.checked():
+            request = pb.ResetSeatRequest(
+                workshop_id=self.id, seat=seat, request_id=secrets.token_hex(16)
+            )
         return _wire.seat(await self._rpc.call(self._rpc.workshops.ResetSeat, request))
 
     async def revoke_seat(self, seat: int) -> SeatInfo:
         """Takes the seat from its learner; free again once its machine is fresh."""
-        request = pb.RevokeSeatRequest(
-            workshop_id=self.id, seat=seat, request_id=secrets.token_hex(16)
-        )
+        with _wire.checked():
+            request = pb.RevokeSeatRequest(
+                workshop_id=self.id, seat=seat, request_id=secrets.token_hex(16)
+            )
         return _wire.seat(await self._rpc.call(self._rpc.workshops.RevokeSeat, request))
 
     async def seat_log(self, seat: int) -> str:
         """The end of what a seat's machine logged, at most 64 KiB."""
-        request = pb.GetSeatLogRequest(workshop_id=self.id, seat=seat)
+        with _wire.checked():
+            request = pb.GetSeatLogRequest(workshop_id=self.id, seat=seat)
         return (await self._rpc.call(self._rpc.workshops.GetSeatLog, request)).log

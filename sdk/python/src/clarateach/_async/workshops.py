@@ -10,7 +10,6 @@ from .._generated import workshop_pb2 as pb
 from .._models.words import Runtime
 from .._models.workshop import Egress, Page, Resources
 from .._retry import Seconds
-from ..errors import InvalidError
 from .rpc import AsyncRpc
 from .workshop import AsyncWorkshop
 
@@ -45,18 +44,19 @@ class AsyncWorkshops:
         Raises `InvalidError` (`fields` says where), `ExhaustedError` (`SEAT_QUOTA`,
         `WORKERS_EXHAUSTED`) and `AuthError`.
         """
-        request = pb.CreateWorkshopRequest(
-            name=name,
-            seats=_count(seats),
-            runtime=_wire.runtime(runtime),
-            ttl=_wire.duration(ttl),
-            env=dict(env or {}),
-            resources=_wire.resources(resources) if resources is not None else None,
-            egress=_wire.egress(egress) if egress is not None else None,
-            template=template,
-            instructions=instructions,
-            request_id=request_id or secrets.token_hex(16),
-        )
+        with _wire.checked():
+            request = pb.CreateWorkshopRequest(
+                name=name,
+                seats=seats,
+                runtime=_wire.runtime(runtime),
+                ttl=_wire.duration(ttl),
+                env=dict(env or {}),
+                resources=_wire.resources(resources) if resources is not None else None,
+                egress=_wire.egress(egress) if egress is not None else None,
+                template=template,
+                instructions=instructions,
+                request_id=request_id or secrets.token_hex(16),
+            )
         said = await self._rpc.call(self._rpc.workshops.CreateWorkshop, request)
         return AsyncWorkshop(self._rpc, _wire.workshop(said))
 
@@ -66,7 +66,9 @@ class AsyncWorkshops:
         >>> (await client.workshops.get(workshop.id)).name == workshop.name
         True
         """
-        said = await self._rpc.call(self._rpc.workshops.GetWorkshop, pb.GetWorkshopRequest(id=id))
+        with _wire.checked():
+            request = pb.GetWorkshopRequest(id=id)
+        said = await self._rpc.call(self._rpc.workshops.GetWorkshop, request)
         return AsyncWorkshop(self._rpc, _wire.workshop(said))
 
     async def list(self, *, show_deleted: bool = False) -> AsyncIterator[AsyncWorkshop]:
@@ -90,15 +92,9 @@ class AsyncWorkshops:
         self, *, page_size: int = 100, page_token: str = "", show_deleted: bool = False
     ) -> Page:
         """One page of at most `page_size` (1 to 500) workshops, without their seats."""
-        request = pb.ListWorkshopsRequest(
-            page_size=_count(page_size), page_token=page_token, show_deleted=show_deleted
-        )
+        with _wire.checked():
+            request = pb.ListWorkshopsRequest(
+                page_size=page_size, page_token=page_token, show_deleted=show_deleted
+            )
         said = await self._rpc.call(self._rpc.workshops.ListWorkshops, request)
         return Page(tuple(map(_wire.workshop, said.workshops)), said.next_page_token)
-
-
-def _count(number: int) -> int:
-    """What fits the schema; the server knows the limits."""
-    if not isinstance(number, int) or not 0 <= number < 1 << 32:
-        raise InvalidError(f"{number!r} must be a whole number from 0", reason="INVALID")
-    return number

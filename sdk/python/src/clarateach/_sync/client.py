@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Literal
 from weakref import WeakSet
 
-from .. import _trust
+from .. import _trust, _wire
 from .._address import Address
 from .._generated import workshop_pb2 as pb
 from .._retry import Seconds, seconds
@@ -104,12 +104,13 @@ class Client:
         """
         if route not in ("auto", "direct", "gateway"):
             raise InvalidError("route must be auto, direct or gateway", reason="INVALID")
-        request = pb.JoinWorkshopRequest(
-            code=code,
-            display_name=name,
-            reconnect_code=reconnect_code or "",
-            request_id=secrets.token_hex(16),
-        )
+        with _wire.checked():
+            request = pb.JoinWorkshopRequest(
+                code=code,
+                display_name=name,
+                reconnect_code=reconnect_code or "",
+                request_id=secrets.token_hex(16),
+            )
         said = self._rpc.call(self._rpc.seats.JoinWorkshop, request, needs_token=False)
         # Shown once: taking the same seat again need not repeat it.
         own = Secret(said.reconnect_code or reconnect_code or "")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from .. import _tasks_sync as tasks
+from .. import _terminal_wire as wire
 from .._models.progress import TerminalEvent
 from .._retry import Seconds, seconds
 from .._terminal_wire import MAX_DATA, Place, check_size, consent, resize
@@ -99,7 +100,7 @@ class Terminal:
         Raises `DeadlineError` after `timeout`, and `ConflictError` (`SHELL_ENDED`) when
         the shell ends before; what it said is then still to be read.
         """
-        mark = wanted.encode() if isinstance(wanted, str) else wanted
+        mark = wire.keys(wanted)
         until, seen = time.monotonic() + seconds(timeout), b""
         while mark not in seen:
             try:
@@ -122,7 +123,7 @@ class Terminal:
 
         Raises as `read`, and `ConflictError` (`SHELL_ENDED`).
         """
-        data = keys.encode() if isinstance(keys, str) else keys
+        data = wire.keys(keys)
         for start in range(0, len(data), MAX_DATA):
             self._send(data[start : start + MAX_DATA])
 
