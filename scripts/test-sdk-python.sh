@@ -3,7 +3,8 @@
 # against a server of its own, and the package as a user gets it.
 #
 # Way: a locked environment in the cache -> checks -> a wheel -> a server with the
-# containers runtime -> pytest -> a clean environment -> the README's example -> `down`.
+# containers runtime -> pytest -> a clean environment -> the README's example -> the same
+# over TLS -> `down`.
 #
 # The programs are those of scripts/test.sh (stage build), or of the folder $BIN.
 set -euo pipefail
@@ -37,19 +38,24 @@ checks() {
   "$dev/bin/mypy"
 }
 
-start_server() {
-  local port tries
+choose_port() {
   port=$("$dev/bin/python" -c 'import socket
 with socket.create_server(("127.0.0.1", 0)) as one: print(one.getsockname()[1])')
-  export CLARATEACH_URL=http://127.0.0.1:$port CLARATEACH_TOKEN_FILE=$work/data/admin.token
+}
+
+# Usage: start_server SCHEME FLAG…
+start_server() {
+  local tries
+  export CLARATEACH_URL=$1://127.0.0.1:$port CLARATEACH_TOKEN_FILE=$work/data/admin.token
+  shift
   step "starting a server at $CLARATEACH_URL"
   # Without the lock: what the server starts may outlive this script.
   "$BIN/clarateach-server" serve --data-dir "$work/data" --listen "127.0.0.1:$port" \
     --provisioner local --runtime container --agent-bin "$BIN/clarateach-agent" \
-    --images "$IMAGES" > "$work/server.log" 2>&1 < /dev/null 9>&- &
+    --images "$IMAGES" "$@" >> "$work/server.log" 2>&1 < /dev/null 9>&- &
   server=$!
   for ((tries = 0; tries < 300; tries++)); do
-    if curl -fsS --noproxy '*' -o /dev/null "$CLARATEACH_URL/api/health" 2> /dev/null; then return; fi
+    if curl -fsS --insecure --noproxy '*' -o /dev/null "$CLARATEACH_URL/api/health" 2> /dev/null; then return; fi
     kill -0 "$server" 2> /dev/null || break
     sleep 0.1
   done
@@ -57,13 +63,17 @@ with socket.create_server(("127.0.0.1", 0)) as one: print(one.getsockname()[1])'
   die "The server did not start; its last lines are above."
 }
 
+stop_server() {
+  kill -TERM "$server" 2> /dev/null || true
+  wait "$server" 2> /dev/null || true
+}
+
 # Also after a failure: everything that the server made goes with it.
 clean_up() {
   local code=$?
   if [[ -n ${server-} ]]; then
     ((code == 0)) || tail -n 20 "$work/server.log" >&2
-    kill -TERM "$server" 2> /dev/null || true
-    wait "$server" 2> /dev/null || true
+    stop_server
     "$BIN/clarateach-server" down --data-dir "$work/data" >&2 || code=1
   fi
   rm -rf "$work"
@@ -102,6 +112,17 @@ first_minutes() {
   "$work/clean/bin/python" -m pytest -q
 }
 
+# The same server, beyond loopback's freedom: as the message of --listen says to make it.
+over_tls() {
+  stop_server
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=clarateach \
+    -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=IP:127.0.0.1 \
+    -keyout "$work/key.pem" -out "$work/cert.pem" 2> /dev/null
+  start_server https --tls-cert "$work/cert.pem" --tls-key "$work/key.pem"
+  step "stories over TLS"
+  CLARATEACH_CA=$work/cert.pem "$work/clean/bin/python" -m pytest -q tests/test_story_tls.py
+}
+
 become_root "$0" "$@"
 (($# == 0)) || die "Usage: scripts/test-sdk-python.sh"
 for program in clarateach-server clarateach-agent; do
@@ -110,6 +131,9 @@ done
 [[ -e $IMAGES/current ]] || die "The learners' root filesystem is missing." "Make it with scripts/test.sh guest rootfs."
 ensure_runtime
 ensure_python_venv
+ensure_commands openssl=openssl
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+  die "python3 is $(python3 -V), and the SDK wants 3.10 or newer."
 work=$(mktemp -d /var/tmp/clarateach-sdk-python-XXXXXX)
 trap clean_up EXIT
 trap 'exit 130' INT TERM
@@ -119,8 +143,10 @@ checks
 build
 # The stories in Rust look at what is on the host: one of us at a time.
 exec 9> /run/lock/clarateach-e2e
-flock 9
-start_server
+flock --nonblock 9 || { step "waiting for other stories to end"; flock 9; }
+choose_port
+start_server http
 step "units and stories, with the oldest of everything"
 PYTHONPATH=$work/installed "$dev/bin/python" -m pytest -q
 first_minutes
+over_tls

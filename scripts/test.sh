@@ -130,7 +130,7 @@ prepare() {
       unit | e2e | e2evm) ensure_runtime && ensure_buf && PATH=${BUF%/*}:$PATH &&
         ensure_commands openssl=openssl litmus=litmus cadaver=cadaver rclone=rclone \
           losetup=mount diff=diffutils ;;
-      sdkpy) ensure_runtime && ensure_commands python3=python3 && ensure_python_venv ;;
+      sdkpy) ensure_runtime && ensure_commands python3=python3 openssl=openssl && ensure_python_venv ;;
     esac || return
   done
 }

@@ -147,6 +147,8 @@ def of_transport(cause: BaseException, where: str) -> ClarateachError:
 
 def unreachable(where: str, said: str) -> errors.UnavailableError:
     """Nobody answers at `where`."""
+    if "Socket closed" in said:
+        said = "it closes the connection at once: does it want https://?"
     return errors.UnavailableError(
         f"{where} cannot be reached: is the server running, and the address right? ({said})",
         reason="UNREACHABLE",

@@ -23,8 +23,8 @@ def pinned(pem: str) -> ssl.SSLContext:
         raise CertificateError(
             "the certificate to trust cannot be read: it must be PEM", reason="BAD_CA"
         ) from cause
-    if not context.get_ca_certs():
-        raise CertificateError("there is no CA certificate where one should be", reason="BAD_CA")
+    if not context.cert_store_stats()["x509"]:
+        raise CertificateError("there is no certificate where one should be", reason="BAD_CA")
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
