@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import doctest
 import importlib
@@ -38,7 +39,7 @@ def test_an_example_of_the_readme_runs(
     monkeypatch.setenv("CLARATEACH_URL", server.url)
     source = EXAMPLES[number].replace("http://127.0.0.1:8080", server.url)
     names: dict[str, Any] = {"token": server.token, "code": workshop.code}
-    flags = __import__("ast").PyCF_ALLOW_TOP_LEVEL_AWAIT
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     made = eval(compile(source, f"README example {number + 1}", "exec", flags=flags), names)
     if inspect.iscoroutine(made):
         asyncio.run(made)

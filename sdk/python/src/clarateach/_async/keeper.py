@@ -36,6 +36,7 @@ class AsyncKeeper:
         self._name = name
         self._lock = tasks.Lock()
         self._users = 0
+        self._count = tasks.Lock()  # another one: a renewal may take its time
         self._ticker = tasks.Ticker(self._tick)
         self.tell_worker: Callable[[], Awaitable[None]] | None = None
         """Shows the worker the present token."""
@@ -86,15 +87,17 @@ class AsyncKeeper:
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
         """For as long as a socket or a long answer is open."""
-        self._users += 1
-        if self._users == 1:
-            self._ticker.start(self._due_in())
+        async with self._count:
+            self._users += 1
+            if self._users == 1:
+                self._ticker.start(self._due_in())
         try:
             yield
         finally:
-            self._users -= 1
-            if self._users == 0:
-                self._ticker.stop()
+            async with self._count:
+                self._users -= 1
+                if self._users == 0:
+                    self._ticker.stop()
 
     def _due_in(self) -> float:
         return max(self.session.renew_at - time.monotonic(), 0.0)

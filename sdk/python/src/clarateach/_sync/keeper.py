@@ -37,6 +37,7 @@ class Keeper:
         self._name = name
         self._lock = tasks.Lock()
         self._users = 0
+        self._count = tasks.Lock()  # another one: a renewal may take its time
         self._ticker = tasks.Ticker(self._tick)
         self.tell_worker: Callable[[], None] | None = None
         """Shows the worker the present token."""
@@ -87,15 +88,17 @@ class Keeper:
     @contextmanager
     def hold(self) -> Iterator[None]:
         """For as long as a socket or a long answer is open."""
-        self._users += 1
-        if self._users == 1:
-            self._ticker.start(self._due_in())
+        with self._count:
+            self._users += 1
+            if self._users == 1:
+                self._ticker.start(self._due_in())
         try:
             yield
         finally:
-            self._users -= 1
-            if self._users == 0:
-                self._ticker.stop()
+            with self._count:
+                self._users -= 1
+                if self._users == 0:
+                    self._ticker.stop()
 
     def _due_in(self) -> float:
         return max(self.session.renew_at - time.monotonic(), 0.0)
