@@ -21,6 +21,7 @@ from clarateach import (
     InvalidError,
     NotFoundError,
     Progress,
+    Seat,
     SeatState,
     UnavailableError,
     UnsupportedError,
@@ -120,6 +121,32 @@ def test_a_watch_outlives_its_connection(server: Server, cutter: Cutter, client:
         assert any(change.workshop.name == "Watched still" for change in watched)
         made.delete()
         assert [change.workshop.status for change in watched][-1] is WorkshopStatus.DELETED
+
+
+def test_a_seat_is_watched_by_its_learner(
+    server: Server, cutter: Cutter, client: Client, workshop: Workshop, seat: Seat
+) -> None:
+    with Client(cutter.url) as learner:
+        again = learner.join(workshop.code, reconnect_code=seat.reconnect_code)
+        watched = again.watch()
+        first = next(watched)
+        assert (first.state, first.workshop_status.value) == (SeatState.READY, "running")
+        cutter.cut()
+        workshop.update(ttl=timedelta(hours=2))
+        assert any(change.expires_at != first.expires_at for change in watched)
+    assert isinstance(workshop.seat_log(seat.number), str)
+
+
+async def test_a_watch_in_asyncio_ends_with_its_workshop(aclient: AsyncClient) -> None:
+    made = await aclient.workshops.create("Watched", 1, runtime="container")
+    await made.wait_running()
+    seen = []
+    async for change in made.watch():
+        seen.append(change.workshop.status)
+        if len(seen) == 1:
+            await made.delete()
+    assert seen[0] is WorkshopStatus.RUNNING
+    assert seen[-1] is WorkshopStatus.DELETED
 
 
 def test_what_is_wrong_with_a_wish_is_said_by_field(client: Client) -> None:
