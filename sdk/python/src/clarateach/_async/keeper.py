@@ -1,0 +1,118 @@
+"""Keeps one seat's token fresh for as long as somebody uses the seat.
+
+Way: a session -> renewed at two thirds of its token's life, by this machine's
+steady clock, whenever it is asked for; while sockets are open also by itself, and
+the worker is told, so that they live on.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from .. import _tasks_async as tasks
+from .._generated import workshop_pb2 as pb
+from .._secret import Secret
+from .._session import Session
+from ..errors import AuthError, ClarateachError, NotFoundError, UnavailableError
+from .rpc import AsyncRpc
+
+SOON = 10.0
+"""Seconds until a renewal that failed is tried again."""
+
+
+class AsyncKeeper:
+    """The present session of one seat."""
+
+    def __init__(
+        self, rpc: AsyncRpc, session: Session, code: Secret, reconnect_code: Secret, name: str
+    ) -> None:
+        self._rpc = rpc
+        self.session = session
+        self._code = code
+        self.reconnect_code = reconnect_code
+        self._name = name
+        self._lock = tasks.Lock()
+        self._users = 0
+        self._count = tasks.Lock()  # another one: a renewal may take its time
+        self._ticker = tasks.Ticker(self._tick)
+        self.tell_worker: Callable[[], Awaitable[None]] | None = None
+        """Shows the worker the present token."""
+
+    async def fresh(self) -> Session:
+        """A session whose token will do for a while."""
+        session = self.session
+        if not session.due:
+            return session
+        try:
+            return await self.renew(session)
+        except UnavailableError:
+            # The old one lives for a third of its life yet: a restart of the control
+            # plane is no reason to stop working.
+            return session
+
+    async def renew(self, stale: Session) -> Session:
+        """A newer session than `stale`: one call, however many ask at once.
+
+        When the token is over or void, the seat is taken again with its reconnect
+        code. Raises `AuthError` or `NotFoundError` when it is the learner's no more.
+        """
+        async with self._lock:
+            if self.session is not stale:
+                return self.session
+            try:
+                method, request = self._rpc.seats.RefreshToken, pb.RefreshTokenRequest()
+                said = await self._rpc.call(method, request, token=stale.token)
+                self.session = Session.joined(said)
+            except (AuthError, NotFoundError):
+                if not self.reconnect_code.text:
+                    raise
+                self.session = await self._rejoin()
+            return self.session
+
+    async def _rejoin(self) -> Session:
+        request = pb.JoinWorkshopRequest(
+            code=self._code.text,
+            display_name=self._name,
+            reconnect_code=self.reconnect_code.text,
+            request_id=secrets.token_hex(16),
+        )
+        said = await self._rpc.call(self._rpc.seats.JoinWorkshop, request, needs_token=False)
+        if said.reconnect_code:
+            self.reconnect_code = Secret(said.reconnect_code)
+        return Session.joined(said)
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """For as long as a socket or a long answer is open."""
+        async with self._count:
+            self._users += 1
+            if self._users == 1:
+                self._ticker.start(self._due_in())
+        try:
+            yield
+        finally:
+            async with self._count:
+                self._users -= 1
+                if self._users == 0:
+                    self._ticker.stop()
+
+    def _due_in(self) -> float:
+        return max(self.session.renew_at - time.monotonic(), 0.0)
+
+    async def _tick(self) -> float:
+        try:
+            if self.session.due:
+                await self.renew(self.session)
+            if self.tell_worker is not None:
+                await self.tell_worker()
+        except ClarateachError:
+            # A socket closes by itself when no renewal came, and says why.
+            return SOON
+        return self._due_in()
+
+    def stop(self) -> None:
+        """Renews no more by itself."""
+        self._ticker.stop()

@@ -1,0 +1,49 @@
+"""API tokens of instructors and admins."""
+
+from __future__ import annotations
+
+from .. import _wire
+from .._generated import workshop_pb2 as pb
+from .._models.words import Role
+from .._models.workshop import ApiToken
+from ..errors import InvalidError
+from .rpc import AsyncRpc
+
+
+class AsyncTokens:
+    """API tokens: `client.tokens`."""
+
+    def __init__(self, rpc: AsyncRpc) -> None:
+        self._rpc = rpc
+
+    async def create(
+        self, principal: str, *, role: Role | str = Role.INSTRUCTOR, label: str = ""
+    ) -> tuple[str, ApiToken]:
+        """A new token for `principal`: its text, never shown again, and what is known of it.
+
+        Not repeated by itself when the answer is lost: the list shows what was made.
+
+        >>> text, token = await client.tokens.create("ada", label="laptop")
+        >>> (await client.tokens.revoke(token.id)).revoked_at is not None
+        True
+        """
+        try:
+            number = pb.Role.Value(f"ROLE_{str(Role(role)).upper()}")
+        except ValueError as cause:
+            raise InvalidError("role must be admin or instructor", reason="INVALID") from cause
+        with _wire.checked():
+            request = pb.CreateTokenRequest(principal=principal, role=number, label=label)
+        said = await self._rpc.call(self._rpc.tokens.CreateToken, request, repeatable=False)
+        return said.token, _wire.api_token(said.api_token)
+
+    async def list(self) -> list[ApiToken]:
+        """The tokens the caller may see, newest first."""
+        said = await self._rpc.call(self._rpc.tokens.ListTokens, pb.ListTokensRequest())
+        return [_wire.api_token(token) for token in said.tokens]
+
+    async def revoke(self, id: str) -> ApiToken:
+        """Ends a token. Asked twice, nothing changes."""
+        with _wire.checked():
+            request = pb.RevokeTokenRequest(id=id)
+        said = await self._rpc.call(self._rpc.tokens.RevokeToken, request)
+        return _wire.api_token(said)

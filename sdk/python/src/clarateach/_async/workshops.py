@@ -1,0 +1,100 @@
+"""Making and finding workshops."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+
+from .. import _wire
+from .._generated import workshop_pb2 as pb
+from .._models.words import Runtime
+from .._models.workshop import Egress, Page, Resources
+from .._retry import Seconds
+from .rpc import AsyncRpc
+from .workshop import AsyncWorkshop
+
+
+class AsyncWorkshops:
+    """Workshops: `client.workshops`."""
+
+    def __init__(self, rpc: AsyncRpc) -> None:
+        self._rpc = rpc
+
+    async def create(
+        self,
+        name: str,
+        seats: int,
+        *,
+        runtime: Runtime | str = Runtime.FIRECRACKER,
+        ttl: Seconds | None = None,
+        env: Mapping[str, str] | None = None,
+        resources: Resources | None = None,
+        egress: Egress | None = None,
+        template: str = "",
+        instructions: str = "",
+        request_id: str | None = None,
+    ) -> AsyncWorkshop:
+        """Asks for a workshop, and does not wait for it: see `AsyncWorkshop.wait_running`.
+
+        `name` has 1 to 100 characters. `ttl` is the time until it deletes itself; the
+        server's default when not said. `env` is given to every shell and never shown
+        again. `instructions` are Markdown, up to 64 KiB. The same `request_id` with the
+        same wish gives the same workshop, also to another program.
+
+        Raises `InvalidError` (`fields` says where), `ExhaustedError` (`SEAT_QUOTA`,
+        `WORKERS_EXHAUSTED`) and `AuthError`.
+        """
+        with _wire.checked():
+            request = pb.CreateWorkshopRequest(
+                name=name,
+                seats=seats,
+                runtime=_wire.runtime(runtime),
+                ttl=_wire.duration(ttl),
+                env=dict(env or {}),
+                resources=_wire.resources(resources) if resources is not None else None,
+                egress=_wire.egress(egress) if egress is not None else None,
+                template=template,
+                instructions=instructions,
+                request_id=request_id or secrets.token_hex(16),
+            )
+        said = await self._rpc.call(self._rpc.workshops.CreateWorkshop, request)
+        return AsyncWorkshop(self._rpc, _wire.workshop(said))
+
+    async def get(self, id: str) -> AsyncWorkshop:
+        """One workshop. Raises `NotFoundError` (`WORKSHOP_UNKNOWN`).
+
+        >>> (await client.workshops.get(workshop.id)).name == workshop.name
+        True
+        """
+        with _wire.checked():
+            request = pb.GetWorkshopRequest(id=id)
+        said = await self._rpc.call(self._rpc.workshops.GetWorkshop, request)
+        return AsyncWorkshop(self._rpc, _wire.workshop(said))
+
+    async def list(self, *, show_deleted: bool = False) -> AsyncIterator[AsyncWorkshop]:
+        """The caller's workshops, newest first; pages are fetched as they are needed.
+
+        `show_deleted`: also those deleted in the last seven days.
+
+        >>> workshop.id in [found.id async for found in client.workshops.list()]
+        True
+        """
+        token = ""
+        while True:
+            page = await self.page(page_token=token, show_deleted=show_deleted)
+            for info in page.workshops:
+                yield AsyncWorkshop(self._rpc, info)
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def page(
+        self, *, page_size: int = 100, page_token: str = "", show_deleted: bool = False
+    ) -> Page:
+        """One page of at most `page_size` (1 to 500) workshops, without their seats."""
+        with _wire.checked():
+            request = pb.ListWorkshopsRequest(
+                page_size=page_size, page_token=page_token, show_deleted=show_deleted
+            )
+        said = await self._rpc.call(self._rpc.workshops.ListWorkshops, request)
+        return Page(tuple(map(_wire.workshop, said.workshops)), said.next_page_token)

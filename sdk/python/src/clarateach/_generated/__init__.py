@@ -1,0 +1,1 @@
+"""Made by generate.sh from the schema: never edited, no part of the interface."""

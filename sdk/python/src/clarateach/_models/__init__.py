@@ -1,0 +1,1 @@
+"""What the server says, as plain values: no protobuf beyond this package."""

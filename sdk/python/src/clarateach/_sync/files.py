@@ -1,0 +1,196 @@
+# Made by generate.sh from _async/files.py: edit that one.
+"""The files of a seat's workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from .. import _listing
+from .._models.files import FileEntry, TransferProgress, TransferResult
+from .._paths import clean, encode, segments
+from ..errors import ConflictError, FileMissingError, InvalidError
+from .transfer import Download, Upload
+from .way import Way
+
+Entries = list[FileEntry]
+OnProgress = Callable[[TransferProgress], None]
+
+
+class Files:
+    """Files of one seat: `seat.files`.
+
+    Paths count from the workspace, with `/` between their parts; what leaves it is
+    refused here, with `InvalidError` (`BAD_PATH`). All raise `FileMissingError`,
+    `ConflictError` (a folder is missing, or something is in the way) and
+    `ExhaustedError` (`DISK_FULL`; the old file is then as it was).
+    """
+
+    def __init__(self, way: Way) -> None:
+        self._way = way
+
+    def list(self, path: str = "") -> Entries:
+        """The entries of a folder, by name, however many there are.
+
+        >>> seat.files.mkdir("listed/inner")
+        >>> [(entry.name, entry.is_dir) for entry in seat.files.list("listed")]
+        [('inner', True)]
+        """
+        folder, token, found = clean(path), "", []
+        while True:
+            tail = f"{encode(path)}?page_token={quote(token, safe='')}"
+            said = self._way.send(
+                "GET", "files", tail, headers={"accept": "application/json"}, file=True
+            )
+            if not said.headers.get("content-type", "").startswith("application/json"):
+                raise ConflictError(f"{path!r} is a file, not a folder", reason="NOT_A_FOLDER")
+            entries, token = _listing.page(said.content, folder)
+            found += entries
+            if not token:
+                break
+        return found if _listing.is_whole(found) else self._by_bytes(path, found)
+
+    def _by_bytes(self, path: str, listed: Entries) -> Entries:
+        """Again, by names as bytes; what was named whole keeps what was said of it."""
+        headers = {"depth": "1", "content-type": "application/xml"}
+        said = self._way.send(
+            "PROPFIND",
+            "files",
+            encode(path) + "/",
+            headers=headers,
+            content=_listing.PROPERTIES,
+            file=True,
+        )
+        known = {entry.name: entry for entry in listed}
+        described = _listing.properties(said.content, clean(path))
+        return [known.get(entry.name, entry) for entry in described]
+
+    def stat(self, path: str) -> FileEntry:
+        """What is at a path. Raises `FileMissingError`.
+
+        >>> seat.files.write("five.txt", b"12345")
+        >>> (seat.files.stat("five.txt")).size
+        5
+        """
+        parts = segments(path)
+        if not parts:
+            raise InvalidError("the workspace itself has no entry", reason="BAD_PATH")
+        for entry in self.list("/".join(parts[:-1])):
+            if entry.name == parts[-1]:
+                return entry
+        raise FileMissingError(f"there is no {path!r} in the seat", reason="NOT_FOUND")
+
+    def exists(self, path: str) -> bool:
+        """Whether something is at a path."""
+        if not segments(path):
+            return True
+        try:
+            self.stat(path)
+        except (FileMissingError, ConflictError):
+            return False
+        return True
+
+    def read(self, path: str) -> bytes:
+        """A file's whole content.
+
+        >>> seat.files.write("hello.txt", b"hi")
+        >>> seat.files.read("hello.txt")
+        b'hi'
+        """
+        return (self._way.send("GET", "files", _file(path), file=True)).content
+
+    def read_text(self, path: str) -> str:
+        """A file's whole content as UTF-8; other bytes become U+FFFD."""
+        return (self.read(path)).decode(errors="replace")
+
+    def stream(self, path: str, *, offset: int = 0) -> Iterator[bytes]:
+        """A file's content from `offset` on, piece by piece, of any size."""
+        headers = {"range": f"bytes={offset}-"} if offset else None
+        with self._way.open("GET", "files", _file(path), headers=headers, file=True) as response:
+            for piece in response.iter_raw():
+                yield piece
+
+    def write(self, path: str, content: bytes | str) -> None:
+        """Makes or replaces a file: whole, or not at all. Its folder must be there."""
+        data = content.encode() if isinstance(content, str) else content
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise InvalidError("a file's content is bytes or text", reason="INVALID")
+        self._way.send("PUT", "files", _file(path), content=bytes(data), file=True)
+
+    def mkdir(self, path: str) -> None:
+        """A folder, with those it lies in; one that is there already is fine."""
+        parts = segments(path)
+        if not parts:
+            return
+        try:
+            self._way.send("MKCOL", "files", encode(path), file=True)
+        except (ConflictError, FileMissingError) as cause:
+            if cause.reason == "BAD_METHOD" and (self.stat(path)).is_dir:
+                return  # it is there
+            if cause.reason == "BAD_METHOD" or len(parts) == 1:
+                raise
+            self.mkdir("/".join(parts[:-1]))
+            self._way.send("MKCOL", "files", encode(path), file=True)
+
+    def move(self, source: str, target: str, *, overwrite: bool = False) -> None:
+        """Moves or renames. Raises `ConflictError` when something is there already."""
+        self._to("MOVE", source, target, overwrite=overwrite)
+
+    def copy(self, source: str, target: str, *, overwrite: bool = False) -> None:
+        """Copies a file, or a folder with all in it."""
+        self._to("COPY", source, target, overwrite=overwrite)
+
+    def _to(self, act: str, source: str, target: str, *, overwrite: bool) -> None:
+        session = self._way.keeper.fresh()
+        root = urlsplit((self._way.ways(session)).files).path
+        headers = {
+            "destination": f"{root}/{_file(target)}",
+            "overwrite": "T" if overwrite else "F",
+        }
+        self._way.send(act, "files", _file(source), headers=headers, file=True)
+
+    def delete(self, path: str, *, missing_ok: bool = False) -> None:
+        """A file, or a folder with all in it.
+
+        >>> seat.files.delete("not there", missing_ok=True)
+        """
+        try:
+            self._way.send("DELETE", "files", _file(path), file=True)
+        except FileMissingError:
+            if not missing_ok:
+                raise
+
+    def upload(
+        self, local: str | Path, remote: str = "", *, on_progress: OnProgress | None = None
+    ) -> TransferResult:
+        """A file to the path `remote`, or what is in a folder into the folder `remote`.
+
+        Each file is there whole or not at all; links are not followed but named in
+        `skipped`. Raises `LocalFileError` too.
+
+        >>> result = seat.files.upload(__file__, "uploaded.py")
+        >>> result.files
+        1
+        """
+        upload = Upload(self._way, Path(local), clean(remote), self.mkdir, on_progress)
+        return upload.run()
+
+    def download(
+        self, remote: str, local: str | Path, *, on_progress: OnProgress | None = None
+    ) -> TransferResult:
+        """A file to the path `local`, or what is in a folder into the folder `local`.
+
+        Each file appears only when it is complete, also when this is ended half way;
+        what broke off goes on where it was. Raises `LocalFileError` too.
+        """
+        download = Download(self._way, clean(remote), Path(local), self.list, on_progress)
+        return download.run()
+
+
+def _file(path: str) -> str:
+    """A path that must be below the workspace, as a URL has it."""
+    encoded = encode(path)
+    if not encoded:
+        raise InvalidError("name a file: the workspace itself cannot be that", reason="BAD_PATH")
+    return encoded

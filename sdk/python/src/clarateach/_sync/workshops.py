@@ -1,0 +1,101 @@
+# Made by generate.sh from _async/workshops.py: edit that one.
+"""Making and finding workshops."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+
+from .. import _wire
+from .._generated import workshop_pb2 as pb
+from .._models.words import Runtime
+from .._models.workshop import Egress, Page, Resources
+from .._retry import Seconds
+from .rpc import Rpc
+from .workshop import Workshop
+
+
+class Workshops:
+    """Workshops: `client.workshops`."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    def create(
+        self,
+        name: str,
+        seats: int,
+        *,
+        runtime: Runtime | str = Runtime.FIRECRACKER,
+        ttl: Seconds | None = None,
+        env: Mapping[str, str] | None = None,
+        resources: Resources | None = None,
+        egress: Egress | None = None,
+        template: str = "",
+        instructions: str = "",
+        request_id: str | None = None,
+    ) -> Workshop:
+        """Asks for a workshop, and does not wait for it: see `Workshop.wait_running`.
+
+        `name` has 1 to 100 characters. `ttl` is the time until it deletes itself; the
+        server's default when not said. `env` is given to every shell and never shown
+        again. `instructions` are Markdown, up to 64 KiB. The same `request_id` with the
+        same wish gives the same workshop, also to another program.
+
+        Raises `InvalidError` (`fields` says where), `ExhaustedError` (`SEAT_QUOTA`,
+        `WORKERS_EXHAUSTED`) and `AuthError`.
+        """
+        with _wire.checked():
+            request = pb.CreateWorkshopRequest(
+                name=name,
+                seats=seats,
+                runtime=_wire.runtime(runtime),
+                ttl=_wire.duration(ttl),
+                env=dict(env or {}),
+                resources=_wire.resources(resources) if resources is not None else None,
+                egress=_wire.egress(egress) if egress is not None else None,
+                template=template,
+                instructions=instructions,
+                request_id=request_id or secrets.token_hex(16),
+            )
+        said = self._rpc.call(self._rpc.workshops.CreateWorkshop, request)
+        return Workshop(self._rpc, _wire.workshop(said))
+
+    def get(self, id: str) -> Workshop:
+        """One workshop. Raises `NotFoundError` (`WORKSHOP_UNKNOWN`).
+
+        >>> (client.workshops.get(workshop.id)).name == workshop.name
+        True
+        """
+        with _wire.checked():
+            request = pb.GetWorkshopRequest(id=id)
+        said = self._rpc.call(self._rpc.workshops.GetWorkshop, request)
+        return Workshop(self._rpc, _wire.workshop(said))
+
+    def list(self, *, show_deleted: bool = False) -> Iterator[Workshop]:
+        """The caller's workshops, newest first; pages are fetched as they are needed.
+
+        `show_deleted`: also those deleted in the last seven days.
+
+        >>> workshop.id in [found.id for found in client.workshops.list()]
+        True
+        """
+        token = ""
+        while True:
+            page = self.page(page_token=token, show_deleted=show_deleted)
+            for info in page.workshops:
+                yield Workshop(self._rpc, info)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def page(
+        self, *, page_size: int = 100, page_token: str = "", show_deleted: bool = False
+    ) -> Page:
+        """One page of at most `page_size` (1 to 500) workshops, without their seats."""
+        with _wire.checked():
+            request = pb.ListWorkshopsRequest(
+                page_size=page_size, page_token=page_token, show_deleted=show_deleted
+            )
+        said = self._rpc.call(self._rpc.workshops.ListWorkshops, request)
+        return Page(tuple(map(_wire.workshop, said.workshops)), said.next_page_token)
