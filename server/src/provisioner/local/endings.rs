@@ -58,7 +58,9 @@ pub(super) fn end_processes(place: &Allocation, dir: &Path) -> anyhow::Result<()
 pub(super) fn remove_cgroups(place: &Allocation) -> anyhow::Result<()> {
     for top in cgroups(place) {
         let began = Instant::now();
-        tree(&top).iter().for_each(|group| put_kernels_out(group));
+        for group in tree(&top) {
+            put_kernels_out(&group);
+        }
         // The kernel may count a dead process for a moment longer.
         while let Err(cause) = remove_tree(&top) {
             if began.elapsed() > LIMIT {
