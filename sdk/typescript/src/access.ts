@@ -78,7 +78,7 @@ export class Access {
     const url = (direct ? endpoints : gateway)?.[service];
     if (!url) {
       throw new UnavailableError("the seat has no machine yet: await waitReady() first", {
-        reason: "SEAT_WAITING",
+        reason: "SEAT_NOT_READY",
         retryAfterMs: 1000,
       });
     }

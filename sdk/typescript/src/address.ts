@@ -40,7 +40,7 @@ export function parseToken(token: string): string {
   if (!/^[\x21-\x7e]+$/.test(trimmed)) {
     throw new InvalidError(
       "token is empty or holds characters that no token has: take the text that CreateToken gave, or the line of the token file",
-      { reason: "TOKEN_MALFORMED" },
+      { reason: "BAD_TOKEN" },
     );
   }
   return trimmed;
@@ -48,7 +48,7 @@ export function parseToken(token: string): string {
 
 function refuse(message: string): InvalidError {
   return new InvalidError(message, {
-    reason: "URL_INVALID",
+    reason: "BAD_URL",
     fields: [{ field: "url", description: message }],
   });
 }

@@ -2,7 +2,7 @@ import type { Access } from "./access.js";
 import { fromBase64, toBase64 } from "./base64.js";
 import { Scope } from "./cancel.js";
 import { type Duration, invalid, milliseconds } from "./duration.js";
-import { CommandFailed, ConnectionLost } from "./errors.js";
+import { CommandFailedError, ConnectionLostError } from "./errors.js";
 import { broken } from "./faults.js";
 import { lines } from "./lines.js";
 
@@ -25,7 +25,7 @@ export interface CommandOptions {
 
 /** How to run a command to its end. */
 export interface RunOptions extends CommandOptions {
-  /** Throw CommandFailed when it ends with another exit code than 0. */
+  /** Throw CommandFailedError when it ends with another exit code than 0. */
   readonly check?: boolean;
   /** Told of every piece of output as it comes. */
   readonly onOutput?: (piece: CommandOutput) => void;
@@ -133,13 +133,16 @@ export class RunningCommand implements AsyncIterable<CommandOutput> {
     if (this.#scope.signal.reason === KILLED) {
       return { exitCode: null, signal: "SIGKILL", timedOut: false };
     }
-    throw new ConnectionLost("the connection ended before the command: what it did is not known", {
-      reason: "CONNECTION_LOST",
-    });
+    throw new ConnectionLostError(
+      "the connection ended before the command: what it did is not known",
+      {
+        reason: "CONNECTION_LOST",
+      },
+    );
   }
 
-  /** Its end, with all of its output; used by `Seat.run`. */
-  async finish({ check = false, onOutput }: RunOptions = {}): Promise<CommandResult> {
+  /** Its end, with all of its output. */
+  async result({ check = false, onOutput }: RunOptions = {}): Promise<CommandResult> {
     const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
     const texts = { stdout: "", stderr: "" };
     let output = "";
@@ -153,17 +156,14 @@ export class RunningCommand implements AsyncIterable<CommandOutput> {
     const stdout = texts.stdout + rest.stdout;
     const stderr = texts.stderr + rest.stderr;
     output += rest.stdout + rest.stderr;
-    const end = await this.wait();
-    if (check && end.exitCode !== 0) {
-      const how = end.exitCode === null ? `signal ${end.signal}` : `exit code ${end.exitCode}`;
+    const result = { ...(await this.wait()), output, stdout, stderr };
+    if (check && result.exitCode !== 0) {
+      const { exitCode, signal, timedOut } = result;
+      const how = timedOut ? "its time was over" : (signal ?? `exit code ${exitCode}`);
       const last = stderr.trimEnd().split("\n").at(-1);
-      throw new CommandFailed(
-        `the command ended with ${how}${last ? `: ${last}` : ""}`,
-        end.exitCode,
-        stderr,
-      );
+      throw new CommandFailedError(`the command failed (${how})${last ? `: ${last}` : ""}`, result);
     }
-    return { ...end, output, stdout, stderr };
+    return result;
   }
 
   /** Ends it, with everything it started. */

@@ -20,10 +20,10 @@ export function milliseconds(duration: Duration, field: string): number {
   throw invalid(field, 'must be milliseconds, or words such as "4h" or "90m"');
 }
 
-/** The error for one field that cannot be right. */
-export function invalid(field: string, description: string): InvalidError {
+/** The error for one field that cannot be right; the reason is the server's for such, unless said. */
+export function invalid(field: string, description: string, reason = "INVALID"): InvalidError {
   return new InvalidError(`${field} ${description}`, {
-    reason: "INVALID",
+    reason,
     fields: [{ field, description }],
   });
 }

@@ -1,3 +1,5 @@
+import type { CommandResult } from "./command.js";
+
 /** One thing that is wrong with one field of a request. */
 export interface FieldViolation {
   /** The field, as the schema calls it. */
@@ -50,9 +52,14 @@ export class AuthError extends ClarateachError {
   override readonly name: string = "AuthError";
 }
 
-/** There is no such workshop, seat, code or file. */
+/** There is no such workshop, seat, code or terminal. */
 export class NotFoundError extends ClarateachError {
   override readonly name: string = "NotFoundError";
+}
+
+/** There is no such file in the seat. */
+export class FileMissingError extends NotFoundError {
+  override readonly name: string = "FileMissingError";
 }
 
 /** The request cannot be right, whenever it is made; see `fields`. */
@@ -76,8 +83,8 @@ export class UnavailableError extends ClarateachError {
 }
 
 /** A connection broke while something was on its way; what became of it is not known. */
-export class ConnectionLost extends ClarateachError {
-  override readonly name: string = "ConnectionLost";
+export class ConnectionLostError extends UnavailableError {
+  override readonly name: string = "ConnectionLostError";
 }
 
 /** The time given to the call is over. */
@@ -95,9 +102,19 @@ export class UnsupportedError extends ClarateachError {
   override readonly name: string = "UnsupportedError";
 }
 
+/** The server failed, or what answers is no ClaraTeach server. */
+export class ServerError extends ClarateachError {
+  override readonly name: string = "ServerError";
+}
+
+/** A file on this machine cannot be read or written; the cause says why. */
+export class LocalFileError extends ClarateachError {
+  override readonly name: string = "LocalFileError";
+}
+
 /** A workshop or a seat will not come up by waiting. */
-export class WorkshopFailed extends ClarateachError {
-  override readonly name: string = "WorkshopFailed";
+export class WorkshopFailedError extends ClarateachError {
+  override readonly name: string = "WorkshopFailedError";
   /** The state in which it is, such as `failed`. */
   readonly state: string;
 
@@ -107,17 +124,14 @@ export class WorkshopFailed extends ClarateachError {
   }
 }
 
-/** A command ended with another exit code than 0, and `check` asked to be told. */
-export class CommandFailed extends ClarateachError {
-  override readonly name: string = "CommandFailed";
-  /** Its exit code; null when a signal ended it. */
-  readonly exitCode: number | null;
-  /** What it wrote to standard error. */
-  readonly stderr: string;
+/** A command ended otherwise than with exit code 0, and `check` asked to be told. */
+export class CommandFailedError extends ClarateachError {
+  override readonly name: string = "CommandFailedError";
+  /** What it said and how it ended. */
+  readonly result: CommandResult;
 
-  constructor(message: string, exitCode: number | null, stderr: string) {
-    super(message, { reason: "COMMAND_FAILED" });
-    this.exitCode = exitCode;
-    this.stderr = stderr;
+  constructor(message: string, result: CommandResult) {
+    super(message, { reason: "COMMAND" });
+    this.result = result;
   }
 }

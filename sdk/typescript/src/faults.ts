@@ -9,12 +9,13 @@ import {
   CertificateError,
   ClarateachError,
   ConflictError,
-  ConnectionLost,
+  ConnectionLostError,
   DeadlineError,
   type ErrorFacts,
   ExhaustedError,
   InvalidError,
   NotFoundError,
+  ServerError,
   UnavailableError,
   UnsupportedError,
 } from "./errors.js";
@@ -39,6 +40,8 @@ const BY_CODE: Partial<Record<Code, ErrorClass>> = {
   [Code.Unavailable]: UnavailableError,
   [Code.DeadlineExceeded]: DeadlineError,
   [Code.Unimplemented]: UnsupportedError,
+  [Code.Internal]: ServerError,
+  [Code.DataLoss]: ServerError,
 };
 
 /** Statuses of the seats' HTTP services; 403 is about rights, whoever holds the token. */
@@ -57,6 +60,7 @@ const BY_STATUS: Record<number, ErrorClass> = {
   423: ConflictError,
   426: UnsupportedError,
   429: ExhaustedError,
+  500: ServerError,
   501: UnsupportedError,
   502: UnavailableError,
   503: UnavailableError,
@@ -79,9 +83,8 @@ export function fromCall(thrown: unknown, url: string, requestId?: string): Clar
   if (thrown instanceof ClarateachError) return thrown;
   const error = ConnectError.from(thrown);
   const [info] = error.findDetails(ErrorInfoSchema);
-  if (info === undefined && (error.code === Code.Unavailable || error.code === Code.Unknown)) {
-    return fromNetwork(thrown, url, requestId);
-  }
+  const unsaid = info === undefined ? fromTransport(error, url, requestId) : undefined;
+  if (unsaid !== undefined) return unsaid;
   const [retry] = error.findDetails(RetryInfoSchema);
   const delay = retry?.retryDelay;
   const Class = BY_CODE[error.code] ?? ClarateachError;
@@ -98,6 +101,33 @@ export function fromCall(thrown: unknown, url: string, requestId?: string): Clar
     requestId,
     cause: thrown,
   });
+}
+
+/** What a failure means that no server of ours put into words; undefined if its code says enough. */
+function fromTransport(
+  error: ConnectError,
+  url: string,
+  requestId: string | undefined,
+): ClarateachError | undefined {
+  const said = error.rawMessage;
+  const code = codeOf(error);
+  if (/^HTTP (429|502|503|504)/.test(said)) {
+    return new UnavailableError(
+      `${hostOf(url)} answered ${said}: what stands before the server does not reach it now`,
+      { reason: "UNREACHABLE", requestId, cause: error },
+    );
+  }
+  if (/^HTTP \d|content type|protocol error/i.test(said)) {
+    return new ServerError(
+      `what answers at ${hostOf(url)} is no ClaraTeach server (${said}): check the URL and its port`,
+      { reason: "NOT_CLARATEACH", requestId, cause: error },
+    );
+  }
+  if (code !== "" || error.code === Code.Unavailable || error.code === Code.Unknown) {
+    return fromNetwork(error, url, requestId);
+  }
+  const cut = [Code.Canceled, Code.Aborted, Code.Internal, Code.DataLoss];
+  return cut.includes(error.code) ? broken(error, url, "the call", requestId) : undefined;
 }
 
 /** The error that an HTTP answer of a seat's services means; reads its body. */
@@ -157,12 +187,21 @@ export function fromNetwork(thrown: unknown, url: string, requestId?: string): C
 }
 
 /** A connection to `url` broke in the middle of `what`. */
-export function broken(thrown: unknown, url: string, what: string): ClarateachError {
+export function broken(
+  thrown: unknown,
+  url: string,
+  what: string,
+  requestId?: string,
+): ClarateachError {
   if (thrown instanceof ClarateachError) return thrown;
-  return new ConnectionLost(`the connection to ${hostOf(url)} broke during ${what}: try again`, {
-    reason: "CONNECTION_LOST",
-    cause: thrown,
-  });
+  return new ConnectionLostError(
+    `the connection to ${hostOf(url)} broke during ${what}: try again`,
+    {
+      reason: "CONNECTION_LOST",
+      requestId,
+      cause: thrown,
+    },
+  );
 }
 
 interface Told {

@@ -94,7 +94,8 @@ export class Files {
       }
       const page = (await this.#read(answer, () => answer.json())) as Page;
       for (const { modified, ...entry } of page.entries) {
-        yield { ...entry, modified: modified ? new Date(modified) : undefined };
+        const { name, type, size, etag, mode } = entry;
+        yield { name, type, size, modified: modified ? new Date(modified) : undefined, etag, mode };
       }
       token = page.next_page_token;
     } while (token !== "");
@@ -234,7 +235,7 @@ export class Files {
     return this.access.ask("files", tail, { idempotent: true, ...request, method });
   }
 
-  /** Reads a body; one that breaks off is a ConnectionLost. */
+  /** Reads a body; one that breaks off is a ConnectionLostError. */
   async #read<T>(answer: Response, body: () => Promise<T>): Promise<T> {
     try {
       return await body();

@@ -19,7 +19,7 @@ export function parts(path: string): string[] {
         `${JSON.stringify(path)} must not hold . or ..: name it from the workspace`,
       );
     }
-    if (name.includes("\0")) throw invalid("path", "must not hold NUL");
+    if (name.includes("\0")) throw invalid("path", "must not hold NUL", "BAD_PATH");
   }
   return names;
 }
@@ -33,6 +33,6 @@ function encode(name: string): string {
   try {
     return encodeURIComponent(name);
   } catch {
-    throw invalid("path", `${JSON.stringify(name)} is no Unicode text`);
+    throw invalid("path", `${JSON.stringify(name)} is no Unicode text`, "BAD_PATH");
   }
 }

@@ -7,7 +7,7 @@ import {
   RunningCommand,
   type RunOptions,
 } from "./command.js";
-import { AuthError, WorkshopFailed } from "./errors.js";
+import { AuthError, WorkshopFailedError } from "./errors.js";
 import type { Files } from "./files.js";
 import { SeatStateSchema } from "./gen/clarateach/workshop/v1/workshop_pb.js";
 import { type Joining, join, renewStay } from "./joining.js";
@@ -85,7 +85,7 @@ export class Seat<F extends Files = Files> {
   /**
    * Waits until terminal and files answer. `run`, `terminal` and `files` do so
    * by themselves; this one tells how it goes.
-   * @throws WorkshopFailed at once when waiting cannot help.
+   * @throws WorkshopFailedError at once when waiting cannot help.
    */
   async waitReady(options: SeatWaitOptions = {}): Promise<this> {
     const scope = new Scope(options, `the wait for seat ${this.number}`);
@@ -140,7 +140,7 @@ export class Seat<F extends Files = Files> {
    */
   async run(command: string | readonly string[], options: RunOptions = {}): Promise<CommandResult> {
     const running = await this.start(command, options);
-    return running.finish(options);
+    return running.result(options);
   }
 
   /** Starts a command; iterate what comes back for its output, or `wait()` for its end. */
@@ -182,9 +182,9 @@ export class Seat<F extends Files = Files> {
 /** Waits for the seat's machine before a request. */
 export type Ready = (signal: AbortSignal | undefined) => Promise<void>;
 
-function hopeless(what: string, state: string, reason: string): WorkshopFailed {
+function hopeless(what: string, state: string, reason: string): WorkshopFailedError {
   const why = reason === "" ? "" : `: ${reason}`;
-  return new WorkshopFailed(`${what} is ${state}${why}`, state, {
+  return new WorkshopFailedError(`${what} is ${state}${why}`, state, {
     reason: `${what.split(" ")[0]}_${state}`.toUpperCase(),
   });
 }

@@ -7,7 +7,7 @@ import { pause, Scope } from "./cancel.js";
 import {
   AuthError,
   ClarateachError,
-  ConnectionLost,
+  ConnectionLostError,
   NotFoundError,
   UnavailableError,
 } from "./errors.js";
@@ -43,7 +43,7 @@ const FINAL: Record<number, () => ClarateachError> = {
       reason: "SEAT_REVOKED",
     }),
   4404: () => new NotFoundError("the worker has no such seat", { reason: "SEAT_UNKNOWN" }),
-  4410: () => new NotFoundError("the seat is gone, with its workshop", { reason: "SEAT_GONE" }),
+  4410: () => new NotFoundError("the seat is gone, with its workshop", { reason: "WORKSHOP_OVER" }),
 };
 /** Close codes that say our own frames were wrong. */
 const OUR_FAULT = [1002, 1003, 1007, 1008, 1009];
@@ -71,7 +71,7 @@ export async function keepLine(access: Access, user: LineUser, signal: AbortSign
         if (final !== undefined) throw final();
         if (OUR_FAULT.includes(code)) {
           throw new ClarateachError(`the server closed the terminal with ${code}: ${reason}`, {
-            reason: "TERMINAL_PROTOCOL",
+            reason: "BAD_FRAME",
           });
         }
         user.disconnected(code, reason);
@@ -85,10 +85,13 @@ export async function keepLine(access: Access, user: LineUser, signal: AbortSign
       const now = performance.now();
       failing ??= now;
       if (now - failing > GIVE_UP_MS) {
-        throw new ConnectionLost("the terminal could not be reached again within five minutes", {
-          reason: "CONNECTION_LOST",
-          cause: failure,
-        });
+        throw new ConnectionLostError(
+          "the terminal could not be reached again within five minutes",
+          {
+            reason: "CONNECTION_LOST",
+            cause: failure,
+          },
+        );
       }
       await pause(backoff.next(failure?.retryAfterMs), signal);
     }

@@ -2,7 +2,7 @@
 
 import { Backoff } from "./backoff.js";
 import { pause, Scope } from "./cancel.js";
-import { type ClarateachError, ConnectionLost, UnavailableError } from "./errors.js";
+import { type ClarateachError, ConnectionLostError, UnavailableError } from "./errors.js";
 import { fromCall } from "./faults.js";
 
 /** A watch that gets nothing through for so long gives up, in milliseconds. */
@@ -46,13 +46,13 @@ export async function* watching<Message, Value>(
       } catch (thrown) {
         if (signal.aborted) throw signal.reason;
         error = fromCall(thrown, watch.url);
-        const passing = error instanceof UnavailableError || error instanceof ConnectionLost;
+        const passing = error instanceof UnavailableError;
         if (!passing && !(await watch.cure?.(error, signal))) throw error;
       }
       const now = performance.now();
       failing ??= now;
       if (now - failing > GIVE_UP_MS) {
-        throw new ConnectionLost(`nothing was heard from ${watch.url} for five minutes`, {
+        throw new ConnectionLostError(`nothing was heard from ${watch.url} for five minutes`, {
           reason: "CONNECTION_LOST",
           cause: error,
         });

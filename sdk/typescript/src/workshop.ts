@@ -1,7 +1,7 @@
 import type { Caller } from "./call.js";
 import { type CallOptions, Scope } from "./cancel.js";
 import type { Duration } from "./duration.js";
-import { WorkshopFailed } from "./errors.js";
+import { WorkshopFailedError } from "./errors.js";
 import type * as pb from "./gen/clarateach/workshop/v1/workshop_pb.js";
 import { Observer } from "./observer.js";
 import { requestId } from "./request_id.js";
@@ -108,12 +108,12 @@ export class Workshop {
 
   /**
    * Waits until every seat answers.
-   * @throws WorkshopFailed at once when waiting cannot help.
+   * @throws WorkshopFailedError at once when waiting cannot help.
    */
   async waitRunning(options: WaitOptions = {}): Promise<this> {
     const last = await this.#wait(options, "running", (status) => status === "running");
     if (last === "running") return this;
-    throw new WorkshopFailed(`workshop ${this.id} is ${last}: ${this.reason}`, last, {
+    throw new WorkshopFailedError(`workshop ${this.id} is ${last}: ${this.reason}`, last, {
       reason: `WORKSHOP_${last.toUpperCase()}`,
     });
   }

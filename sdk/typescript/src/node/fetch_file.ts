@@ -7,7 +7,7 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Backoff } from "../backoff.js";
 import { pause } from "../cancel.js";
-import { ClarateachError, ConnectionLost } from "../errors.js";
+import { ClarateachError, ConnectionLostError } from "../errors.js";
 import { broken } from "../faults.js";
 import { requestId } from "../request_id.js";
 
@@ -63,7 +63,8 @@ async function fill(
     } catch (thrown) {
       signal?.throwIfAborted();
       const error = broken(thrown, answer.url, "a download");
-      const again = error instanceof ConnectionLost && etag !== "" && backoff.tries < TRIES - 1;
+      const again =
+        error instanceof ConnectionLostError && etag !== "" && backoff.tries < TRIES - 1;
       if (!again) throw error;
       await pause(backoff.next(), signal);
     }
