@@ -47,8 +47,10 @@ export class Access {
   #grant: Grant;
   readonly #issue: (grant: Grant) => Promise<Grant>;
   #renewing: Promise<void> | undefined;
+  #choosing: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
+  #direct: boolean;
   /** Sockets that live by this token: the worker must hear of a newer one. */
   sockets = 0;
 
@@ -57,6 +59,7 @@ export class Access {
     this.platform = platform;
     this.#grant = grant;
     this.#issue = issue;
+    this.#direct = platform.route !== "gateway";
     this.#schedule(lifeOf(grant.token) * RENEW_AT);
   }
 
@@ -70,11 +73,19 @@ export class Access {
     this.#grant = { ...this.#grant, endpoints, gateway: gateway ?? this.#grant.gateway };
   }
 
+  /** Settles route `auto`, once the worker's address is known. */
+  async chooseWay(signal?: AbortSignal): Promise<void> {
+    if (this.platform.route !== "auto") return;
+    this.#choosing ??= this.platform.isNear(this.endpoint("terminal").url).then((near) => {
+      this.#direct = near;
+    });
+    await unlessAborted(this.#choosing, signal);
+  }
+
   /** Where a service is, on the way that this client goes. */
   endpoint(service: keyof Endpoints): { url: string; trust: Trust } {
-    const { way, gatewayTrust } = this.platform;
     const { endpoints, gateway, caCertificate } = this.#grant;
-    const direct = way === "direct";
+    const direct = this.#direct;
     const url = (direct ? endpoints : gateway)?.[service];
     if (!url) {
       throw new UnavailableError("the seat has no machine yet: await waitReady() first", {
@@ -89,7 +100,7 @@ export class Access {
         { reason: "PLAIN_HTTP" },
       );
     }
-    return { url, trust: direct ? caCertificate : gatewayTrust };
+    return { url, trust: direct ? caCertificate : this.platform.gatewayTrust };
   }
 
   /** Renews token and addresses now. Many callers share one renewal. */

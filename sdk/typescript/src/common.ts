@@ -35,6 +35,7 @@ export type {
   MoveOptions,
   TransferOptions,
   TransferProgress,
+  TransferResult,
   WriteOptions,
 } from "./files.js";
 export type { JoinOptions } from "./joining.js";
@@ -42,7 +43,6 @@ export type { Observer } from "./observer.js";
 export type { SeatWaitOptions } from "./seat.js";
 export type { Terminal, TerminalOptions } from "./terminal.js";
 export type { TerminalEvent, Watching } from "./terminal_events.js";
-export type { Position } from "./terminal_intake.js";
 export type { NewToken, Tokens, TokenWish } from "./tokens.js";
 export type * from "./types.js";
 export { VERSION } from "./version.js";

@@ -1,5 +1,6 @@
 import type { Access, SeatRequest } from "./access.js";
-import { ConflictError, NotFoundError } from "./errors.js";
+import { invalid } from "./duration.js";
+import { ConflictError, FileMissingError, NotFoundError } from "./errors.js";
 import { broken } from "./faults.js";
 import { joinPaths, parts, urlPath } from "./paths.js";
 import type { Ready } from "./seat.js";
@@ -8,14 +9,16 @@ import type { Ready } from "./seat.js";
 export interface FileEntry {
   /** Its name, without the folder. */
   readonly name: string;
+  /** Its path from the workspace. */
+  readonly path: string;
   readonly type: "file" | "directory" | "symlink" | "other";
   /** In bytes. */
   readonly size: number;
   readonly modified: Date | undefined;
   /** Changes with every write; for `ifMatch`. */
   readonly etag: string;
-  /** Permissions, octal, such as `0644`. */
-  readonly mode: string;
+  /** Permissions, such as 0o644. */
+  readonly mode: number;
 }
 
 /** Options of everything that files can do. */
@@ -43,11 +46,23 @@ export interface TransferProgress {
   /** The file that is under way, below the workspace. */
   readonly path: string;
   /** Bytes so far, of all files. */
-  readonly bytes: number;
-  /** Bytes in all, as far as known. */
-  readonly total: number | undefined;
+  readonly bytesDone: number;
+  /** Bytes in all. */
+  readonly bytesTotal: number;
   /** Files that are complete. */
+  readonly filesDone: number;
+  /** Files in all. */
+  readonly filesTotal: number;
+}
+
+/** What was moved. */
+export interface TransferResult {
+  /** Files. */
   readonly files: number;
+  /** Bytes of them. */
+  readonly bytes: number;
+  /** What is neither file nor folder, and was left out. */
+  readonly skipped: readonly string[];
 }
 
 /** How to upload or download. */
@@ -93,12 +108,31 @@ export class Files {
         throw new ConflictError(`${folder} is no folder`, { reason: "NOT_A_FOLDER" });
       }
       const page = (await this.#read(answer, () => answer.json())) as Page;
-      for (const { modified, ...entry } of page.entries) {
-        const { name, type, size, etag, mode } = entry;
-        yield { name, type, size, modified: modified ? new Date(modified) : undefined, etag, mode };
+      for (const { name, type, size, etag, mode, modified } of page.entries) {
+        yield {
+          name,
+          path: joinPaths(folder, name),
+          type,
+          size,
+          modified: modified ? new Date(modified) : undefined,
+          etag,
+          mode: Number.parseInt(mode, 8),
+        };
       }
       token = page.next_page_token;
     } while (token !== "");
+  }
+
+  /** One thing, as its folder lists it. */
+  async stat(path: string, options: FileOptions = {}): Promise<FileEntry> {
+    const names = parts(path);
+    const name = names.pop();
+    if (name === undefined)
+      throw invalid("path", "must name something in the workspace", "BAD_PATH");
+    for await (const entry of this.entries(names.join("/"), options)) {
+      if (entry.name === name) return entry;
+    }
+    throw new FileMissingError(`there is no ${path}`, { reason: "NOT_FOUND" });
   }
 
   /** A whole file. */
@@ -232,7 +266,14 @@ export class Files {
     request: Partial<Omit<SeatRequest, "method">>,
   ): Promise<Response> {
     await this.#ready(request.signal);
-    return this.access.ask("files", tail, { idempotent: true, ...request, method });
+    try {
+      return await this.access.ask("files", tail, { idempotent: true, ...request, method });
+    } catch (error) {
+      // A HEAD has no body to say so.
+      const missing = error instanceof NotFoundError && /^(NOT_FOUND|HTTP_404)$/.test(error.reason);
+      if (!missing) throw error;
+      throw new FileMissingError("there is no such file", { reason: "NOT_FOUND", cause: error });
+    }
   }
 
   /** Reads a body; one that breaks off is a ConnectionLostError. */
@@ -247,6 +288,6 @@ export class Files {
 }
 
 interface Page {
-  entries: (Omit<FileEntry, "modified"> & { modified?: string })[];
+  entries: (Omit<FileEntry, "modified" | "mode" | "path"> & { modified?: string; mode: string })[];
   next_page_token: string;
 }

@@ -7,11 +7,12 @@ import { parseServer } from "./address.js";
 import { BaseClient } from "./client.js";
 import { NodeFiles } from "./node/files.js";
 import { nodePlatform } from "./node/platform.js";
-import type { Way } from "./platform.js";
+import type { Route } from "./platform.js";
 import type { Seat as AnySeat } from "./seat.js";
 
 export * from "./common.js";
 export { NodeFiles as Files } from "./node/files.js";
+export type { Route } from "./platform.js";
 
 /** A learner's seat. */
 export type Seat = AnySeat<NodeFiles>;
@@ -24,8 +25,12 @@ export interface ClientOptions {
   readonly token?: string;
   /** The CA of the control plane's certificate, PEM; the system's own when absent. */
   readonly ca?: string;
-  /** The way to seats: `direct` to the worker, or through the control plane's `gateway`. */
-  readonly via?: Way;
+  /**
+   * The way to seats: `direct` to the worker under the workshop's own CA,
+   * through the control plane's `gateway`, or (the default) `auto`: direct
+   * where the worker can be reached.
+   */
+  readonly route?: Route;
 }
 
 /** Speaks to one control plane. */
@@ -33,7 +38,7 @@ export class Client extends BaseClient<NodeFiles> {
   constructor(options: ClientOptions) {
     const url = parseServer(options.url);
     super(
-      nodePlatform(url, options.ca, options.via ?? "direct"),
+      nodePlatform(url, options.ca, options.route ?? "auto"),
       url,
       options.token,
       (access, ready) => new NodeFiles(access, ready),

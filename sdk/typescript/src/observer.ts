@@ -37,8 +37,9 @@ export class Observer {
   }
 
   /** Opens one of the learner's terminals; NotFoundError when the learner has none of that name. */
-  async terminal(options: TerminalOptions = {}): Promise<Terminal> {
-    return Terminal.open(this.#access, options);
+  async terminal(name = "main", options: TerminalOptions = {}): Promise<Terminal> {
+    await this.#access.chooseWay(options.signal);
+    return Terminal.open(this.#access, name, options);
   }
 
   /** Lets go of the token; terminals that are open end with it. */

@@ -1,4 +1,5 @@
 import { invalid } from "./duration.js";
+import type { InvalidError } from "./errors.js";
 
 /**
  * A path below the workspace as a URL has it, with a leading slash; names may
@@ -14,12 +15,9 @@ export function parts(path: string): string[] {
   const names = path.split("/").filter((name) => name !== "");
   for (const name of names) {
     if (name === "." || name === "..") {
-      throw invalid(
-        "path",
-        `${JSON.stringify(path)} must not hold . or ..: name it from the workspace`,
-      );
+      throw bad(`${JSON.stringify(path)} must not hold . or ..: name it from the workspace`);
     }
-    if (name.includes("\0")) throw invalid("path", "must not hold NUL", "BAD_PATH");
+    if (name.includes("\0")) throw bad("must not hold NUL");
   }
   return names;
 }
@@ -33,6 +31,10 @@ function encode(name: string): string {
   try {
     return encodeURIComponent(name);
   } catch {
-    throw invalid("path", `${JSON.stringify(name)} is no Unicode text`, "BAD_PATH");
+    throw bad(`${JSON.stringify(name)} is no Unicode text`);
   }
+}
+
+function bad(description: string): InvalidError {
+  return invalid("path", description, "BAD_PATH");
 }

@@ -1,7 +1,10 @@
 import type { Transport } from "@connectrpc/connect";
 
-/** Which way leads to a seat: straight to its worker, or through the control plane. */
-export type Way = "direct" | "gateway";
+/**
+ * Which way leads to a seat: straight to its worker, through the control
+ * plane, or straight if the worker can be reached from here.
+ */
+export type Route = "direct" | "gateway" | "auto";
 
 /** Whom to trust: the pinned CA, PEM; the platform's own list when undefined. */
 export type Trust = string | undefined;
@@ -47,14 +50,16 @@ export interface SocketRequest {
 export interface Platform {
   /** Calls to the control plane. */
   readonly transport: Transport;
-  /** The way to seats that was chosen. */
-  readonly way: Way;
+  /** The way to seats. */
+  readonly route: Route;
   /** Whom to trust on the way through the control plane. */
   readonly gatewayTrust: Trust;
   /** HTTP to a seat's services. Faults are ours already. */
   fetch(url: string, init: RequestInit, trust: Trust): Promise<Response>;
   /** Opens a WebSocket. A refusal is one of our errors; so is a failure. */
   openSocket(request: SocketRequest): Promise<Socket>;
+  /** Whether a connection to the host and port of `url` opens from here; for route `auto`. */
+  isNear(url: string): Promise<boolean>;
   /** Lets go of idle connections. */
   close(): void;
 }

@@ -152,10 +152,13 @@ export class Seat<F extends Files = Files> {
     return RunningCommand.start(this.#access, command, options);
   }
 
-  /** Opens a terminal: a shell that outlives every connection, by name. */
-  async terminal(options: TerminalOptions = {}): Promise<Terminal> {
+  /**
+   * Opens a terminal: a shell that outlives every connection. Names are 1 to 32
+   * of [a-z0-9-]; a seat has at most eight.
+   */
+  async terminal(name = "main", options: TerminalOptions = {}): Promise<Terminal> {
     await this.#ready(options.signal);
-    return Terminal.open(this.#access, options);
+    return Terminal.open(this.#access, name, options);
   }
 
   /** Renews the seat's token now; it does so by itself in time. */
@@ -176,6 +179,7 @@ export class Seat<F extends Files = Files> {
   async #ready(signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
     if (this.#state !== "ready") await this.waitReady({ signal });
+    await this.#access.chooseWay(signal);
   }
 }
 

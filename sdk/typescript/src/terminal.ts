@@ -4,7 +4,7 @@ import { invalid } from "./duration.js";
 import { ConflictError } from "./errors.js";
 import type { Socket } from "./platform.js";
 import type { TerminalEvent } from "./terminal_events.js";
-import { Intake, type Position } from "./terminal_intake.js";
+import { Intake } from "./terminal_intake.js";
 import { keepLine } from "./terminal_line.js";
 
 /** Input in one frame, in bytes. */
@@ -18,12 +18,14 @@ const ACK_MS = 200;
 
 /** How to open a terminal. */
 export interface TerminalOptions {
-  /** Which of the seat's terminals, 1 to 32 of [a-z0-9-]; `main` when absent. */
-  readonly name?: string;
-  /** Its size in cells: 2 to 500 columns, 1 to 300 rows. */
-  readonly size?: { readonly cols: number; readonly rows: number };
-  /** Where an earlier Terminal was, to continue there; `Terminal.position` gave it. */
-  readonly from?: Position;
+  /** Its width in cells, 2 to 500; goes with `rows`. The shell's own when absent. */
+  readonly cols?: number;
+  /** Its height in cells, 1 to 300. */
+  readonly rows?: number;
+  /** Where to continue, as an earlier Terminal's `offset`; goes with `instance`. */
+  readonly offset?: number;
+  /** The shell that the offset is of, as an earlier Terminal's `instance`. */
+  readonly instance?: string;
   /** Told of everything besides output, in order with it, as it is read. */
   readonly onEvent?: (event: TerminalEvent) => void;
   /** Closes the terminal whenever it fires; the shell lives on. */
@@ -42,7 +44,7 @@ export class Terminal implements AsyncIterable<Uint8Array> {
   readonly #intake: Intake;
   readonly #scope: Scope;
   readonly #onEvent: ((event: TerminalEvent) => void) | undefined;
-  #size: { cols: number; rows: number } | undefined;
+  #size: Size | undefined;
   #socket: Socket | undefined;
   #wake: () => void = () => undefined;
   #news: Promise<void> = Promise.resolve();
@@ -55,32 +57,38 @@ export class Terminal implements AsyncIterable<Uint8Array> {
   #acked = 0;
   #ackedAt = 0;
 
-  private constructor(options: TerminalOptions) {
-    const { name = "main", size } = options;
-    if (!/^[a-z0-9-]{1,32}$/.test(name)) throw invalid("name", "must be 1 to 32 of a-z, 0-9 and -");
-    if (size !== undefined) checkSize(size.cols, size.rows);
+  private constructor(name: string, options: TerminalOptions) {
+    if (!/^[a-z0-9-]{1,32}$/.test(name)) {
+      throw invalid("name", "must be 1 to 32 of a-z, 0-9 and -", "BAD_TERMINAL");
+    }
+    const { cols, rows, offset, instance } = options;
     this.name = name;
-    this.#size = size;
-    this.#intake = new Intake(options.from);
+    this.#size = cols === undefined && rows === undefined ? undefined : size(cols, rows);
+    const known = offset !== undefined && instance !== undefined;
+    this.#intake = new Intake(known ? { instance, offset } : undefined);
     this.#onEvent = options.onEvent;
     this.#scope = new Scope({ signal: options.signal });
     this.#renew();
   }
 
   /** Used by `Seat.terminal`: resolves once it is attached. */
-  static async open(access: Access, options: TerminalOptions): Promise<Terminal> {
+  static async open(access: Access, name: string, options: TerminalOptions): Promise<Terminal> {
     options.signal?.throwIfAborted();
-    const terminal = new Terminal(options);
+    const terminal = new Terminal(name, options);
     terminal.#keep(access);
     while (!terminal.#attached && terminal.#over === undefined) await terminal.#news;
     if (!terminal.#attached && terminal.#over?.error !== undefined) throw terminal.#over.error;
     return terminal;
   }
 
-  /** Where the reader is, to continue there with another Terminal; undefined before any output. */
-  get position(): Position | undefined {
-    const { instance } = this.#intake;
-    return this.#taken === undefined ? undefined : { instance, offset: this.#taken };
+  /** Bytes of the shell's output up to what was read, to continue there; undefined before any. */
+  get offset(): number | undefined {
+    return this.#taken;
+  }
+
+  /** The shell: another name for every shell and every restore of one. */
+  get instance(): string {
+    return this.#intake.instance;
   }
 
   /** Whether what is read is new. Until then, drop what a screen answers by itself to a replay. */
@@ -129,6 +137,22 @@ export class Terminal implements AsyncIterable<Uint8Array> {
     for (let bytes = await this.read(); bytes !== undefined; bytes = await this.read()) yield bytes;
   }
 
+  /** Reads until the shell has said `wanted`, and gives all of it; what follows stays unread. */
+  async readUntil(wanted: string): Promise<string> {
+    const decoder = new TextDecoder();
+    let said = "";
+    while (!said.includes(wanted)) {
+      const bytes = await this.read();
+      if (bytes === undefined) {
+        throw new ConflictError(`the shell ended before it said ${JSON.stringify(wanted)}`, {
+          reason: "SHELL_ENDED",
+        });
+      }
+      said += decoder.decode(bytes, { stream: true });
+    }
+    return said;
+  }
+
   /** Types. Waits while there is no connection, or while the network is behind. */
   async write(data: string | Uint8Array, options: { signal?: AbortSignal } = {}): Promise<void> {
     const { signal } = options;
@@ -145,8 +169,7 @@ export class Terminal implements AsyncIterable<Uint8Array> {
 
   /** Gives the terminal a size in cells: 2 to 500 columns, 1 to 300 rows. Observers' do nothing. */
   resize(cols: number, rows: number): void {
-    checkSize(cols, rows);
-    this.#size = { cols, rows };
+    this.#size = size(cols, rows);
     this.#say({ type: "resize", cols, rows });
   }
 
@@ -247,8 +270,8 @@ export class Terminal implements AsyncIterable<Uint8Array> {
       signal?.throwIfAborted();
       if (this.#over?.error !== undefined) throw this.#over.error;
       if (this.#over !== undefined || this.#closed) {
-        throw new ConflictError("the terminal is closed: open another", {
-          reason: "TERMINAL_CLOSED",
+        throw new ConflictError("the terminal is closed, or its shell has ended: open another", {
+          reason: this.exitCode === undefined ? "CLOSED" : "SHELL_ENDED",
         });
       }
       if (this.#socket !== undefined) return this.#socket;
@@ -270,10 +293,14 @@ export class Terminal implements AsyncIterable<Uint8Array> {
   }
 }
 
-function checkSize(cols: number, rows: number): void {
-  const fits = (n: number, least: number, most: number): boolean =>
-    Number.isInteger(n) && n >= least && n <= most;
-  if (!fits(cols, 2, 500) || !fits(rows, 1, 300)) {
-    throw invalid("size", "must be 2 to 500 columns and 1 to 300 rows");
-  }
+interface Size {
+  readonly cols: number;
+  readonly rows: number;
+}
+
+function size(cols: number | undefined, rows: number | undefined): Size {
+  const fits = (n: number | undefined, least: number, most: number): n is number =>
+    Number.isInteger(n) && Number(n) >= least && Number(n) <= most;
+  if (fits(cols, 2, 500) && fits(rows, 1, 300)) return { cols, rows };
+  throw invalid("cols", "must be 2 to 500, and rows 1 to 300", "BAD_SIZE");
 }

@@ -39,18 +39,18 @@ export function readControl(
 ): (TerminalEvent & { bytes?: number; offset?: number }) | undefined {
   let frame: Frame;
   try {
-    frame = JSON.parse(text);
+    frame = JSON.parse(text) ?? {};
   } catch {
     return undefined;
   }
   const count = (field: string): number => Number(frame[field]) || 0;
-  const text_ = (field: string): string => String(frame[field] ?? "");
+  const words = (field: string): string => String(frame[field] ?? "");
   switch (frame.type) {
     case "attached":
       return {
         type: "attached",
-        terminal: text_("terminal"),
-        instance: text_("instance"),
+        terminal: words("terminal"),
+        instance: words("instance"),
         offset: count("offset"),
         viewers: count("viewers"),
       };
@@ -74,10 +74,10 @@ export function readControl(
       return { type: "exit", code: count("code") };
     case "notice": {
       const at = typeof frame.at === "number" ? frame.at : undefined;
-      return { type: "notice", kind: text_("kind"), message: text_("message"), at };
+      return { type: "notice", kind: words("kind"), message: words("message"), at };
     }
     case "error":
-      return { type: "refused", reason: text_("reason") };
+      return { type: "refused", reason: words("reason") };
     default:
       return undefined;
   }

@@ -1,6 +1,7 @@
 import { broken, fromRefusal } from "../faults.js";
-import { Files, type TransferOptions, type WriteOptions } from "../files.js";
+import { Files, type TransferOptions, type TransferResult, type WriteOptions } from "../files.js";
 import { joinPaths, urlPath } from "../paths.js";
+import { Tally } from "../transfer.js";
 
 /** Files at once. */
 const AT_ONCE = 4;
@@ -11,51 +12,54 @@ export class BrowserFiles extends Files {
    * Puts files into a folder: what an `<input type=file>` (with
    * `webkitdirectory` too) or a drop gives. Folders are made as needed.
    */
-  async upload(files: Iterable<File>, folder = "", options: TransferOptions = {}): Promise<void> {
-    const { signal, onProgress } = options;
+  async upload(
+    files: Iterable<File>,
+    folder = "",
+    options: TransferOptions = {},
+  ): Promise<TransferResult> {
+    const { signal } = options;
     const waiting = Array.from(files, (file) => ({
       file,
       path: joinPaths(folder, file.webkitRelativePath || file.name),
     }));
-    const total = waiting.reduce((sum, { file }) => sum + file.size, 0);
+    const sizes = waiting.map(({ file }) => file.size);
+    const tally = new Tally(sizes, options);
     const folders = new Set(waiting.map(({ path }) => path.split("/").slice(0, -1).join("/")));
     for (const needed of folders) await this.mkdir(needed, { signal });
-    let [bytes, complete] = [0, 0];
     const next = async (): Promise<void> => {
       for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
         const { path, file } = one;
         let sent = 0;
         await this.#put(path, file, { signal }, (now) => {
-          bytes += now - sent;
-          sent = now;
-          onProgress?.({ path, bytes, total, files: complete });
+          // The older interface counts what frames a body too.
+          const more = Math.min(now, file.size) - sent;
+          sent += more;
+          tally.bytes(path, more);
         });
-        bytes += file.size - sent;
-        complete += 1;
-        onProgress?.({ path, bytes, total, files: complete });
+        tally.bytes(path, file.size - sent);
+        tally.file(path);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, next));
+    return tally.result([]);
   }
 
   /** A whole file, for `URL.createObjectURL` or a save dialog. */
   async download(path: string, options: TransferOptions = {}): Promise<Blob> {
     const answer = await this.get(path, {}, options);
-    const total = Number(answer.headers.get("content-length")) || undefined;
+    const tally = new Tally([Number(answer.headers.get("content-length")) || 0], options);
     const pieces: BlobPart[] = [];
-    let bytes = 0;
     try {
       const reader = answer.body?.getReader();
       for (let got = await reader?.read(); got && !got.done; got = await reader?.read()) {
         pieces.push(got.value as BlobPart);
-        bytes += got.value.length;
-        options.onProgress?.({ path, bytes, total, files: 0 });
+        tally.bytes(path, got.value.length);
       }
     } catch (thrown) {
       options.signal?.throwIfAborted();
       throw broken(thrown, answer.url, "a download");
     }
-    options.onProgress?.({ path, bytes, total, files: 1 });
+    tally.file(path);
     return new Blob(pieces);
   }
 

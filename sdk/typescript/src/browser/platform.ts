@@ -7,7 +7,7 @@ import { openSocket } from "./socket.js";
 export function browserPlatform(baseUrl: string): Platform {
   return {
     transport: createGrpcWebTransport({ baseUrl }),
-    way: "gateway",
+    route: "gateway",
     gatewayTrust: undefined,
     fetch: async (url, init) => {
       try {
@@ -18,6 +18,8 @@ export function browserPlatform(baseUrl: string): Platform {
       }
     },
     openSocket,
+    // No browser trusts a workshop's own CA.
+    isNear: async () => false,
     // Connections are the browser's own.
     close: () => undefined,
   };

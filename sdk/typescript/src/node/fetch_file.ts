@@ -7,7 +7,7 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Backoff } from "../backoff.js";
 import { pause } from "../cancel.js";
-import { ClarateachError, ConnectionLostError } from "../errors.js";
+import { ConnectionLostError, LocalFileError } from "../errors.js";
 import { broken } from "../faults.js";
 import { requestId } from "../request_id.js";
 
@@ -75,7 +75,7 @@ async function fill(
 function here(cause: NodeJS.ErrnoException): never {
   const full = cause.code === "ENOSPC" || cause.code === "EDQUOT";
   const what = full ? "this machine's disk is full" : "the file cannot be written here";
-  throw new ClarateachError(`${what} (${cause.code}): ${cause.path ?? "see cause"}`, {
+  throw new LocalFileError(`${what} (${cause.code}): ${cause.path ?? "see cause"}`, {
     reason: full ? "LOCAL_DISK_FULL" : "LOCAL_FILE",
     cause,
   });

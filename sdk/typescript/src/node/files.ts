@@ -2,9 +2,10 @@ import { openAsBlob } from "node:fs";
 import { mkdir, readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { invalid } from "../duration.js";
-import { NotFoundError } from "../errors.js";
-import { Files, type TransferOptions } from "../files.js";
+import { LocalFileError } from "../errors.js";
+import { Files, type TransferOptions, type TransferResult } from "../files.js";
 import { joinPaths, parts } from "../paths.js";
+import { Tally } from "../transfer.js";
 import { fetchFile } from "./fetch_file.js";
 import { pool } from "./pool.js";
 
@@ -25,22 +26,30 @@ export class NodeFiles extends Files {
    * thing's own path; by default its name in the workspace. Links and devices
    * are left out.
    */
-  async upload(local: string, remote?: string, options: TransferOptions = {}): Promise<void> {
+  async upload(
+    local: string,
+    remote?: string,
+    options: TransferOptions = {},
+  ): Promise<TransferResult> {
     const to = parts(remote ?? basename(local)).join("/");
     if (to === "") throw invalid("remote", "must name what is made");
     const found = await stat(local).catch(missing(local));
     const folders: string[] = [];
     const jobs: Job[] = [];
-    if (found.isDirectory()) await walk(local, to, folders, jobs);
+    const skipped: string[] = [];
+    if (found.isDirectory()) await walk(local, to, { folders, jobs, skipped });
     else jobs.push({ local, remote: to, size: found.size });
     // A file's folders first; each once, parents before children.
     const above = to.split("/").slice(0, -1).join("/");
     for (const folder of [above, ...folders]) await this.mkdir(folder, options);
-    const tell = progress(jobs, options);
-    await pool(AT_ONCE, jobs, async ({ local: path, remote: name, size }) => {
-      await this.write(name, await openAsBlob(path), { signal: options.signal });
-      tell(name, size, true);
+    const tally = new Tally(sizes(jobs), options);
+    await pool(AT_ONCE, jobs, async ({ local: path, remote: name }) => {
+      const content = await openAsBlob(path).catch(missing(path));
+      await this.write(name, content, { signal: options.signal });
+      tally.bytes(name, content.size);
+      tally.file(name);
     });
+    return tally.result(skipped);
   }
 
   /**
@@ -48,88 +57,90 @@ export class NodeFiles extends Files {
    * default its name here. A file is whole or not there: it is written beside
    * its place and renamed, and goes on where it was after a lost connection.
    */
-  async download(remote: string, local?: string, options: TransferOptions = {}): Promise<void> {
+  async download(
+    remote: string,
+    local?: string,
+    options: TransferOptions = {},
+  ): Promise<TransferResult> {
     const names = parts(remote);
     const to = local ?? names.at(-1) ?? "workspace";
     const jobs: Job[] = [];
-    if (await this.#isFolder(remote, options)) {
-      await this.#plan(names.join("/"), to, jobs, options);
+    const skipped: string[] = [];
+    const entry = names.length === 0 ? undefined : await this.stat(remote, options);
+    if (entry === undefined || entry.type === "directory") {
+      await this.#plan(names.join("/"), to, { jobs, skipped }, options);
     } else {
-      jobs.push({ local: to, remote: names.join("/"), size: 0 });
+      jobs.push({ local: to, remote: entry.path, size: entry.size });
     }
-    const tell = progress(jobs, options);
+    const tally = new Tally(sizes(jobs), options);
     await pool(AT_ONCE, jobs, async ({ local: path, remote: name }) => {
       await fetchFile(
         (headers) => this.get(name, headers, options),
         path,
-        (bytes) => tell(name, bytes, false),
+        (bytes) => tally.bytes(name, bytes),
         options.signal,
       );
-      tell(name, 0, true);
+      tally.file(name);
     });
-  }
-
-  async #isFolder(remote: string, options: TransferOptions): Promise<boolean> {
-    const names = parts(remote);
-    const name = names.at(-1);
-    if (name === undefined) return true;
-    const above = names.slice(0, -1).join("/");
-    for await (const entry of this.entries(above, options)) {
-      if (entry.name === name) return entry.type === "directory";
-    }
-    throw new NotFoundError(`there is no ${remote}`, { reason: "NOT_FOUND" });
+    return tally.result(skipped);
   }
 
   /** Makes the folders and notes the files. Names are a learner's: they must not lead elsewhere. */
-  async #plan(remote: string, local: string, jobs: Job[], options: TransferOptions): Promise<void> {
-    await mkdir(local, { recursive: true });
-    for await (const { name, type, size } of this.entries(remote, options)) {
-      if (
-        name === "" ||
-        name === "." ||
-        name === ".." ||
-        /[/\0]/.test(name) ||
-        name !== basename(name)
-      ) {
+  async #plan(
+    remote: string,
+    local: string,
+    found: Pick<Found, "jobs" | "skipped">,
+    options: TransferOptions,
+  ): Promise<void> {
+    await mkdir(local, { recursive: true }).catch(missing(local));
+    for await (const { name, path, type, size } of this.entries(remote, options)) {
+      if (!isPlainName(name)) {
         throw invalid(
           "name",
-          `${JSON.stringify(name)} in ${remote || "the workspace"} is no file name here`,
+          `${JSON.stringify(name)} is no file name on this machine`,
+          "BAD_PATH",
         );
       }
-      const [from, to] = [joinPaths(remote, name), join(local, name)];
-      if (type === "directory") await this.#plan(from, to, jobs, options);
-      else if (type === "file") jobs.push({ remote: from, local: to, size });
+      const to = join(local, name);
+      if (type === "directory") await this.#plan(path, to, found, options);
+      else if (type === "file") found.jobs.push({ remote: path, local: to, size });
+      else found.skipped.push(path);
     }
   }
 }
 
-async function walk(local: string, remote: string, folders: string[], jobs: Job[]): Promise<void> {
-  folders.push(remote);
-  for (const entry of await readdir(local, { withFileTypes: true })) {
+/** What lies below a folder. */
+interface Found {
+  readonly folders: string[];
+  readonly jobs: Job[];
+  readonly skipped: string[];
+}
+
+async function walk(local: string, remote: string, found: Found): Promise<void> {
+  found.folders.push(remote);
+  const entries = await readdir(local, { withFileTypes: true }).catch(missing(local));
+  for (const entry of entries) {
     const [path, name] = [join(local, entry.name), joinPaths(remote, entry.name)];
-    if (entry.isDirectory()) await walk(path, name, folders, jobs);
-    else if (entry.isFile())
-      jobs.push({ local: path, remote: name, size: (await stat(path)).size });
+    if (entry.isDirectory()) await walk(path, name, found);
+    else if (!entry.isFile()) found.skipped.push(path);
+    else found.jobs.push({ local: path, remote: name, size: (await stat(path)).size });
   }
 }
 
-/** Counts bytes and files for `onProgress`. */
-function progress(
-  jobs: readonly Job[],
-  { onProgress }: TransferOptions,
-): (path: string, bytes: number, complete: boolean) => void {
-  const sum = jobs.reduce((all, { size }) => all + size, 0);
-  let [bytes, files] = [0, 0];
-  return (path, more, complete) => {
-    bytes += more;
-    if (complete) files += 1;
-    onProgress?.({ path, bytes, total: sum || undefined, files });
-  };
+function sizes(jobs: readonly Job[]): number[] {
+  return jobs.map(({ size }) => size);
+}
+
+/** Whether a name means one thing in its folder, on this machine too. */
+function isPlainName(name: string): boolean {
+  return (
+    name !== "" && name !== "." && name !== ".." && !/[/\0]/.test(name) && name === basename(name)
+  );
 }
 
 function missing(local: string): (cause: unknown) => never {
   return (cause) => {
-    throw new NotFoundError(`${local} is not on this machine, or cannot be read`, {
+    throw new LocalFileError(`${local} cannot be read or made on this machine`, {
       reason: "LOCAL_FILE",
       cause,
     });

@@ -1,7 +1,8 @@
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { Agent, fetch as undiciFetch } from "undici";
 import { fromNetwork } from "../faults.js";
-import type { Platform, Trust, Way } from "../platform.js";
+import type { Platform, Route, Trust } from "../platform.js";
+import { isNear } from "./near.js";
 import { openSocket } from "./socket.js";
 
 /** A connection that does not come about in so long does not, in milliseconds. */
@@ -12,7 +13,7 @@ const HEAD_MS = 130_000;
 const PING_MS = 20_000;
 
 /** Node: gRPC, and seats straight at their worker under the workshop's own CA. */
-export function nodePlatform(baseUrl: string, ca: Trust, way: Way): Platform {
+export function nodePlatform(baseUrl: string, ca: Trust, route: Route): Platform {
   const sessions = new Http2SessionManager(baseUrl, { pingIntervalMs: PING_MS }, tls(ca));
   const agents = new Map<Trust, Agent>();
   const agent = (trust: Trust): Agent => {
@@ -27,7 +28,7 @@ export function nodePlatform(baseUrl: string, ca: Trust, way: Way): Platform {
   };
   return {
     transport: createGrpcTransport({ baseUrl, sessionManager: sessions }),
-    way,
+    route,
     gatewayTrust: ca,
     fetch: async (url, init, trust) => {
       const options = { ...init, dispatcher: agent(trust) } as Parameters<typeof undiciFetch>[1];
@@ -40,6 +41,7 @@ export function nodePlatform(baseUrl: string, ca: Trust, way: Way): Platform {
       }
     },
     openSocket,
+    isNear,
     close: () => {
       sessions.abort();
       for (const each of agents.values()) each.close().catch(() => undefined);
