@@ -36,6 +36,9 @@ export interface LineUser {
   room(): Promise<void>;
 }
 
+/** A browser learns of a refusal without its cause: so often in a row it is believed. */
+const BELIEVED = 3;
+
 /** Close codes after which there is nothing to come back to. */
 const FINAL: Record<number, () => ClarateachError> = {
   4403: () =>
@@ -56,6 +59,7 @@ const STALE_TOKEN = /^TOKEN_(EXPIRED|INVALID|OUTDATED|REVOKED)$/;
 export async function keepLine(access: Access, user: LineUser, signal: AbortSignal): Promise<void> {
   const backoff = new Backoff();
   let failing: number | undefined;
+  let refused = 0;
   access.sockets += 1;
   try {
     for (;;) {
@@ -64,6 +68,7 @@ export async function keepLine(access: Access, user: LineUser, signal: AbortSign
       try {
         const { code, reason } = await oneSocket(access, user, signal, () => {
           failing = undefined;
+          refused = 0;
           backoff.reset();
         });
         if (code === 1000) return;
@@ -80,7 +85,8 @@ export async function keepLine(access: Access, user: LineUser, signal: AbortSign
       } catch (error) {
         signal.throwIfAborted();
         failure = error as ClarateachError;
-        await cure(access, failure, signal);
+        if (failure.reason === "TERMINAL_REFUSED") refused += 1;
+        await cure(access, failure, signal, refused < BELIEVED);
       }
       const now = performance.now();
       failing ??= now;
@@ -101,7 +107,13 @@ export async function keepLine(access: Access, user: LineUser, signal: AbortSign
 }
 
 /** Does what may help against a failed attempt; throws what nothing helps against. */
-async function cure(access: Access, failure: ClarateachError, signal: AbortSignal): Promise<void> {
+async function cure(
+  access: Access,
+  failure: ClarateachError,
+  signal: AbortSignal,
+  doubted: boolean,
+): Promise<void> {
+  if (failure.reason === "TERMINAL_REFUSED" && doubted) return;
   const stale = failure instanceof AuthError && STALE_TOKEN.test(failure.reason);
   if (!stale && !(failure instanceof UnavailableError)) throw failure;
   try {

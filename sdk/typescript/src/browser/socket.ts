@@ -1,4 +1,4 @@
-import { UnavailableError } from "../errors.js";
+import { ConflictError, UnavailableError } from "../errors.js";
 import { fromAnswer, fromNetwork } from "../faults.js";
 import type { Socket, SocketRequest } from "../platform.js";
 import { BEARER_OFFER, TERMINAL_PROTOCOL } from "../terminal_offer.js";
@@ -46,17 +46,28 @@ export async function openSocket(request: SocketRequest): Promise<Socket> {
   };
 }
 
-/** A browser hides why an upgrade was refused; the same token, shown over HTTP, is told. */
+/**
+ * A browser hides why an upgrade was refused. The same token, shown over HTTP,
+ * is told; so is whether the machine answers. If it does, it was the terminal
+ * that was refused.
+ */
 async function whyNot({ url, token, signal }: SocketRequest): Promise<Error> {
   const { origin, pathname } = new URL(url.replace(/^ws/, "http"));
-  const renewal = origin + pathname.replace(/\/terminal$/, "/renew");
+  const seat = origin + pathname.replace(/\/terminal$/, "");
+  const init = { headers: { authorization: `Bearer ${token}` }, signal } as const;
   try {
-    const headers = { authorization: `Bearer ${token}` };
-    const answer = await fetch(renewal, { method: "POST", headers, signal, credentials: "omit" });
-    if (!answer.ok) return await fromAnswer(answer);
+    const renewed = await fetch(`${seat}/renew`, { ...init, method: "POST" });
+    if (!renewed.ok) return await fromAnswer(renewed);
+    const files = await fetch(`${seat}/files/`, { ...init, method: "HEAD" });
+    if (files.ok) {
+      return new ConflictError(
+        "the seat refused this terminal: it has eight at most, and an observer finds only those that are there",
+        { reason: "TERMINAL_REFUSED" },
+      );
+    }
   } catch (thrown) {
     signal.throwIfAborted();
-    return fromNetwork(thrown, renewal);
+    return fromNetwork(thrown, seat);
   }
   return new UnavailableError("the terminal did not open: its machine may be starting", {
     reason: "NOT_RUNNING",

@@ -112,18 +112,25 @@ stories(
 
 /** A platform whose sockets can be cut, where no cable can be put in between. */
 class Cutter implements Platform {
-  readonly transport = this.inner.transport;
-  readonly route = this.inner.route;
-  readonly gatewayTrust = this.inner.gatewayTrust;
-  readonly fetch = this.inner.fetch;
-  readonly isNear = this.inner.isNear;
-  readonly close = this.inner.close;
+  readonly transport: Platform["transport"];
+  readonly route: Platform["route"];
+  readonly gatewayTrust: Platform["gatewayTrust"];
+  readonly fetch: Platform["fetch"];
+  readonly isNear: Platform["isNear"];
+  readonly close: Platform["close"];
   /** Sockets opened so far. */
   opened = 0;
   #socket: Socket | undefined;
   #listener: SocketListener | undefined;
 
-  constructor(private readonly inner: Platform) {}
+  constructor(private readonly inner: Platform) {
+    this.transport = inner.transport;
+    this.route = inner.route;
+    this.gatewayTrust = inner.gatewayTrust;
+    this.fetch = inner.fetch;
+    this.isNear = inner.isNear;
+    this.close = inner.close;
+  }
 
   readonly openSocket: Platform["openSocket"] = async (request) => {
     let deaf = false;
