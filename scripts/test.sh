@@ -22,6 +22,7 @@ readonly STAGES=(
   "unit:rules, and parts each by itself"
   "e2e:stories with real parts, in containers"
   "e2evm:the same stories in MicroVMs"
+  "sdkts:the TypeScript SDK, against a server of its own"
 )
 
 usage() {
@@ -101,11 +102,13 @@ e2e_stage() { stories container arrows class clients crash egress fake_gce gcp r
 
 e2evm_stage() { stories firecracker class clients crash egress refusals survival; }
 
+sdkts_stage() { scripts/test-sdk-typescript.sh; }
+
 # Stages whose work another one builds on.
 needs() {
   case $1 in
     microvm) echo "guest rootfs" ;;
-    unit | e2e) echo "build guest rootfs" ;;
+    unit | e2e | sdkts) echo "build guest rootfs" ;;
     e2evm) echo "build guest rootfs microvm" ;;
     *) echo "" ;;
   esac
