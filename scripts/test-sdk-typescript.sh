@@ -25,7 +25,7 @@ is installed (\$CLARATEACH_CHROMIUM, or /usr/bin/chromium).
 HELP
 }
 
-# Node 20.3 or newer: the machine's, or one from npm in the cache.
+# Node 20.18.1 or newer, as one of the dependencies asks: the machine's, or one from npm in the cache.
 ensure_node() {
   local version=20.20.2 dir arch
   ensure_commands npm=npm
@@ -33,7 +33,7 @@ ensure_node() {
   case $(uname -m) in
     x86_64) arch=x64 ;;
     aarch64) arch=arm64 ;;
-    *) die "Node 20.3 or newer is missing." "Install it from https://nodejs.org." ;;
+    *) die "Node 20.18.1 or newer is missing." "Install it from https://nodejs.org." ;;
   esac
   dir=$CLARATEACH_CACHE/tools/node-$version
   if [[ ! -x $dir/node_modules/node-linux-$arch/bin/node ]]; then
@@ -48,8 +48,8 @@ ensure_node() {
 }
 
 is_new_enough() {
-  node -e 'const [a, b] = process.versions.node.split(".").map(Number);
-    process.exit(a > 20 || (a === 20 && b >= 3) ? 0 : 1)' 2> /dev/null
+  local have
+  have=$(node --version 2> /dev/null) && printf 'v20.18.1\n%s\n' "$have" | sort --check --version-sort 2> /dev/null
 }
 
 # What the lock names, and nothing again that is there already.
@@ -127,6 +127,7 @@ for program in clarateach-server clarateach-agent; do
 done
 [[ -e $IMAGES/current ]] || die "The root filesystem is missing." "Run scripts/build-guest.sh."
 ensure_runtime
+ensure_commands openssl=openssl
 ensure_node
 work=$(mktemp -d /var/tmp/clarateach-sdkts-XXXXXX)
 trap clean_up EXIT

@@ -4,7 +4,7 @@
 import { isLoopback } from "./address.js";
 import { Backoff } from "./backoff.js";
 import { pause, unlessAborted } from "./cancel.js";
-import { AuthError, InvalidError, UnavailableError } from "./errors.js";
+import { AuthError, InvalidError, NotFoundError, UnavailableError } from "./errors.js";
 import { fromAnswer } from "./faults.js";
 import { lifeOf } from "./jwt.js";
 import type { Platform, Trust } from "./platform.js";
@@ -38,6 +38,8 @@ export interface SeatRequest {
 const TRIES = 4;
 /** Part of a token's life after which it is renewed. */
 const RENEW_AT = 2 / 3;
+/** Refusals that another token may cure; an answer to HEAD says no more than its status. */
+const STALE = /^(TOKEN_(EXPIRED|INVALID|OUTDATED|REVOKED)|HTTP_40[13])$/;
 /** A renewal that failed is tried again after so long, in milliseconds. */
 const RENEW_AGAIN_MS = 5_000;
 
@@ -142,7 +144,7 @@ export class Access {
       } catch (error) {
         signal?.throwIfAborted();
         if (!repeatable) throw error;
-        if (error instanceof AuthError && !renewed) {
+        if (isStale(error) && !renewed) {
           renewed = true;
           if (used === this.token) await this.renew(signal);
           continue;
@@ -192,11 +194,17 @@ export class Access {
     if (this.#closed) return;
     this.#timer = setTimeout(() => {
       this.renew().catch((error) => {
-        // One that cannot come back is told to whoever asks next.
-        if (error instanceof UnavailableError) this.#schedule(RENEW_AGAIN_MS);
+        // A seat that is no more is told to whoever asks next.
+        const over = error instanceof AuthError || error instanceof NotFoundError;
+        if (!over) this.#schedule(RENEW_AGAIN_MS);
       });
     }, ms);
     // In Node a timer alone must not keep a program alive.
     (this.#timer as { unref?: () => void }).unref?.();
   }
+}
+
+/** Whether a refusal is about a token that is over or void, and another may be had. */
+export function isStale(error: unknown): boolean {
+  return error instanceof AuthError && STALE.test(error.reason);
 }

@@ -1,5 +1,5 @@
 /**
- * ClaraTeach for Node 20 and newer: gRPC, and seats straight at their worker
+ * ClaraTeach for Node 20.18.1 and newer: gRPC, and seats straight at their worker
  * under the workshop's own CA.
  */
 

@@ -1,7 +1,7 @@
 // The line to a terminal: dials, notices when nobody answers any more, and
 // dials again for as long as that makes sense.
 
-import type { Access } from "./access.js";
+import { type Access, isStale } from "./access.js";
 import { Backoff } from "./backoff.js";
 import { pause, Scope } from "./cancel.js";
 import {
@@ -52,8 +52,8 @@ const FINAL: Record<number, () => ClarateachError> = {
 const OUR_FAULT = [1002, 1003, 1007, 1008, 1009];
 /** Close codes that call for another token: expired, and reset. */
 const STALE = [4401, 4409];
-/** Refusals that do. */
-const STALE_TOKEN = /^TOKEN_(EXPIRED|INVALID|OUTDATED|REVOKED)$/;
+/** A connection that held so long was a good one: the next failure begins anew, in milliseconds. */
+const GOOD_MS = 5_000;
 
 /** Keeps a terminal connected until its shell ends. Throws why it cannot, or the signal's reason. */
 export async function keepLine(access: Access, user: LineUser, signal: AbortSignal): Promise<void> {
@@ -65,12 +65,14 @@ export async function keepLine(access: Access, user: LineUser, signal: AbortSign
     for (;;) {
       signal.throwIfAborted();
       let failure: ClarateachError | undefined;
+      let opened = Number.POSITIVE_INFINITY;
       try {
         const { code, reason } = await oneSocket(access, user, signal, () => {
           failing = undefined;
           refused = 0;
-          backoff.reset();
+          opened = performance.now();
         });
+        if (performance.now() - opened > GOOD_MS) backoff.reset();
         if (code === 1000) return;
         const final = FINAL[code];
         if (final !== undefined) throw final();
@@ -114,8 +116,7 @@ async function cure(
   doubted: boolean,
 ): Promise<void> {
   if (failure.reason === "TERMINAL_REFUSED" && doubted) return;
-  const stale = failure instanceof AuthError && STALE_TOKEN.test(failure.reason);
-  if (!stale && !(failure instanceof UnavailableError)) throw failure;
+  if (!isStale(failure) && !(failure instanceof UnavailableError)) throw failure;
   try {
     // The seat may have come back elsewhere; the answer has its present address.
     await access.renew(signal);
