@@ -22,7 +22,8 @@ readonly STAGES=(
   "unit:rules, and parts each by itself"
   "e2e:stories with real parts, in containers"
   "sdkpy:the Python SDK and its package, against a live server"
-  "e2evm:the same stories in MicroVMs"
+  "sdkts:the TypeScript SDK and its package, against a live server"
+  "e2evm:the same stories in MicroVMs, and a class in the cloud"
 )
 
 usage() {
@@ -100,15 +101,17 @@ stories() {
 
 e2e_stage() { stories container arrows class clients crash egress fake_gce gcp refusals survival; }
 
-e2evm_stage() { stories firecracker class clients crash egress refusals survival; }
+e2evm_stage() { stories firecracker class clients cloud crash egress refusals survival; }
 
 sdkpy_stage() { scripts/test-sdk-python.sh; }
+
+sdkts_stage() { scripts/test-sdk-typescript.sh; }
 
 # Stages whose work another one builds on.
 needs() {
   case $1 in
     microvm) echo "guest rootfs" ;;
-    unit | e2e | sdkpy) echo "build guest rootfs" ;;
+    unit | e2e | sdkpy | sdkts) echo "build guest rootfs" ;;
     e2evm) echo "build guest rootfs microvm" ;;
     *) echo "" ;;
   esac

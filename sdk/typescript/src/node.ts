@@ -1,0 +1,47 @@
+/**
+ * ClaraTeach for Node 20.18.1 and newer: gRPC, and seats straight at their worker
+ * under the workshop's own CA.
+ */
+
+import { parseServer } from "./address.js";
+import { BaseClient } from "./client.js";
+import { NodeFiles } from "./node/files.js";
+import { nodePlatform } from "./node/platform.js";
+import type { Route } from "./platform.js";
+import type { Seat as AnySeat } from "./seat.js";
+
+export * from "./common.js";
+export { NodeFiles as Files } from "./node/files.js";
+export type { Route } from "./platform.js";
+
+/** A learner's seat. */
+export type Seat = AnySeat<NodeFiles>;
+
+/** Whom to speak to, and as whom. */
+export interface ClientOptions {
+  /** Where the control plane is. Plain http only to loopback. */
+  readonly url: string;
+  /** An instructor's API token; learners need none. */
+  readonly token?: string;
+  /** The CA of the control plane's certificate, PEM; the system's own when absent. */
+  readonly ca?: string;
+  /**
+   * The way to seats: `direct` to the worker under the workshop's own CA,
+   * through the control plane's `gateway`, or (the default) `auto`: direct
+   * where the worker can be reached.
+   */
+  readonly route?: Route;
+}
+
+/** Speaks to one control plane. */
+export class Client extends BaseClient<NodeFiles> {
+  constructor(options: ClientOptions) {
+    const url = parseServer(options.url);
+    super(
+      nodePlatform(url, options.ca, options.route ?? "auto"),
+      url,
+      options.token,
+      (access, ready) => new NodeFiles(access, ready),
+    );
+  }
+}

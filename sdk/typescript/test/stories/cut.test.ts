@@ -1,0 +1,155 @@
+import { afterAll, expect, test } from "vitest";
+import { BaseClient } from "../../src/client.js";
+import { NodeFiles } from "../../src/node/files.js";
+import { nodePlatform } from "../../src/node/platform.js";
+import type { Platform, Socket, SocketListener } from "../../src/platform.js";
+import type { Terminal } from "../../src/terminal.js";
+import { Cable } from "../support/cable.js";
+import { stories, token, url } from "../support/live.js";
+
+/** Long enough for many cuts, short enough to be kept by the seat: 589 KiB. */
+const COUNT = 100_000;
+const CUTS = 5;
+
+/** Has the shell count, cuts the line again and again, and checks every byte. */
+async function countOver(terminal: Terminal, cut: () => void): Promise<void> {
+  await terminal.write("stty -onlcr; clear; echo st''art; seq 1 100000; echo e''nd\r");
+  const decoder = new TextDecoder();
+  let said = "";
+  let next = 1;
+  for await (const bytes of terminal) {
+    said += decoder.decode(bytes, { stream: true });
+    if (said.length > (next * COUNT * 5) / (CUTS + 1) && next <= CUTS) {
+      next += 1;
+      cut();
+    }
+    if (said.includes("\nend\n")) break;
+  }
+  expect(next).toBe(CUTS + 1);
+  const counted = said.slice(said.indexOf("start\n") + 6, said.indexOf("\nend\n"));
+  const wanted = Array.from({ length: COUNT }, (_, n) => String(n + 1)).join("\n");
+  expect(counted === wanted).toBe(true);
+}
+
+stories(
+  "a line that is cut",
+  (house) => {
+    const cables: Cable[] = [];
+    afterAll(() => {
+      for (const cable of cables) cable.close();
+    });
+    const cabled = async () => {
+      const cable = await Cable.to(url);
+      cables.push(cable);
+      return { cable, client: house.connect(token, cable.url) };
+    };
+
+    test("a terminal goes on at the very byte", async () => {
+      const { cable, client } = await cabled();
+      const { code } = await house.class();
+      const seat = await client.join(code);
+      await using terminal = await seat.terminal();
+      await countOver(terminal, () => cable.cut());
+      expect(cable.dialled).toBeGreaterThan(CUTS);
+      seat.close();
+    });
+
+    test("a watch goes on, and calls are made again", async () => {
+      const { cable, client } = await cabled();
+      const workshop = await house.class();
+      const names: string[] = [];
+      for await (const update of client.workshops.watch(workshop.id)) {
+        const { name, status } = update.workshop ?? { name: "", status: "" };
+        names.push(name);
+        if (status === "deleted") break;
+        cable.unplug();
+        if (name === "after the cut") await workshop.delete();
+        else await workshop.update({ name: "after the cut" });
+        cable.plug();
+      }
+      expect(names).toContain("after the cut");
+    });
+
+    test("what is typed while it is out waits for its return", async () => {
+      const { cable, client } = await cabled();
+      const { code } = await house.class();
+      const seat = await client.join(code);
+      const events: string[] = [];
+      await using terminal = await seat.terminal("main", {
+        onEvent: ({ type }) => events.push(type),
+      });
+      await terminal.readUntil("$");
+      cable.unplug();
+      const reading = terminal.readUntil("hello");
+      await expect.poll(() => events, { timeout: 30_000 }).toContain("disconnected");
+      const writing = terminal.write("echo he''llo\r");
+      cable.plug();
+      await writing;
+      await reading;
+      seat.close();
+    });
+  },
+  ["node, gateway", "browser entry"],
+);
+
+stories(
+  "a line to a worker that is cut",
+  (house) => {
+    test("a terminal goes on at the very byte", async () => {
+      const lines = new Cutter(nodePlatform(url, undefined, "direct"));
+      const client = new BaseClient(lines, url, undefined, (a, r) => new NodeFiles(a, r));
+      const { code } = await house.class();
+      const seat = await client.join(code);
+      await using terminal = await seat.terminal();
+      await countOver(terminal, () => lines.cut());
+      expect(lines.opened).toBe(CUTS + 1);
+      seat.close();
+      client.close();
+    });
+  },
+  ["node, direct"],
+);
+
+/** A platform whose sockets can be cut, where no cable can be put in between. */
+class Cutter implements Platform {
+  readonly transport: Platform["transport"];
+  readonly route: Platform["route"];
+  readonly gatewayTrust: Platform["gatewayTrust"];
+  readonly fetch: Platform["fetch"];
+  readonly isNear: Platform["isNear"];
+  readonly close: Platform["close"];
+  /** Sockets opened so far. */
+  opened = 0;
+  #socket: Socket | undefined;
+  #listener: SocketListener | undefined;
+
+  constructor(private readonly inner: Platform) {
+    this.transport = inner.transport;
+    this.route = inner.route;
+    this.gatewayTrust = inner.gatewayTrust;
+    this.fetch = inner.fetch;
+    this.isNear = inner.isNear;
+    this.close = inner.close;
+  }
+
+  readonly openSocket: Platform["openSocket"] = async (request) => {
+    let deaf = false;
+    const { listener } = request;
+    this.#listener = {
+      data: (bytes) => deaf || listener.data(bytes),
+      control: (text) => deaf || listener.control(text),
+      closed: (code, reason) => {
+        if (!deaf) listener.closed(code, reason);
+        deaf = true;
+      },
+    };
+    this.#socket = await this.inner.openSocket({ ...request, listener: this.#listener });
+    this.opened += 1;
+    return this.#socket;
+  };
+
+  cut(): void {
+    this.#listener?.closed(1006, "cut");
+    this.#socket?.close();
+  }
+}

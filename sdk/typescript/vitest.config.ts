@@ -1,0 +1,14 @@
+import { defineConfig, type ViteUserConfig } from "vitest/config";
+
+const config: ViteUserConfig = defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    // Machines boot, and a shared box is slow: a bound, not an expectation.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    // Stories share one server and few cores.
+    fileParallelism: false,
+  },
+});
+
+export default config;
