@@ -131,6 +131,8 @@ pub struct Tries {
     pub last: Option<DateTime<Utc>>,
     /// Why it failed, for people; empty if it did not say.
     pub error: String,
+    /// Whether the last said that another cannot help until somebody acts.
+    pub permanent: bool,
 }
 
 /// A worker's machine, as its provisioner sees it.
@@ -405,6 +407,9 @@ fn settle_worker(
             (format!("asking after {}", name()), false)
         }
     };
+    if since_tries && worker.tries.permanent && !worker.tries.error.is_empty() {
+        tally.hopeless(format!("{waits} cannot succeed: {}", worker.tries.error));
+    }
     let why = match worker.tries.error.as_str() {
         error if since_tries && !error.is_empty() => format!("{waits} (last try: {error})"),
         _ => waits,

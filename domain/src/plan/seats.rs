@@ -134,6 +134,8 @@ pub(super) struct Tally {
     why_homeless: String,
     /// Why a worker does not hold the policy, if one was told in vain.
     why_open: String,
+    /// Why a worker can never be had as things stand.
+    why_hopeless: String,
 }
 
 impl Tally {
@@ -168,6 +170,13 @@ impl Tally {
         }
     }
 
+    /// A worker cannot be had until somebody acts.
+    pub(super) fn hopeless(&mut self, why: String) {
+        if self.why_hopeless.is_empty() {
+            self.why_hopeless = why;
+        }
+    }
+
     /// The phase and its reason.
     pub(super) fn conclude(&self, want: &Want, now: DateTime<Utc>, plan: &mut Plan) {
         let total = self.ready + self.coming + self.replaced.len() + self.down + self.homeless;
@@ -184,6 +193,12 @@ impl Tally {
             _ if whole && (want.ran || self.ready > 0) => Phase::Running,
             // Some seats came up and the others will not by themselves.
             (false, _) if settled && self.ready > 0 => Phase::Degraded,
+            // Whoever waits is told at once; one that ran is tried for, and says why.
+            (false, _) if !self.why_hopeless.is_empty() => {
+                plan.steps.clear();
+                plan.say(Phase::Failed, self.why_hopeless.clone());
+                return;
+            }
             (false, _) if self.given_up == total && total > 0 => {
                 let why = format!("no seat could be started: {}", self.why_down);
                 plan.say(Phase::Failed, why);

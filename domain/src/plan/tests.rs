@@ -571,6 +571,7 @@ fn tries_wait_for_their_time_and_the_clock_is_set_for_it() {
         count: 3,
         last: Some(at(10)),
         error: "no disk".into(),
+        ..Tries::default()
     };
     let wish = want(Desired::Present, Phase::Running, 1);
     let early = plan(&wish, &seen([lost.clone()]), at(13));
@@ -578,6 +579,31 @@ fn tries_wait_for_their_time_and_the_clock_is_set_for_it() {
     assert_eq!(early.reason, "creating worker 1 (last try: no disk)");
     let due = plan(&wish, &seen([lost]), at(14));
     assert_eq!(due.steps, [Step::CreateWorker(ord(1))]);
+}
+
+#[test]
+fn who_waits_for_a_worker_that_cannot_be_had_is_told_at_once() {
+    let mut refused = missing();
+    refused.tries = Tries {
+        count: 1,
+        last: Some(at(10)),
+        error: "no quota".into(),
+        permanent: true,
+    };
+    let seen = seen([refused]);
+    let waits = plan(
+        &want(Desired::Present, Phase::Provisioning, 1),
+        &seen,
+        at(11),
+    );
+    let why = "creating worker 1 cannot succeed: no quota";
+    assert_eq!((waits.phase, waits.reason.as_str()), (Phase::Failed, why));
+    // A class that ran is never given up.
+    let mut ran = want(Desired::Present, Phase::Running, 1);
+    ran.ran = true;
+    let tried = plan(&ran, &seen, at(12));
+    assert_eq!(tried.phase, Phase::Degraded);
+    assert_eq!(tried.steps, [Step::CreateWorker(ord(1))]);
 }
 
 #[test]
@@ -604,6 +630,7 @@ fn seats_that_are_refused_are_tried_later_and_hold_up_no_other_verb() {
         count: 9,
         last: Some(at(10)),
         error: "slot taken".into(),
+        ..Tries::default()
     };
     let mut wish = want(Desired::Present, Phase::Running, 2);
     wish.seats[1] = row(2, 1, 1, SeatWish::Removed);
@@ -686,6 +713,7 @@ fn an_agent_that_refuses_the_policy_gets_no_seats_and_people_learn_why() {
         count: 9,
         last: Some(at(10)),
         error: "it is too old".into(),
+        ..Tries::default()
     };
     let why = "worker 1 does not hold its egress policy (last try: it is too old)";
     let mut open = holding(None, vec![]);
@@ -717,6 +745,7 @@ fn an_agent_that_refuses_the_policy_gets_no_seats_and_people_learn_why() {
         count: 1,
         last: Some(at(10)),
         error: String::new(),
+        ..Tries::default()
     };
     let waits = plan(&wish, &seen([told]), at(10));
     assert_eq!((waits.steps, waits.phase), (vec![], Phase::Running));

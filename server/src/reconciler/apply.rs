@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     agents::{Target, Unknown},
-    provisioner::WorkerSpec,
+    provisioner::{ProvisionError, WorkerSpec},
     store::{StoreError, settle::Settling},
 };
 
@@ -125,6 +125,10 @@ impl Reconciler {
         self.crash.pass(verb, "row");
         let ended = act.await;
         self.crash.pass(verb, "done");
+        let permanent = ended.as_ref().is_err_and(|cause| {
+            let refusal = cause.downcast_ref::<ProvisionError>();
+            refusal.is_some_and(ProvisionError::is_permanent)
+        });
         let error = match &ended {
             Ok(()) => {
                 info!(worker = at, verb, "step done");
@@ -141,7 +145,7 @@ impl Reconciler {
         let kept = error.is_some() || verb == HOLD || LASTING.contains(&verb);
         if kept {
             self.store
-                .end_attempt(attempt, error.as_deref(), Utc::now())
+                .end_attempt(attempt, (error.as_deref(), permanent), Utc::now())
                 .await?;
         } else {
             self.store.clear_attempts(&of.id, at, &[verb]).await?;

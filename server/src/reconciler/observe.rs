@@ -249,5 +249,6 @@ fn tries_at(of: &Settling, ordinal: Ordinal, verb: &str) -> Tries {
         count: tries.count + 1,
         last: tries.last.max(Some(row.started_at)),
         error: row.error.clone(),
+        permanent: row.permanent,
     })
 }

@@ -533,7 +533,9 @@ async fn tries_that_fail_for_ever_leave_ten_rows_for_each_verb() {
         for n in 0..25 {
             let at = now + TimeDelta::seconds(n);
             let attempt = stage.store.begin_attempt(&id, Ordinal::MIN, verb, at).await;
-            let ended = stage.store.end_attempt(attempt.unwrap(), Some("no"), at);
+            let ended = stage
+                .store
+                .end_attempt(attempt.unwrap(), (Some("no"), false), at);
             ended.await.unwrap();
         }
     }

@@ -91,6 +91,8 @@ pub struct AttemptRow {
     pub started_at: DateTime<Utc>,
     /// Why it failed; empty while it is not known to have.
     pub error: String,
+    /// Whether another try cannot help until somebody acts.
+    pub permanent: bool,
 }
 
 /// What one look and one plan came to.
@@ -154,9 +156,12 @@ impl Store {
             .collect();
         let attempts = attempts.into_iter().map(|row| {
             let of = ordinal(row.ordinal)?;
-            let error = row.error;
-            let started_at = row.started_at;
-            Ok((of, row.verb, AttemptRow { started_at, error }))
+            let attempt = AttemptRow {
+                started_at: row.started_at,
+                error: row.error,
+                permanent: row.permanent,
+            };
+            Ok((of, row.verb, attempt))
         });
         Ok(Some(Settling {
             id: id.clone(),

@@ -139,6 +139,7 @@ impl Store {
             started_at: Set(now),
             ended_at: Set(None),
             error: Set(String::new()),
+            permanent: Set(false),
             ..Default::default()
         };
         let row = attempt::Entity::insert(row).exec(&*txn).await?;
@@ -150,7 +151,7 @@ impl Store {
     pub async fn end_attempt(
         &self,
         attempt: Attempt,
-        error: Option<&str>,
+        (error, permanent): (Option<&str>, bool),
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let txn = self.begin_write().await?;
@@ -160,6 +161,7 @@ impl Store {
                 attempt::Column::Error,
                 Expr::value(error.unwrap_or_default()),
             )
+            .col_expr(attempt::Column::Permanent, Expr::value(permanent))
             .filter(attempt::Column::Id.eq(attempt.0))
             .exec(&*txn)
             .await?;

@@ -26,6 +26,8 @@ pub struct Model {
     /// Why it failed; empty if it did not.
     #[sea_orm(column_type = "Text")]
     pub error: String,
+    /// Whether another try cannot help until somebody acts.
+    pub permanent: bool,
 }
 
 /// None: queries name what they join.

@@ -1,5 +1,5 @@
-//! 28 November 2026: for which VM a worker's certificate was signed; empty for a
-//! worker that is none of a cloud's.
+//! 28 November 2026: for which VM a worker's certificate was signed, empty for a
+//! worker that is none of a cloud's; and whether a failed try is worth another.
 
 use sea_orm_migration::prelude::*;
 
@@ -20,6 +20,14 @@ impl MigrationTrait for Migration {
             .take();
         let mut table = Table::alter();
         table.table("workers").add_column(&mut column);
+        manager.alter_table(table).await?;
+        let mut column = ColumnDef::new("permanent")
+            .boolean()
+            .not_null()
+            .default(false)
+            .take();
+        let mut table = Table::alter();
+        table.table("attempts").add_column(&mut column);
         manager.alter_table(table).await
     }
 }
