@@ -77,7 +77,7 @@ export class Terminal implements AsyncIterable<Uint8Array> {
     options.signal?.throwIfAborted();
     const terminal = new Terminal(name, options);
     terminal.#keep(access);
-    while (!terminal.#attached && terminal.#over === undefined) await terminal.#news;
+    while (!terminal.#attached && terminal.#over === undefined) await terminal.#news.next;
     if (!terminal.#attached && terminal.#over?.error !== undefined) throw terminal.#over.error;
     return terminal;
   }
