@@ -2,10 +2,12 @@ import type { Access } from "./access.js";
 import { pause, Scope, unlessAborted } from "./cancel.js";
 import { invalid } from "./duration.js";
 import { ConflictError } from "./errors.js";
+import { News } from "./news.js";
 import type { Socket } from "./platform.js";
 import type { TerminalEvent } from "./terminal_events.js";
 import { Intake } from "./terminal_intake.js";
 import { keepLine } from "./terminal_line.js";
+import { type Size, size } from "./terminal_size.js";
 
 /** Input in one frame, in bytes. */
 const CHUNK = 64 * 1024;
@@ -46,14 +48,14 @@ export class Terminal implements AsyncIterable<Uint8Array> {
   readonly #onEvent: ((event: TerminalEvent) => void) | undefined;
   #size: Size | undefined;
   #socket: Socket | undefined;
-  #wake: () => void = () => undefined;
-  #news: Promise<void> = Promise.resolve();
+  readonly #news = new News();
   #over: { error: unknown } | undefined;
   #closed = false;
   #reading = false;
   #attached = false;
   #live = false;
   #taken: number | undefined;
+  #instance: string | undefined;
   #acked = 0;
   #ackedAt = 0;
 
@@ -68,7 +70,6 @@ export class Terminal implements AsyncIterable<Uint8Array> {
     this.#intake = new Intake(known ? { instance, offset } : undefined);
     this.#onEvent = options.onEvent;
     this.#scope = new Scope({ signal: options.signal });
-    this.#renew();
   }
 
   /** Used by `Seat.terminal`: resolves once it is attached. */
@@ -76,7 +77,7 @@ export class Terminal implements AsyncIterable<Uint8Array> {
     options.signal?.throwIfAborted();
     const terminal = new Terminal(name, options);
     terminal.#keep(access);
-    while (!terminal.#attached && terminal.#over === undefined) await terminal.#news;
+    while (!terminal.#attached && terminal.#over === undefined) await terminal.#news.next;
     if (!terminal.#attached && terminal.#over?.error !== undefined) throw terminal.#over.error;
     return terminal;
   }
@@ -88,7 +89,7 @@ export class Terminal implements AsyncIterable<Uint8Array> {
 
   /** The shell: another name for every shell and every restore of one. */
   get instance(): string {
-    return this.#intake.instance;
+    return this.#instance ?? this.#intake.instance;
   }
 
   /** Whether what is read is new. Until then, drop what a screen answers by itself to a replay. */
@@ -124,8 +125,8 @@ export class Terminal implements AsyncIterable<Uint8Array> {
         if (this.#over?.error !== undefined) throw this.#over.error;
         if (this.#over !== undefined) return undefined;
         // Whoever waits for room may go on.
-        this.#signal();
-        await this.#news;
+        this.#news.tell();
+        await this.#news.next;
       }
     } finally {
       this.#reading = false;
@@ -182,7 +183,7 @@ export class Terminal implements AsyncIterable<Uint8Array> {
   async close(): Promise<void> {
     this.#closed = true;
     this.#scope.abort();
-    while (this.#over === undefined) await this.#news;
+    while (this.#over === undefined) await this.#news.next;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -197,23 +198,23 @@ export class Terminal implements AsyncIterable<Uint8Array> {
         this.#intake.data(bytes);
         // Whoever reads nothing must not fill this machine's memory.
         if (this.#intake.full) this.#socket?.close();
-        this.#signal();
+        this.#news.tell();
       },
       control: (text: string): void => {
         if (this.#intake.control(text)?.type === "attached") this.#attached = true;
-        this.#signal();
+        this.#news.tell();
       },
       connected: (socket: Socket): void => {
         this.#socket = socket;
-        this.#signal();
+        this.#news.tell();
       },
       disconnected: (code: number, reason: string): void => {
         this.#socket = undefined;
         this.#intake.event({ type: "disconnected", code, reason });
-        this.#signal();
+        this.#news.tell();
       },
       room: async (): Promise<void> => {
-        while (this.#intake.full) await unlessAborted(this.#news, signal);
+        while (this.#intake.full) await unlessAborted(this.#news.next, signal);
       },
     };
     keepLine(access, user, signal)
@@ -225,7 +226,7 @@ export class Terminal implements AsyncIterable<Uint8Array> {
         this.#socket = undefined;
         this.#over = over;
         this.#scope.close();
-        this.#signal();
+        this.#news.tell();
       });
   }
 
@@ -246,7 +247,11 @@ export class Terminal implements AsyncIterable<Uint8Array> {
   #happened(event: TerminalEvent): void {
     if (event.type === "live") this.#live = true;
     if (event.type === "attached" || event.type === "repaint") this.#live = false;
-    if (event.type === "restarted") this.#acked = 0;
+    if (event.type === "attached") this.#instance = event.instance;
+    if (event.type === "restarted") {
+      this.#acked = 0;
+      this.#taken = 0;
+    }
     this.#onEvent?.(event);
   }
 
@@ -275,32 +280,7 @@ export class Terminal implements AsyncIterable<Uint8Array> {
         });
       }
       if (this.#socket !== undefined) return this.#socket;
-      await unlessAborted(this.#news, signal);
+      await unlessAborted(this.#news.next, signal);
     }
   }
-
-  /** Wakes everybody who waits for news. */
-  #signal(): void {
-    const wake = this.#wake;
-    this.#renew();
-    wake();
-  }
-
-  #renew(): void {
-    this.#news = new Promise((resolve) => {
-      this.#wake = resolve;
-    });
-  }
-}
-
-interface Size {
-  readonly cols: number;
-  readonly rows: number;
-}
-
-function size(cols: number | undefined, rows: number | undefined): Size {
-  const fits = (n: number | undefined, least: number, most: number): n is number =>
-    Number.isInteger(n) && Number(n) >= least && Number(n) <= most;
-  if (fits(cols, 2, 500) && fits(rows, 1, 300)) return { cols, rows };
-  throw invalid("cols", "must be 2 to 500, and rows 1 to 300", "BAD_SIZE");
 }
