@@ -107,7 +107,7 @@ export class Files {
         await answer.body?.cancel();
         throw new ConflictError(`${folder} is no folder`, { reason: "NOT_A_FOLDER" });
       }
-      const page = (await this.#read(answer, () => answer.json())) as Page;
+      const page = (await this.#read(answer, options.signal, () => answer.json())) as Page;
       for (const { name, type, size, etag, mode, modified } of page.entries) {
         yield {
           name,
@@ -138,7 +138,7 @@ export class Files {
   /** A whole file. */
   async read(path: string, options: FileOptions = {}): Promise<Uint8Array> {
     const answer = await this.#get(path, options);
-    return new Uint8Array(await this.#read(answer, () => answer.arrayBuffer()));
+    return new Uint8Array(await this.#read(answer, options.signal, () => answer.arrayBuffer()));
   }
 
   /** A whole file as UTF-8 text. */
@@ -277,10 +277,16 @@ export class Files {
   }
 
   /** Reads a body; one that breaks off is a ConnectionLostError. */
-  async #read<T>(answer: Response, body: () => Promise<T>): Promise<T> {
+  async #read<T>(
+    answer: Response,
+    signal: AbortSignal | undefined,
+    body: () => Promise<T>,
+  ): Promise<T> {
     try {
       return await body();
     } catch (thrown) {
+      // What a body says of its end depends on when it was ended.
+      if (signal?.aborted) throw signal.reason;
       if ((thrown as Error)?.name === "AbortError") throw thrown;
       throw broken(thrown, answer.url, "a download");
     }
