@@ -36,6 +36,25 @@ async fn a_worker_lives_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_vm_that_no_row_knows_is_listed_and_removed_where_it_is() {
+    let mut stage = Stage::new().await;
+    let (known, forgotten) = (worker(1), worker(2));
+    for worker in [&known, &forgotten] {
+        stage.gcp.ensure(worker).await.unwrap();
+        stage.until(worker, Ground::Up).await;
+    }
+    // An older database came back.
+    stage.rows.0.lock().unwrap().remove(&forgotten.name);
+    stage.restart().await;
+    assert!(stage.gcp.list().await.unwrap().contains(&forgotten.name));
+    for _ in 0..2 {
+        stage.gcp.delete(&forgotten.name).await.unwrap();
+    }
+    stage.assert_left(&[&known]).await;
+    assert_eq!(stage.gcp.list().await.unwrap(), [known.name]);
+}
+
+#[tokio::test]
 async fn an_answer_that_was_lost_makes_one_vm_all_the_same() {
     for fault in [Fault::Lost, Fault::Truncated, Fault::WrongType] {
         let mut stage = Stage::new().await;

@@ -346,9 +346,31 @@ impl Gcp {
         }
     }
 
+    /// A VM of this installation that no row knows any more, wherever it is. Harmless
+    /// when repeated: Google removes a VM once.
+    async fn remove_unknown(&self, name: &WorkerName) -> anyhow::Result<()> {
+        let installation = &self.settings.installation;
+        for vm in self.cloud.all().await? {
+            if machine::worker(&vm, installation).as_ref() != Some(name) {
+                continue;
+            }
+            let zone = vm.zone.as_deref().and_then(|link| link.rsplit('/').next());
+            let zone = zone.context("Google does not say in which zone it is")?;
+            warn!(worker = %name, zone, "VM that no row knows is removed");
+            let act = Act {
+                verb: Verb::Delete,
+                since: (self.clock)(),
+                operation: String::new(),
+            };
+            let id = Note::first(zone).request_id(name, &act);
+            self.cloud.delete(zone, name.as_str(), &id).await?;
+        }
+        Ok(())
+    }
+
     async fn try_delete(&self, name: &WorkerName) -> anyhow::Result<()> {
         let Some(note) = self.note(name).await? else {
-            return Ok(());
+            return self.remove_unknown(name).await;
         };
         if let Some(act) = note.doing(Verb::Delete)
             && matches!(self.outcome(name, &note, act).await?, Outcome::Running)
