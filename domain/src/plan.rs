@@ -25,6 +25,9 @@ use seats::{Tally, hold_egress, settle_seats};
 pub const PROVISION_DEADLINE: Duration = Duration::from_mins(10);
 /// How long seats may take to end before their worker is removed with them.
 pub const SEATS_DEADLINE: Duration = Duration::from_secs(20);
+/// A worker whose agent has not answered so long after it was asked for is given up:
+/// two minutes, and one for a cloud to make its VM.
+pub const AGENT_DEADLINE: Duration = Duration::from_mins(3);
 /// Learners are told so many minutes before the end.
 pub const NOTICES: [u32; 3] = [30, 10, 1];
 /// The longest wait between two tries.
@@ -397,7 +400,18 @@ fn settle_worker(
             settle_seats(it, seats, (run, held), now, plan, tally);
             return;
         }
-        (Ground::Up | Ground::Making, AgentSeen::Silent) => (format!("booting {}", name()), false),
+        (Ground::Up | Ground::Making, AgentSeen::Silent) => {
+            let deadline = worker.tries.last.map(|asked| asked + AGENT_DEADLINE);
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                let minutes = AGENT_DEADLINE.as_secs() / 60;
+                tally.hopeless(format!(
+                    "the agent of {} did not answer within {minutes} minutes",
+                    name()
+                ));
+            }
+            plan.look_again(deadline, now);
+            (format!("booting {}", name()), false)
+        }
         (Ground::Making, AgentSeen::Asking | AgentSeen::Answers { .. }) => {
             (format!("booting {}", name()), false)
         }

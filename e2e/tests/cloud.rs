@@ -171,6 +171,7 @@ async fn a_class_on_a_spot_vm_survives_its_preemption_and_leaves_nothing() {
     assert_eq!(stage.google.disks(), []);
     let wanted = Wanted {
         worker_label: Some("worker".into()),
+        firewalls: ["clarateach-agent".to_owned()].into(),
         ..Wanted::default()
     };
     check(&stage.google.ledger(), &wanted).unwrap();

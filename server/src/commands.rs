@@ -15,7 +15,9 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use async_trait::async_trait;
 use clarateach_certs::{ca::Dialler, key::Key};
+use clarateach_domain::ids::WorkerName;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -27,10 +29,10 @@ use tracing::{info, warn};
 use crate::{
     agents::Agents,
     api::{self, Api, Hub, Settings},
-    config::{DataArgs, DownArgs, FirecrackerArgs, OperatorCertArgs, ProvisionerKind, ServeArgs},
+    config::{CheckArgs, DataArgs, DownArgs, FirecrackerArgs, OperatorCertArgs, ProvisionerKind, ServeArgs},
     gateway::{self, Gateway},
     provisioner::{
-        Provisioner,
+        Notes, Provisioner,
         gcp::{Gcp, GcpSettings},
         local::{self, Local, LocalSettings},
     },
@@ -188,14 +190,39 @@ async fn open(data: &DataArgs) -> anyhow::Result<Store> {
     Ok(Store::open(&data.database(), key).await?)
 }
 
+/// Says what the project has of what workers need; false if something is missing.
+#[allow(clippy::print_stdout, reason = "its answer is for whoever asked")]
+pub async fn check(args: CheckArgs) -> anyhow::Result<bool> {
+    let settings = GcpSettings::checked(&args.gcp, args.max_ttl, "check".to_owned())?;
+    let gcp = Gcp::open(settings, Arc::new(Unnoted)).await?;
+    let lines = gcp.survey().await;
+    for line in &lines {
+        println!("{line}");
+    }
+    Ok(lines.iter().all(|line| line.good))
+}
+
+/// A look makes no workers and notes nothing.
+struct Unnoted;
+
+#[async_trait]
+impl Notes for Unnoted {
+    async fn read(&self, _: &WorkerName) -> anyhow::Result<Option<String>> {
+        Ok(None)
+    }
+    async fn write(&self, _: &WorkerName, _: &str) -> anyhow::Result<()> {
+        bail!("nothing is noted by a look")
+    }
+}
+
 async fn provisioner(args: &ServeArgs, store: &Store) -> anyhow::Result<Arc<dyn Provisioner>> {
     match args.provisioner {
         ProvisionerKind::Gcp => {
             let installation = local::installation(&args.data.data_dir)?;
             let settings = GcpSettings::checked(&args.gcp, args.limits.max_ttl, installation)?;
-            Ok(Arc::new(
-                Gcp::open(settings, Arc::new(store.clone())).await?,
-            ))
+            let gcp = Gcp::open(settings, Arc::new(store.clone())).await?;
+            gcp.open_the_way().await;
+            Ok(Arc::new(gcp))
         }
         ProvisionerKind::Local => {
             let agent = args.agent_bin.clone().context(

@@ -55,6 +55,10 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Ends and removes everything of a data directory on this box.
     Down(DownArgs),
+    /// Says whether workers can be made in Google's cloud: credentials, boot disk,
+    /// firewall and quota, a line each, and what to do. Changes nothing; ends with 1 if
+    /// something is missing.
+    Check(Box<CheckArgs>),
     /// Writes an hour's client certificate for an agent, for an operator.
     OperatorCert(OperatorCertArgs),
 }
@@ -234,6 +238,23 @@ pub struct LimitArgs {
     /// The life of a seat token, 5s to 15m.
     #[arg(long, env = "CLARATEACH_SEAT_TOKEN_TTL", default_value = "15m", value_parser = span)]
     pub seat_token_ttl: Duration,
+}
+
+/// Settings of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Look at a project of Google's cloud.
+    #[arg(long = "gcp", required = true)]
+    pub of_gcp: bool,
+    /// Where workers come from.
+    #[arg(long, hide = true, default_value = "gcp")]
+    pub provisioner: ProvisionerKind,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub gcp: GcpArgs,
+    /// The longest life of a workshop, such as 24h.
+    #[arg(long, env = "CLARATEACH_MAX_TTL", default_value = "24h", value_parser = span)]
+    pub max_ttl: Duration,
 }
 
 /// Settings of `down`.

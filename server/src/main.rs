@@ -35,13 +35,15 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Serve(args) => Box::pin(commands::serve(*args)).await,
-            Command::Down(args) => commands::down(args).await,
-            Command::OperatorCert(args) => commands::operator_cert(args).await,
+            Command::Serve(args) => Box::pin(commands::serve(*args)).await.map(|()| true),
+            Command::Check(args) => Box::pin(commands::check(*args)).await,
+            Command::Down(args) => commands::down(args).await.map(|()| true),
+            Command::OperatorCert(args) => commands::operator_cert(args).await.map(|()| true),
         }
     });
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(cause) => failed(&cause),
     }
 }

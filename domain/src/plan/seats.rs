@@ -194,7 +194,7 @@ impl Tally {
             // Some seats came up and the others will not by themselves.
             (false, _) if settled && self.ready > 0 => Phase::Degraded,
             // Whoever waits is told at once; one that ran is tried for, and says why.
-            (false, _) if !self.why_hopeless.is_empty() => {
+            (false, _) if !self.why_hopeless.is_empty() && self.ready == 0 => {
                 plan.steps.clear();
                 plan.say(Phase::Failed, self.why_hopeless.clone());
                 return;

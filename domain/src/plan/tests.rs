@@ -607,6 +607,26 @@ fn who_waits_for_a_worker_that_cannot_be_had_is_told_at_once() {
 }
 
 #[test]
+fn an_agent_that_never_answers_is_waited_for_three_minutes() {
+    let mut mute = worker(Ground::Up, AgentSeen::Silent);
+    mute.tries = Tries {
+        count: 1,
+        last: Some(at(10)),
+        ..Tries::default()
+    };
+    let wish = want(Desired::Present, Phase::Provisioning, 1);
+    let waits = plan(&wish, &seen([mute.clone()]), at(189));
+    assert_eq!(waits.phase, Phase::Provisioning);
+    let over = plan(&wish, &seen([mute.clone()]), at(190));
+    let why = "the agent of worker 1 did not answer within 3 minutes";
+    assert_eq!((over.phase, over.reason.as_str()), (Phase::Failed, why));
+    // One that answered before comes back or is repaired, however long that takes.
+    let mut ran = want(Desired::Present, Phase::Degraded, 1);
+    ran.ran = true;
+    assert_eq!(plan(&ran, &seen([mute]), at(190)).phase, Phase::Degraded);
+}
+
+#[test]
 fn a_revoked_seat_whose_fresh_machine_fails_is_not_lost() {
     let mut wish = want(Desired::Present, Phase::Running, 2);
     wish.seats[0] = row(1, 2, 2, SeatWish::Revoked);

@@ -6,6 +6,7 @@
 mod life;
 mod refusals;
 mod storms;
+mod survey;
 
 use std::{
     collections::BTreeMap,

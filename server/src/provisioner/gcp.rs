@@ -17,15 +17,18 @@ use tracing::{info, warn};
 use super::{Described, Notes, ProvisionError, Provisioner, WorkerSpec};
 
 mod cloud;
+mod firewall;
 mod machine;
 mod note;
 pub mod settings;
+mod survey;
 mod trouble;
 mod vouch;
 
 use cloud::{Cloud, Standing};
 use note::{Act, Note, Verb};
 pub use settings::{GcpArgs, GcpSettings};
+pub use survey::Line;
 use trouble::{Class, Trouble};
 
 /// So long after a request whose answer was lost, its operation may still appear.
@@ -78,6 +81,24 @@ impl Gcp {
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
+    }
+
+    /// Makes sure of the firewall rule, as far as this server may: who is not let in
+    /// by it is told in the log.
+    pub async fn open_the_way(&self) {
+        let name = firewall::NAME;
+        match self.cloud.firewall(name).await {
+            Ok(Some(rule)) => {
+                if let Some(why) = firewall::fault(&rule, &self.settings) {
+                    warn!(rule = name, why, "firewall rule does not let anybody to agents");
+                }
+            }
+            Ok(None) => match self.cloud.make_firewall(firewall::wanted(&self.settings)).await {
+                Ok(()) => info!(rule = name, "firewall rule made"),
+                Err(cause) => warn!(rule = name, error = %cause, "firewall rule could not be made"),
+            },
+            Err(cause) => warn!(rule = name, error = %cause, "firewall could not be looked at"),
+        }
     }
 
     /// The end of what the worker's VM wrote to its serial port, for whoever must
@@ -437,6 +458,11 @@ impl Provisioner for Gcp {
     async fn vouched(&self, audience: &str, token: &str) -> Result<Option<Vm>, ProvisionError> {
         let vm = vouch::vm(&self.settings, audience, token).await;
         vm.map_err(|cause| ProvisionError::new("check who the worker is", cause))
+    }
+
+    async fn evidence(&self, name: &WorkerName) -> Result<String, ProvisionError> {
+        let log = self.serial_log(name).await;
+        log.map_err(|cause| ProvisionError::new("read the VM's serial console", cause))
     }
 
     async fn list(&self) -> Result<Vec<WorkerName>, ProvisionError> {

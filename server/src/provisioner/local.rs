@@ -174,6 +174,12 @@ impl Provisioner for Local {
         blocking(move || inner.describe(&name)).await
     }
 
+    async fn evidence(&self, name: &WorkerName) -> Result<String, ProvisionError> {
+        let log = self.0.dir(name).join("agent.log");
+        // One that was never started wrote none.
+        blocking(move || Ok(fs::read_to_string(log).unwrap_or_default())).await
+    }
+
     async fn list(&self) -> Result<Vec<WorkerName>, ProvisionError> {
         let inner = self.0.clone();
         blocking(move || inner.list()).await

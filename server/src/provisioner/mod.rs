@@ -135,6 +135,11 @@ pub trait Provisioner: Send + Sync {
         let none = anyhow::anyhow!("workers here are no VMs that anybody could vouch for");
         Err(ProvisionError::new("check who the worker is", none))
     }
+    /// The end of what its machine or agent wrote of itself, for whoever must find out
+    /// why that never answered; empty if it wrote nothing.
+    async fn evidence(&self, _name: &WorkerName) -> Result<String, ProvisionError> {
+        Ok(String::new())
+    }
     /// Removes it with everything on it, in whatever state it is.
     async fn delete(&self, name: &WorkerName) -> Result<(), ProvisionError>;
 }

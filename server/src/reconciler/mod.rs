@@ -26,6 +26,7 @@ use crate::{agents::Agents, provisioner::Provisioner, store::Store};
 mod apply;
 mod crash;
 mod cut;
+mod evidence;
 mod observe;
 mod settle;
 mod sight;

@@ -126,6 +126,9 @@ impl Reconciler {
                 seats: sight::seats(&before, &looked, &plan),
                 workers: sight::workers(&before, &looked),
             };
+            if plan.phase == Phase::Failed && before.want.phase != Phase::Failed {
+                self.keep_evidence(&before, &looked).await?;
+            }
             let current = self.store.save_settled(&before, &settled, now).await?;
             self.crash.pass("settle", "saved");
             if current {

@@ -213,6 +213,27 @@ impl Store {
         Ok(())
     }
 
+    /// Keeps the end of what a worker wrote that never answered. It outlives the worker.
+    pub async fn evidence(
+        &self,
+        id: &WorkshopId,
+        of: Ordinal,
+        text: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let object = format!("worker/{of}");
+        let data = serde_json::json!({ "log": text }).to_string();
+        let told = Event {
+            data: &data,
+            ..event("worker.evidence", &object, "it never answered")
+        };
+        let txn = self.begin_write().await?;
+        record(&txn, id, told, now).await?;
+        txn.commit().await?;
+        self.changed(id);
+        Ok(())
+    }
+
     /// The worker is gone: its row becomes history.
     pub async fn forget_worker(
         &self,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use google_cloud_auth::credentials::anonymous;
 use google_cloud_compute_v1::{
-    client::{Instances, ZoneOperations},
-    model::{Instance, Operation, operation},
+    client::{Firewalls, Images, Instances, Regions, Snapshots, ZoneOperations},
+    model::{Firewall, Instance, Operation, Region, operation},
 };
 use google_cloud_gax::{client_builder::ClientBuilder, retry_policy::NeverRetry};
 
@@ -29,6 +29,10 @@ pub(super) struct Cloud {
     installation: String,
     instances: Instances,
     operations: ZoneOperations,
+    firewalls: Firewalls,
+    snapshots: Snapshots,
+    images: Images,
+    regions: Regions,
 }
 
 /// How an operation stands.
@@ -54,15 +58,22 @@ impl Cloud {
                 "could not find credentials for Google Cloud: run `gcloud auth \
                       application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
             )?;
-        let operations = build(ZoneOperations::builder(), settings)
-            .build()
-            .await
-            .context("could not find credentials for Google Cloud")?;
+        // The same credentials were found already.
+        let again = "could not find credentials for Google Cloud";
+        let operations = build(ZoneOperations::builder(), settings).build().await;
+        let firewalls = build(Firewalls::builder(), settings).build().await;
+        let snapshots = build(Snapshots::builder(), settings).build().await;
+        let images = build(Images::builder(), settings).build().await;
+        let regions = build(Regions::builder(), settings).build().await;
         Ok(Self {
             project: settings.project.clone(),
             installation: settings.installation.clone(),
             instances,
-            operations,
+            operations: operations.context(again)?,
+            firewalls: firewalls.context(again)?,
+            snapshots: snapshots.context(again)?,
+            images: images.context(again)?,
+            regions: regions.context(again)?,
         })
     }
 
@@ -213,6 +224,44 @@ impl Cloud {
             }
         }
         anyhow::bail!("the list has more than {PAGES} pages")
+    }
+
+    /// A firewall rule of the project.
+    pub(super) async fn firewall(&self, name: &str) -> Result<Option<Firewall>, Trouble> {
+        let call = self.firewalls.get().set_project(&self.project);
+        absent(call.set_firewall(name).send().await)
+    }
+
+    /// Makes a firewall rule; one that is there by now is none the worse.
+    pub(super) async fn make_firewall(&self, rule: Firewall) -> Result<(), Trouble> {
+        let call = self.firewalls.insert().set_project(&self.project);
+        match call.set_body(rule).send().await {
+            Ok(_begun) => Ok(()),
+            Err(error) => match Trouble::of_call(&error) {
+                trouble if trouble.class == Class::Exists => Ok(()),
+                trouble => Err(trouble),
+            },
+        }
+    }
+
+    /// How large a snapshot's disk is, in GB.
+    pub(super) async fn snapshot(&self, name: &str) -> Result<Option<i64>, Trouble> {
+        let call = self.snapshots.get().set_project(&self.project);
+        let found = absent(call.set_snapshot(name).send().await)?;
+        Ok(found.map(|snapshot| snapshot.disk_size_gb.unwrap_or_default()))
+    }
+
+    /// How large the disk of a family's newest image is, in GB.
+    pub(super) async fn image(&self, family: &str) -> Result<Option<i64>, Trouble> {
+        let call = self.images.get_from_family().set_project(&self.project);
+        let found = absent(call.set_family(family).send().await)?;
+        Ok(found.map(|image| image.disk_size_gb.unwrap_or_default()))
+    }
+
+    /// A region, with the project's quotas in it.
+    pub(super) async fn region(&self, name: &str) -> Result<Option<Region>, Trouble> {
+        let call = self.regions.get().set_project(&self.project);
+        absent(call.set_region(name).send().await)
     }
 
     /// The end of what the VM wrote to its serial port; empty if there is no VM.

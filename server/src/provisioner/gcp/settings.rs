@@ -251,8 +251,27 @@ fn loopback(endpoint: &str) -> anyhow::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// What other tests of the provisioner begin with.
+    pub(in super::super) fn settings() -> GcpSettings {
+        GcpSettings {
+            project: "classes".into(),
+            zones: vec!["us-central1-a".into()],
+            machine_type: "n2-standard-8".into(),
+            min_cpu_platform: "Intel Cascade Lake".into(),
+            source: Source::Snapshot("clara2-snapshot".into()),
+            disk_gb: 100,
+            network: "default".into(),
+            service_account: "w@classes.iam.gserviceaccount.com".into(),
+            spot: true,
+            on_demand_after: 0,
+            max_run: std::time::Duration::from_mins(24 * 60 + 30),
+            installation: "i1".into(),
+            endpoint: None,
+        }
+    }
 
     fn args() -> GcpArgs {
         GcpArgs {
