@@ -18,6 +18,7 @@ use clarateach_proto::{DESCRIPTOR_SET, agent::agent_service_server::AgentService
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::watch,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -194,6 +195,7 @@ async fn serve(checked: Checked, google: Option<Metadata>) -> anyhow::Result<()>
         cut.clone(),
         open.clone(),
     );
+    let taken = watch::Sender::new(false);
     let worker = Worker {
         name: config.worker.clone(),
         workshop: config.workshop.clone(),
@@ -203,6 +205,7 @@ async fn serve(checked: Checked, google: Option<Metadata>) -> anyhow::Result<()>
         fleet: fleet.clone(),
         identity: identity.clone(),
         vouched: google.clone().map(Vouched::new),
+        taken: taken.subscribe(),
         proxy: proxy.clone(),
         stop: stop.clone(),
     };
@@ -217,7 +220,11 @@ async fn serve(checked: Checked, google: Option<Metadata>) -> anyhow::Result<()>
 
     tokio::select! {
         () = &mut stopped => {}
-        never = afterwards(&identity, &config, google.clone(), &fleet) => match never {},
+        never = afterwards(&identity, &config, google.clone(), (&fleet, &taken)) => match never {},
+    }
+    if *taken.borrow() {
+        // The host goes down with it: what guests wrote since the notice.
+        vm::preemption::save(&fleet, "this machine goes down now").await;
     }
     info!("agent drains; seats stay");
     proxy.drain();
@@ -242,11 +249,11 @@ async fn afterwards(
     identity: &Identity,
     config: &Config,
     google: Option<Metadata>,
-    fleet: &Fleet,
+    (fleet, taken): (&Fleet, &watch::Sender<bool>),
 ) -> Infallible {
     match (&config.enrol_dir, google) {
         (Some(folder), _) => enrol::afterwards(identity, folder, enrol::LOOK).await,
-        (None, Some(google)) => vm::preemption::watch(google, fleet.clone()).await,
+        (None, Some(google)) => vm::preemption::watch(google, fleet, taken).await,
         (None, None) => std::future::pending().await,
     }
 }

@@ -13,6 +13,7 @@ use clarateach_domain::{
     microvm::Runtime,
 };
 use clarateach_proto::agent::{self as pb, agent_service_server::AgentService};
+use tokio::sync::watch;
 use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -50,6 +51,8 @@ pub(crate) struct Worker {
     pub(crate) identity: Arc<Identity>,
     /// Who says which VM this is; none on a host that enrols through files.
     pub(crate) vouched: Option<Vouched>,
+    /// Whether Google has said that it takes this VM away.
+    pub(crate) taken: watch::Receiver<bool>,
     /// The learners' half, to drain it.
     pub(crate) proxy: Arc<Proxy>,
     /// Ends the streams, which would else hold the agent up for ever.
@@ -127,10 +130,12 @@ impl AgentService for Worker {
         let mut revision = 0;
         let (list, standing) = (self.fleet.watch(), self.fleet.walls().standing());
         let (seats, walls) = (list.clone(), standing.clone());
+        let taken = self.taken.clone();
         // Both are whole at every moment, so it does not matter which one moved.
         let seats = WatchStream::new(seats).map(|_| ());
         let walls = WatchStream::from_changes(walls).map(|_| ());
-        let changes = seats.merge(walls).map(move |()| {
+        let notice = WatchStream::from_changes(taken.clone()).map(|_| ());
+        let changes = seats.merge(walls).merge(notice).map(move |()| {
             revision += 1;
             let (list, standing) = (list.borrow().clone(), standing.borrow().clone());
             Ok(pb::WatchMicroVmsResponse {
@@ -138,6 +143,7 @@ impl AgentService for Worker {
                 revision,
                 egress: Some(wire::egress_out(standing.egress.as_ref())),
                 network: Some(wire::network_health(standing)),
+                preempted: *taken.borrow(),
             })
         });
         // Named in full: tokio-stream has no such word.

@@ -325,6 +325,7 @@ impl Stage {
             fleet: fleet.clone(),
             identity: identity.clone(),
             vouched: None,
+            taken: tokio::sync::watch::channel(false).1,
             proxy: proxy.clone(),
             stop: stop.clone(),
         };

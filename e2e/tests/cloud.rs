@@ -148,6 +148,13 @@ async fn a_class_on_a_spot_vm_survives_its_preemption_and_leaves_nothing() {
     stage.google.preempt(&zone, &name, Duration::ZERO);
     let notice = terminal.control("notice").await;
     assert_eq!(notice["kind"], "preempted", "{notice}");
+    until("whoever watches to be told", patience(), async || {
+        let now = stage.house.workshop(&workshop.id).await;
+        let reason = now.workers[0].reason.clone();
+        let told = reason.contains("taken away");
+        told.then_some(()).ok_or(reason)
+    })
+    .await;
     let workshop = until("it to be back elsewhere", patience(), async || {
         let now = stage.ready(&workshop.id).await;
         let at = now.workers[0].address.clone();

@@ -82,6 +82,8 @@ pub struct Heard {
     pub egress: Option<Egress>,
     /// How its seats' walls stand; `None` if it does not say.
     pub network: Option<NetworkHealth>,
+    /// Whether its VM is being taken away.
+    pub preempted: bool,
 }
 
 /// A call that failed.

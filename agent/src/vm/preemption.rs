@@ -1,13 +1,14 @@
 //! Google takes a spot VM away: half a minute between its notice and the end.
 //!
-//! Way: `instance/preempted` turns TRUE -> learners' terminals are told (and guests
-//! write what they hold to their disks, see the guest's `Notify`) -> this host's disks
+//! Way: `instance/preempted` turns TRUE -> the control plane hears it on its stream, and
+//! learners' terminals are told (and guests write what they hold to their disks, see the guest's `Notify`) -> this host's disks
 //! are written. The VM's own disk stays, and the next start finds the seats' on it.
 //! <https://cloud.google.com/compute/docs/instances/spot>
 
 use std::{convert::Infallible, time::Duration};
 
 use tokio::{
+    sync::watch,
     task::spawn_blocking,
     time::{sleep, timeout},
 };
@@ -28,23 +29,26 @@ const SYNCED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Waits for the notice and does what it asks for; again when the VM came back by
 /// itself.
-pub(crate) async fn watch(metadata: Metadata, fleet: Fleet) -> Infallible {
+pub(crate) async fn watch(
+    metadata: Metadata,
+    fleet: &Fleet,
+    taken: &watch::Sender<bool>,
+) -> Infallible {
     let mut known = String::from("0");
-    let mut told = false;
     loop {
         match metadata.changed(PREEMPTED, &known).await {
             Ok(value) => {
                 let preempted = value.text.eq_ignore_ascii_case("true");
+                let told = taken.send_replace(preempted);
                 if preempted && !told {
                     info!("Google takes this VM away");
                     save(
-                        &fleet,
+                        fleet,
                         "Google takes this machine away; your files are saved and come \
                                   back with it",
                     )
                     .await;
                 }
-                told = preempted;
                 known = value.etag;
             }
             Err(cause) => {

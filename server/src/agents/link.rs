@@ -170,6 +170,7 @@ impl Runner {
                 connection,
                 egress: network::egress(message.egress.as_ref()),
                 network: network::health(message.network.as_ref(), Utc::now()),
+                preempted: message.preempted,
             };
             if !std::mem::replace(&mut told, true) {
                 info!(

@@ -45,11 +45,13 @@ pub(super) struct Looked {
     pub(super) versions: BTreeMap<Ordinal, String>,
     /// How their walls stand, of those that say.
     pub(super) networks: BTreeMap<Ordinal, NetworkHealth>,
+    /// Those whose VM is being taken away, by their agents' word.
+    pub(super) preempted: BTreeSet<Ordinal>,
 }
 
-/// What an agent that answers says beside what the policy asks: its version, and
-/// how its walls stand.
-type Said = (String, Option<NetworkHealth>);
+/// What an agent that answers says beside what the policy asks: its version, how its
+/// walls stand, and whether its VM is being taken away.
+type Said = (String, Option<NetworkHealth>, bool);
 
 /// A signing request that waits, as far as one does.
 pub(super) fn request(described: &Described) -> Option<String> {
@@ -68,6 +70,7 @@ impl Reconciler {
             described: BTreeMap::new(),
             versions: BTreeMap::new(),
             networks: BTreeMap::new(),
+            preempted: BTreeSet::new(),
         };
         for ordinal in ordinals {
             let name = WorkerName::of(&of.id, ordinal);
@@ -84,8 +87,11 @@ impl Reconciler {
                 }
             };
             let (agent, said) = self.agent(of, ordinal, row, &described).await?;
-            if let Some((version, network)) = said {
+            if let Some((version, network, preempted)) = said {
                 looked.versions.insert(ordinal, version);
+                if preempted {
+                    looked.preempted.insert(ordinal);
+                }
                 looked
                     .networks
                     .extend(network.map(|network| (ordinal, network)));
@@ -144,7 +150,11 @@ impl Reconciler {
         });
         Ok(match self.agents.heard(&name, PATIENCE).await {
             LinkState::Answers(heard) => {
-                let said = (heard.version.clone(), heard.network.clone());
+                let said = (
+                    heard.version.clone(),
+                    heard.network.clone(),
+                    heard.preempted,
+                );
                 let agent = self.greet(of, ordinal, &name, row, heard).await;
                 let answers = matches!(agent, AgentSeen::Answers { .. });
                 (agent, answers.then_some(said))

@@ -87,6 +87,21 @@ impl Reconciler {
         Ok(())
     }
 
+    /// Puts on Watch streams, once, that a worker's VM is being taken away: its row says
+    /// so from then on.
+    async fn tell_of_preemption(&self, of: &Settling, looked: &Looked) -> Result<(), StoreError> {
+        let told = |at: &&Ordinal| {
+            let row = of.workers.get(at);
+            row.is_some_and(|row| row.reason == sight::PREEMPTED)
+        };
+        for at in looked.preempted.iter().filter(|at| !told(at)) {
+            let message = format!("worker {at} is taken away by its cloud and comes back");
+            info!(worker = at, "VM is being taken away");
+            self.store.preempted(&of.id, &message, Utc::now()).await?;
+        }
+        Ok(())
+    }
+
     /// Extends the lease; returns when it was not possible for as long as it
     /// held, by this process's own clock.
     async fn until_lost(&self, lease: &str) {
@@ -129,6 +144,7 @@ impl Reconciler {
             if plan.phase == Phase::Failed && before.want.phase != Phase::Failed {
                 self.keep_evidence(&before, &looked).await?;
             }
+            self.tell_of_preemption(&before, &looked).await?;
             let current = self.store.save_settled(&before, &settled, now).await?;
             self.crash.pass("settle", "saved");
             if current {

@@ -99,6 +99,9 @@ fn with_agent(want: &SeatWant, mut row: SeatRow, mv: Option<&MicroVm>) -> SeatRo
     row
 }
 
+/// What a worker's row says while its VM is being taken away.
+pub(super) const PREEMPTED: &str = "its VM is being taken away, and comes back with its files";
+
 /// Every worker's row as it should read now.
 pub(super) fn workers(of: &Settling, looked: &Looked) -> Vec<WorkerSight> {
     let seen = looked.seen.workers.iter();
@@ -109,6 +112,11 @@ pub(super) fn workers(of: &Settling, looked: &Looked) -> Vec<WorkerSight> {
         let (state, reason) = match (of.want.desired, worker.ground, &worker.agent) {
             (Desired::Absent, _, _) | (_, Ground::Ending, _) => {
                 (WorkerState::Deleting, "being removed")
+            }
+            (_, Ground::Up | Ground::Unknown, AgentSeen::Answers { .. })
+                if looked.preempted.contains(&ordinal) =>
+            {
+                (WorkerState::Ready, PREEMPTED)
             }
             (_, Ground::Up | Ground::Unknown, AgentSeen::Answers { .. }) => {
                 (WorkerState::Ready, "its agent answers")

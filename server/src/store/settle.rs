@@ -21,9 +21,9 @@ use sea_orm::{
 };
 
 use super::{
-    Event, Store, StoreError,
+    Event, Notice, NoticeKind, Store, StoreError,
     entity::{attempt, seat, stay, worker, workshop},
-    record,
+    record, record_notice,
     text::Text,
     view::egress,
     workers::{WorkerRow, WorkerSight, save_workers},
@@ -311,6 +311,25 @@ impl Store {
             ..event("workshop.notice", "", message)
         };
         record(&txn, id, event, now).await?;
+        txn.commit().await?;
+        self.changed(id);
+        Ok(())
+    }
+
+    /// Tells Watch streams that a worker is being taken away.
+    pub async fn preempted(
+        &self,
+        id: &WorkshopId,
+        message: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let notice = Notice {
+            kind: NoticeKind::Preempted,
+            message: message.to_owned(),
+            at: None,
+        };
+        let txn = self.begin_write().await?;
+        record_notice(&txn, id, ACTOR, &notice, now).await?;
         txn.commit().await?;
         self.changed(id);
         Ok(())
