@@ -29,7 +29,10 @@ use tracing::{info, warn};
 use crate::{
     agents::Agents,
     api::{self, Api, Hub, Settings},
-    config::{CheckArgs, DataArgs, DownArgs, FirecrackerArgs, OperatorCertArgs, ProvisionerKind, ServeArgs},
+    config::{
+        CheckArgs, DataArgs, DownArgs, FirecrackerArgs, OperatorCertArgs, ProvisionerKind,
+        ServeArgs,
+    },
     gateway::{self, Gateway},
     provisioner::{
         Notes, Provisioner,

@@ -26,9 +26,7 @@ async fn the_way_to_agents_is_opened_once_and_a_spoilt_one_is_told() {
     let rule = after.iter().find(|line| line.name.starts_with("firewall"));
     assert_eq!(rule.unwrap().found, "opens the agents' port", "{after:#?}");
     // Who may not look is told, and the server goes on.
-    stage
-        .fake
-        .fault_next(Kind::GetFirewall, Fault::Status(503));
+    stage.fake.fault_next(Kind::GetFirewall, Fault::Status(503));
     stage.gcp.open_the_way().await;
 }
 

@@ -90,10 +90,17 @@ impl Gcp {
         match self.cloud.firewall(name).await {
             Ok(Some(rule)) => {
                 if let Some(why) = firewall::fault(&rule, &self.settings) {
-                    warn!(rule = name, why, "firewall rule does not let anybody to agents");
+                    warn!(
+                        rule = name,
+                        why, "firewall rule does not let anybody to agents"
+                    );
                 }
             }
-            Ok(None) => match self.cloud.make_firewall(firewall::wanted(&self.settings)).await {
+            Ok(None) => match self
+                .cloud
+                .make_firewall(firewall::wanted(&self.settings))
+                .await
+            {
                 Ok(()) => info!(rule = name, "firewall rule made"),
                 Err(cause) => warn!(rule = name, error = %cause, "firewall rule could not be made"),
             },

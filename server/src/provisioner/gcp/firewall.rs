@@ -41,7 +41,10 @@ pub(super) fn fault(found: &Firewall, settings: &GcpSettings) -> Option<String> 
     };
     let accounts = &found.target_service_accounts;
     let for_workers = accounts.contains(&settings.service_account)
-        || found.target_tags.iter().any(|tag| tag == super::machine::TAG)
+        || found
+            .target_tags
+            .iter()
+            .any(|tag| tag == super::machine::TAG)
         || (accounts.is_empty() && found.target_tags.is_empty());
     let faults = [
         (found.disabled == Some(true), "it is disabled"),

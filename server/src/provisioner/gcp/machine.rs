@@ -161,7 +161,7 @@ mod tests {
     use clarateach_domain::microvm::Runtime;
 
     use super::*;
-    use crate::provisioner::gcp::settings::{Source, tests::settings};
+    use crate::provisioner::gcp::settings::tests::settings;
 
     fn spec() -> WorkerSpec {
         WorkerSpec {

@@ -113,7 +113,10 @@ impl Gcp {
                     "mend it, or remove it: the server makes it anew when it starts",
                 ),
             },
-            Ok(None) => Line::good(name, "there is none yet; the server makes it when it starts"),
+            Ok(None) => Line::good(
+                name,
+                "there is none yet; the server makes it when it starts",
+            ),
             Err(cause) => Line::bad(
                 name,
                 cause,
