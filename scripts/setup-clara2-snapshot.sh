@@ -21,7 +21,8 @@ Usage: scripts/setup-clara2-snapshot.sh [--check] [--from DIR] [--name NAME]
   --from DIR   take the agent and the images from DIR (clarateach-agent, images/),
                as another machine made them, instead of building them here
   --name NAME  what the snapshot will be called (default: $name)
-  --tests      take the old firecracker that tests use; never for a class
+  --tests      take, and with --check accept, the old firecracker that tests use;
+               never for a class
 
 Run it as root on a Debian 12 VM whose machine type can nest (n2-standard-8), from
 a checkout of this repository. It ends with the lines that make the snapshot.
@@ -33,7 +34,6 @@ packages() {
     ssh-keygen=openssh-client
 }
 
-# Usage: from_here SUBPATH: the path of what --from has, or of what is built
 programs() {
   local built
   scripts/fetch-firecracker.sh ${tests:+--tests}
@@ -141,7 +141,8 @@ check() {
   look "no secret" has_no_secret
   if [[ -e /dev/kvm ]]; then
     look "this VM can run MicroVMs (clarateach-agent check)" "$BIN/clarateach-agent" check \
-      --images "$STATE/images" --firecracker-bin "$BIN/firecracker" --jailer-bin "$BIN/jailer"
+      --images "$STATE/images" --firecracker-bin "$BIN/firecracker" --jailer-bin "$BIN/jailer" \
+      ${tests:+--firecracker-accept "$("$BIN/firecracker" --version | grep -om1 '[0-9.]*$')"}
   else
     warn "SKIPPED: clarateach-agent check: there is no /dev/kvm here"
   fi
