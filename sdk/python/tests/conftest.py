@@ -7,6 +7,7 @@ without them the stories are skipped, and units run alone.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ import pytest
 from cutter import Cutter
 
 from clarateach import AsyncClient, AsyncSeat, Client, Seat, Workshop
+
+# A run in the background of a shell inherits that Ctrl-C is ignored; here it must not be.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
