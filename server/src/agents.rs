@@ -185,6 +185,14 @@ impl Agents {
         state.borrow().clone()
     }
 
+    /// Whether the agent said last that its VM is being taken away.
+    pub fn preempted(&self, worker: &WorkerName) -> bool {
+        let state = self.state(worker);
+        state.is_some_and(
+            |state| matches!(&*state.borrow(), LinkState::Answers(heard) if heard.preempted),
+        )
+    }
+
     /// Has the agent start all of these, side by side. The first failure is the
     /// answer; the others were tried all the same.
     pub async fn create(

@@ -86,6 +86,10 @@ impl Reconciler {
                     }
                 }
             };
+            // A cloud shows it as stopping as soon as it has said so.
+            if described.ground == Ground::Stopping && self.agents.preempted(&name) {
+                looked.preempted.insert(ordinal);
+            }
             let (agent, said) = self.agent(of, ordinal, row, &described).await?;
             if let Some((version, network, preempted)) = said {
                 looked.versions.insert(ordinal, version);
@@ -124,7 +128,10 @@ impl Reconciler {
         let name = WorkerName::of(&of.id, ordinal);
         let reachable = matches!(described.ground, Ground::Up | Ground::Unknown);
         let (Some(address), Some(row), true) = (described.address, row, reachable) else {
-            self.agents.forget(&name);
+            // One that stops may still have to say why.
+            if described.ground != Ground::Stopping {
+                self.agents.forget(&name);
+            }
             return Ok((AgentSeen::Silent, None));
         };
         if asks(row, described, Utc::now()) {

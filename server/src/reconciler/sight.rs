@@ -122,6 +122,12 @@ pub(super) fn workers(of: &Settling, looked: &Looked) -> Vec<WorkerSight> {
                 (WorkerState::Ready, "its agent answers")
             }
             (_, Ground::Missing, _) => (WorkerState::Creating, "being made"),
+            (_, Ground::Stopped | Ground::Stopping, _)
+                if looked.preempted.contains(&ordinal)
+                    || old.is_some_and(|row| row.reason == PREEMPTED) =>
+            {
+                (WorkerState::Stopped, PREEMPTED)
+            }
             (_, Ground::Stopped | Ground::Stopping, _) => (WorkerState::Stopped, "stopped"),
             (_, Ground::Broken, _) if ready_before => (WorkerState::Unreachable, "being repaired"),
             (_, Ground::Up, AgentSeen::Asking) => (WorkerState::Booting, "gets its certificate"),
