@@ -62,13 +62,6 @@ fn classroom(micro_vms: bool, seats: u32) -> Option<(Worker, World, FleetProcess
 /// of three ended without a word.
 const GUEST_BREAKS: u32 = 2;
 
-/// As the agent finds it out: such a host has no such processor, or is known by name.
-fn kvm_emulates() -> bool {
-    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let has = |flag| processor.split_whitespace().any(|word| word == flag);
-    !(has("vmx") || has("svm")) || std::path::Path::new("/sys/module/kvm_pvm").exists()
-}
-
 /// Has the seat try all targets at once; how each ended.
 fn probe(fleet: &mut FleetProcess, seat: u32, targets: &[String]) -> Vec<(String, String)> {
     probe_within(fleet, seat, targets, 3)
@@ -90,7 +83,7 @@ fn probe_within(
     );
     let mut said = fleet.ask(&probe);
     for _ in 0..GUEST_BREAKS {
-        if said.ends_with("|[0]") || !kvm_emulates() {
+        if said.ends_with("|[0]") || !worker::kvm_emulates() {
             break;
         }
         // What it tells is all or nothing, so a wall that is open is not lost so.

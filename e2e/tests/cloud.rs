@@ -119,6 +119,27 @@ impl Stage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_between_signing_and_handing_over_enrols_again() {
+    if let Some(why) = missing() {
+        println!("SKIPPED: {}: {why}", module_path!());
+        return;
+    }
+    let mut stage = Stage::new().await;
+    stage.house.stop_server().await;
+    stage.house.spawn_server(&["--crash-at", "enrol:signed"]);
+    stage.house.until_serving().await;
+    let workshop = stage.house.create("Cut short", 1).await;
+    stage.house.until_server_ended().await;
+    stage.house.start_server().await;
+    stage.ready(&workshop.id).await;
+    assert_eq!(stage.only_vm().2, "RUNNING");
+    stage.house.delete(&workshop.id).await;
+    stage.google.quiet().await;
+    assert_eq!(stage.google.instances(), []);
+    stage.house.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_class_on_a_spot_vm_survives_its_preemption_and_leaves_nothing() {
     if let Some(why) = missing() {
         println!("SKIPPED: {}: {why}", module_path!());

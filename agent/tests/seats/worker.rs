@@ -462,6 +462,13 @@ fn no_micro_vms() -> Option<String> {
     missing.then(|| "no MicroVM images: scripts/build-guest.sh --firecracker".to_owned())
 }
 
+/// Whether KVM emulates ring 0 here, as the agent finds it out: such a host has no such processor, or is known by name.
+pub(crate) fn kvm_emulates() -> bool {
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let has = |flag| processor.split_whitespace().any(|word| word == flag);
+    !(has("vmx") || has("svm")) || fs::exists("/sys/module/kvm_pvm").unwrap_or(false)
+}
+
 /// A fleet in a process of its own.
 pub(crate) struct FleetProcess {
     child: Child,
@@ -474,6 +481,18 @@ impl FleetProcess {
     pub(crate) fn ask(&mut self, line: &str) -> String {
         writeln!(self.stdin, "{line}").unwrap();
         self.read()
+    }
+
+    /// Whether the list of machines comes to hold `text` in this time.
+    pub(crate) fn comes(&mut self, text: &str, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        while Instant::now() < until {
+            if self.ask("list").contains(text) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
     }
 
     /// Waits until the list of machines holds `text`, and gives that list. A seat

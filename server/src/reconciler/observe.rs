@@ -166,6 +166,11 @@ impl Reconciler {
                 let answers = matches!(agent, AgentSeen::Answers { .. });
                 (agent, answers.then_some(said))
             }
+            // Its row is written before its certificate is handed over: a VM that
+            // listens and is not the one it should be may never have got it.
+            LinkState::Silent(_) if described.vm.is_some() && listens(address).await => {
+                (AgentSeen::Asking, None)
+            }
             LinkState::Dialling | LinkState::Silent(_) => (AgentSeen::Silent, None),
         })
     }
