@@ -91,11 +91,8 @@ if [[ -n $rootfs ]]; then
   "$TOP/guest/image/build-rootfs.sh" --images "$images"
 fi
 if [[ -n $firecracker ]]; then
-  # As the agent finds out: by what the processor and the kernel have.
-  variant=emulated
-  if grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo && [[ ! -e /sys/module/kvm_pvm ]]; then
-    variant=hardware
-  fi
+  variant=hardware
+  if kvm_emulates; then variant=emulated; fi
   # The sum of a file that was removed says nothing about its successor.
   for sum in "$images"/*.sha256; do
     [[ -e ${sum%.sha256} ]] || rm -f "$sum"

@@ -51,6 +51,12 @@ die() {
   exit 1
 }
 
+# Whether KVM emulates ring 0 here, as the agent finds it out: by what the processor and the
+# kernel have.
+kvm_emulates() {
+  ! grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo || [[ -e /sys/module/kvm_pvm ]]
+}
+
 # Starts this script again under sudo, with its arguments, unless it is root.
 # Usage: become_root "$0" "$@"
 become_root() {
