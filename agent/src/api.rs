@@ -3,6 +3,7 @@
 //! Way: request -> words of the domain -> one act of the fleet or identity ->
 //! answer. Only connections with the control plane's certificate get here.
 
+mod previews;
 mod wire;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -223,9 +224,8 @@ impl AgentService for Worker {
         &self,
         _: Request<pb::WatchPreviewsRequest>,
     ) -> Result<Response<Self::WatchPreviewsStream>, Status> {
-        Err(Status::unimplemented(
-            "previews of the seats' screens come with the instructor's console",
-        ))
+        let pictures = previews::stream(self.fleet.clone(), self.stop.clone());
+        Ok(Response::new(Box::pin(pictures)))
     }
 
     async fn get_seat_log(
@@ -237,6 +237,18 @@ impl AgentService for Worker {
         let log =
             log.ok_or_else(|| Status::not_found("the seat has no machine here, or no log"))?;
         Ok(Response::new(pb::GetSeatLogResponse { log }))
+    }
+
+    async fn sync_seats(
+        &self,
+        _: Request<pb::SyncSeatsRequest>,
+    ) -> Result<Response<pb::SyncSeatsResponse>, Status> {
+        // What a container's learner wrote is this host's to write, whoever ends.
+        let synced = match self.runtime {
+            Runtime::Container => 0,
+            Runtime::Firecracker => self.fleet.sync().await,
+        };
+        Ok(Response::new(pb::SyncSeatsResponse { synced }))
     }
 
     async fn drain(

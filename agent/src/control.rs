@@ -12,8 +12,8 @@ use std::{
 };
 
 use clarateach_proto::guest::{
-    Configure, GetHealth, Health, Notify, Request, Response, Shutdown, request::Verb,
-    response::Result as Outcome,
+    Configure, GetHealth, GetPreview, Health, Notify, Preview, Request, Response, Shutdown, Sync,
+    request::Verb, response::Result as Outcome,
 };
 use prost::Message as _;
 use tokio::{
@@ -83,6 +83,23 @@ impl Control {
     pub async fn health(&self, within: Duration) -> Result<Health, ControlError> {
         match self.ask(Verb::GetHealth(GetHealth {}), within).await? {
             Outcome::Health(health) => Ok(health),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// Has the guest write what is only in its memory to its disks.
+    pub async fn sync(&self, within: Duration) -> Result<(), ControlError> {
+        match self.ask(Verb::Sync(Sync {}), within).await? {
+            Outcome::Synced(_) => Ok(()),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// Asks for the last lines that the guest's terminals show, so many at most.
+    pub async fn preview(&self, lines: u32, within: Duration) -> Result<Preview, ControlError> {
+        let ask = Verb::GetPreview(GetPreview { lines });
+        match self.ask(ask, within).await? {
+            Outcome::Preview(preview) => Ok(preview),
             _ => Err(ControlError::Unexpected),
         }
     }

@@ -5,6 +5,7 @@
 
 mod handle;
 mod owner;
+mod preview;
 mod pulse;
 mod ready;
 mod seat;
@@ -29,7 +30,9 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-pub use handle::{Cut, Door, EpochReason, Fleet, FleetError, FleetSettings, Notice, SeatLife};
+pub use handle::{
+    Cut, Door, EpochReason, Fleet, FleetError, FleetSettings, Notice, Preview, SeatLife,
+};
 
 use crate::{
     network::{RuleSettings, Walls, survey::Raised},

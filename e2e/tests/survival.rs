@@ -159,3 +159,65 @@ fn machines(house: &House) -> Vec<i32> {
         })
         .collect()
 }
+
+#[tokio::test]
+async fn a_class_that_is_stopped_comes_back_with_its_learners_and_files() {
+    use clarateach_proto::workshop::{
+        JoinWorkshopRequest, SeatState, StartWorkshopRequest, StopWorkshopRequest,
+    };
+
+    let house = house_or_skip!();
+    let workshop = house.class("Pause", 1).await;
+    let learner = house.join(&workshop.code, "a").await.unwrap();
+    let mut terminal = learner.terminal("").await.unwrap();
+    // Not synced by anybody: stopping has to.
+    assert_eq!(terminal.run("echo mine > kept; cat kept").await, "mine");
+    let mut workshops = house.workshops().await;
+
+    let stop = StopWorkshopRequest {
+        id: workshop.id.clone(),
+        ..Default::default()
+    };
+    workshops.stop_workshop(stop.clone()).await.unwrap();
+    let notice = terminal.control("notice").await;
+    assert_eq!(notice["kind"], "draining", "{notice}");
+    terminal.until_closed().await;
+    let stopped = house
+        .until_status(&workshop.id, WorkshopStatus::Stopped)
+        .await;
+    assert!(
+        stopped.seat_list[0].taken,
+        "the seat is still its learner's"
+    );
+    assert_eq!(stopped.seat_list[0].state(), SeatState::Stopped);
+    let runs = house.programs();
+    let ours: Vec<_> = runs
+        .iter()
+        .filter(|(_, what)| !what.contains("clarateach-server serve"))
+        .collect();
+    assert!(ours.is_empty(), "still there: {ours:?}");
+    let again = JoinWorkshopRequest {
+        code: workshop.code.clone(),
+        reconnect_code: learner.joined.reconnect_code.clone(),
+        ..Default::default()
+    };
+    let refused = house.join_with(again.clone()).await.unwrap_err();
+    assert!(refused.message().contains("stopped"), "{refused:?}");
+    workshops.stop_workshop(stop).await.unwrap();
+
+    let start = StartWorkshopRequest {
+        id: workshop.id.clone(),
+        ..Default::default()
+    };
+    workshops.start_workshop(start.clone()).await.unwrap();
+    house
+        .until_status(&workshop.id, WorkshopStatus::Running)
+        .await;
+    workshops.start_workshop(start).await.unwrap();
+    let back = house.join_with(again).await.unwrap();
+    assert_eq!(back.seat(), learner.seat());
+    let mut terminal = back.terminal("").await.unwrap();
+    assert_eq!(terminal.run("cat kept").await, "mine");
+    house.delete(&workshop.id).await;
+    house.close();
+}

@@ -47,7 +47,7 @@ pub(crate) fn start(mut listener: Listener, seat: &Seat, terminals: &Terminals, 
 async fn converse(mut stream: Box<dyn Stream>, door: act::Door) -> std::io::Result<()> {
     let mut buffer = bytes::BytesMut::new();
     while let Some(request) = frame::read(&mut stream, &mut buffer).await? {
-        let response = door.act(request);
+        let response = door.act(request).await;
         frame::write(&mut stream, &response).await?;
     }
     Ok(())

@@ -23,7 +23,7 @@ use clarateach_domain::{
 use clarateach_proto::agent as pb;
 use futures_util::future::join_all;
 use tokio::{sync::watch, time::timeout};
-use tonic::Status;
+use tonic::{Status, Streaming};
 
 use crate::reconciler::Wake;
 
@@ -40,6 +40,8 @@ const CALL: Duration = Duration::from_secs(10);
 /// How long a seat gets to stop by itself, and the call that waits for it.
 const SEAT_GRACE: Duration = Duration::from_secs(3);
 const DELETE_CALL: Duration = Duration::from_secs(15);
+/// Guests get twenty seconds to write what they hold.
+const SYNC_CALL: Duration = Duration::from_secs(25);
 
 /// Where a worker's agent is and how it is known.
 #[derive(Clone)]
@@ -275,6 +277,17 @@ impl Agents {
         self.all(worker, ACT, CALL, [call]).await
     }
 
+    /// Tells learners that the worker is about to be stopped, and has what they wrote put
+    /// on its disks.
+    pub async fn settle(&self, worker: &WorkerName, at: DateTime<Utc>) -> Result<(), AgentError> {
+        const ACT: &str = "put the seats' files on disk";
+        let message = "your instructor stops the workshop now; your files are kept";
+        self.notify(worker, "draining", message, at).await?;
+        let mut client = self.client(worker, ACT)?;
+        let call = async move { client.sync_seats(pb::SyncSeatsRequest {}).await.map(drop) };
+        self.all(worker, ACT, SYNC_CALL, [call]).await
+    }
+
     /// The end of what a seat's machine logged, at most 64 KiB; `None` when there
     /// is no machine, or nothing of it yet.
     pub async fn log(
@@ -289,6 +302,25 @@ impl Agents {
         match timeout(CALL, client.get_seat_log(request)).await {
             Ok(Ok(answer)) => Ok(Some(answer.into_inner().log)),
             Ok(Err(none)) if none.code() == tonic::Code::NotFound => Ok(None),
+            Ok(Err(cause)) => Err(AgentError::Refused {
+                act: ACT,
+                worker,
+                cause: Box::new(cause),
+            }),
+            Err(_) => Err(AgentError::Late { act: ACT, worker }),
+        }
+    }
+
+    /// What the worker's seats show: each seat's screen, then every change.
+    pub async fn previews(
+        &self,
+        worker: &WorkerName,
+    ) -> Result<Streaming<pb::WatchPreviewsResponse>, AgentError> {
+        const ACT: &str = "watch the seats' screens";
+        let mut client = self.client(worker, ACT)?;
+        let worker = worker.clone();
+        match timeout(CALL, client.watch_previews(pb::WatchPreviewsRequest {})).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(cause)) => Err(AgentError::Refused {
                 act: ACT,
                 worker,

@@ -15,7 +15,7 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    fleet::{EpochReason, FleetError, Notice},
+    fleet::{EpochReason, FleetError, Notice, Preview},
     network::{NetworkError, Standing},
     tls::IdentityError,
 };
@@ -50,6 +50,15 @@ pub(super) fn draining() -> Status {
 /// A seat's number in the field `field`.
 pub(super) fn seat(field: &'static str, raw: u32) -> Result<SeatNo, Status> {
     SeatNo::try_from(raw).map_err(|error| bad(field, error))
+}
+
+/// What a seat shows.
+pub(super) fn preview(seat: SeatNo, shown: &Preview) -> pb::WatchPreviewsResponse {
+    pb::WatchPreviewsResponse {
+        seat: seat.get(),
+        lines: shown.lines.clone(),
+        changed_at: shown.changed_at.map(timestamp),
+    }
 }
 
 /// A policy that is asked for.

@@ -111,6 +111,22 @@ pub struct Notice {
     pub at: Option<DateTime<Utc>>,
 }
 
+/// What a seat's terminal shows: the one that wrote last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Preview {
+    /// The last lines of its screen, at most [`Preview::LINES`], without control characters.
+    pub lines: Vec<String>,
+    /// When it last wrote; `None` for never.
+    pub changed_at: Option<DateTime<Utc>>,
+}
+
+impl Preview {
+    /// Lines of a preview at most.
+    pub const LINES: usize = 12;
+    /// Characters of a line at most: the rest of a wider terminal is cut off.
+    pub const WIDTH: usize = 200;
+}
+
 /// Why the fleet did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
@@ -201,6 +217,13 @@ pub(crate) enum FleetRequest {
         seat: SeatNo,
         reply: oneshot::Sender<Option<String>>,
     },
+    Preview {
+        seat: SeatNo,
+        reply: oneshot::Sender<Option<Preview>>,
+    },
+    Sync {
+        reply: oneshot::Sender<u32>,
+    },
 }
 
 /// Doors by seat. Written by the owner task alone, read by every connection.
@@ -272,6 +295,22 @@ impl Fleet {
     /// the seat is not here or its log cannot be read.
     pub async fn log(&self, seat: SeatNo) -> Option<String> {
         self.ask(|reply| FleetRequest::Log { seat, reply })
+            .await
+            .ok()
+            .flatten()
+    }
+
+    /// Has every guest write what is only in its memory to its disks; answers how
+    /// many did. Bounded at twenty seconds.
+    pub async fn sync(&self) -> u32 {
+        let ask = self.ask(|reply| FleetRequest::Sync { reply });
+        ask.await.unwrap_or(0)
+    }
+
+    /// What the seat's terminals show now; `None` when it does not run or did not
+    /// say in time.
+    pub async fn preview(&self, seat: SeatNo) -> Option<Preview> {
+        self.ask(|reply| FleetRequest::Preview { seat, reply })
             .await
             .ok()
             .flatten()

@@ -158,13 +158,16 @@ impl Owner {
                     let notice = notice.clone();
                     forward(row, SeatRequest::Notify { notice, reply });
                 }
-                tokio::spawn(async move {
-                    let mut shown = 0;
-                    for answer in answers {
-                        shown += u32::from(answer.await.unwrap_or(false));
-                    }
-                    let _ended = reply.send(shown);
-                });
+                tokio::spawn(async move { reply.send(how_many(answers).await) });
+            }
+            FleetRequest::Sync { reply } => {
+                let mut answers = Vec::new();
+                for row in self.seats.values() {
+                    let (reply, answer) = oneshot::channel();
+                    answers.push(answer);
+                    forward(row, SeatRequest::Sync { reply });
+                }
+                tokio::spawn(async move { reply.send(how_many(answers).await) });
             }
             FleetRequest::CloseViewers {
                 seat,
@@ -181,6 +184,11 @@ impl Owner {
                 };
                 if let Some(row) = self.seats.get(&seat) {
                     forward(row, close);
+                }
+            }
+            FleetRequest::Preview { seat, reply } => {
+                if let Some(row) = self.seats.get(&seat) {
+                    forward(row, SeatRequest::Preview { reply });
                 }
             }
             FleetRequest::Log { seat, reply } => {
@@ -263,6 +271,15 @@ impl Owner {
         list.sort_by_key(|vm| vm.slot);
         self.list.send_replace(Arc::new(list));
     }
+}
+
+/// How many said yes; who does not answer did not.
+async fn how_many(answers: Vec<oneshot::Receiver<bool>>) -> u32 {
+    let mut yes = 0;
+    for answer in answers {
+        yes += u32::from(answer.await.unwrap_or(false));
+    }
+    yes
 }
 
 /// Hands a request on without waiting. A seat's task that has ended, or that

@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, info, warn};
 
 use super::{
-    handle::{Cut, Door, EpochReason, FleetError, Notice, SeatLife},
+    handle::{Cut, Door, EpochReason, FleetError, Notice, Preview, SeatLife},
+    preview,
     pulse::{Beat, Pulse},
     ready,
     shared::{Shared, Turn},
@@ -37,6 +38,9 @@ use crate::{
 
 /// How long a guest may take to close viewers or show a notice.
 const TELL_WITHIN: Duration = Duration::from_millis(400);
+/// How long a guest may take to write what it holds: a VM that is taken away gives
+/// thirty seconds in all.
+const SYNC_WITHIN: Duration = Duration::from_secs(20);
 /// How long a boot that was called off may go on by itself, and from then on how
 /// often its machine is ended.
 const CALLED_OFF_EVERY: Duration = Duration::from_secs(1);
@@ -70,6 +74,12 @@ pub(super) enum SeatRequest {
         code: u16,
         reason: String,
         reply: oneshot::Sender<()>,
+    },
+    Preview {
+        reply: oneshot::Sender<Option<Preview>>,
+    },
+    Sync {
+        reply: oneshot::Sender<bool>,
     },
 }
 
@@ -374,6 +384,28 @@ impl Seat {
                 }
                 phase
             }
+            SeatRequest::Preview { reply } => {
+                if let Phase::Running(running) = &phase {
+                    let control = running.machine.control().clone();
+                    tokio::spawn(async move {
+                        let _ended = reply.send(preview::ask(&control).await);
+                    });
+                }
+                phase
+            }
+            SeatRequest::Sync { reply } => {
+                if let Phase::Running(running) = &phase {
+                    let control = running.machine.control().clone();
+                    tokio::spawn(async move {
+                        let synced = control.sync(SYNC_WITHIN).await;
+                        if let Err(error) = &synced {
+                            warn!(%error, "guest did not sync");
+                        }
+                        let _ended = reply.send(synced.is_ok());
+                    });
+                }
+                phase
+            }
             // Handled by the loop, which it ends.
             SeatRequest::Remove { reply, .. } => {
                 let _ended = reply.send(Err(FleetError::Removing(self.spec.seat)));
@@ -590,7 +622,10 @@ impl Seat {
                 SeatRequest::Ensure { reply, .. } => {
                     let _ended = reply.send(Err(FleetError::Removing(seat)));
                 }
-                SeatRequest::Notify { .. } | SeatRequest::CloseViewers { .. } => {}
+                SeatRequest::Notify { .. }
+                | SeatRequest::CloseViewers { .. }
+                | SeatRequest::Preview { .. }
+                | SeatRequest::Sync { .. } => {}
             }
         }
         let vm = self.vm;
@@ -770,14 +805,19 @@ fn fresh_secret() -> String {
     format!("{high:032x}{low:032x}")
 }
 
+/// A moment that a guest names in milliseconds since 1970; none for 0, for what is
+/// no time and for the future.
+pub(super) fn moment(millis: i64, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    (millis > 0)
+        .then(|| Utc.timestamp_millis_opt(millis).single())
+        .flatten()
+        .filter(|told| *told <= now + CLOCKS_APART)
+}
+
 /// What a guest says, as far as it can be true: its learner may be root there,
 /// and these numbers go into rows. A key of the future would stick for ever.
 fn believable(health: &Health, now: DateTime<Utc>) -> (Option<DateTime<Utc>>, u32) {
-    let typed = health.last_input_unix_millis;
-    let typed = (typed > 0)
-        .then(|| Utc.timestamp_millis_opt(typed).single())
-        .flatten()
-        .filter(|typed| *typed <= now + CLOCKS_APART);
+    let typed = moment(health.last_input_unix_millis, now);
     (typed, health.terminals.min(MAX_TERMINALS))
 }
 

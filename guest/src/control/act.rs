@@ -3,8 +3,9 @@
 use std::{net::IpAddr, time::Duration};
 
 use clarateach_proto::guest::{
-    CloseViewers, Configure, Configured, Failure, Health, Notified, Notify, Request, Response,
-    Shutdown, ShuttingDown, ViewersClosed, request::Verb, response::Result as Outcome,
+    CloseViewers, Configure, Configured, Failure, GetPreview, Health, Notified, Notify, Preview,
+    Request, Response, Shutdown, ShuttingDown, Synced, ViewersClosed, request::Verb,
+    response::Result as Outcome,
 };
 use tracing::{info, warn};
 
@@ -38,12 +39,14 @@ impl Door {
     }
 
     /// One request, one answer.
-    pub(crate) fn act(&self, request: Request) -> Response {
+    pub(crate) async fn act(&self, request: Request) -> Response {
         let outcome = match request.verb {
             Some(Verb::Configure(configure)) => self.configure(configure),
             Some(Verb::GetHealth(_)) => Ok(Outcome::Health(self.health())),
             Some(Verb::CloseViewers(close)) => self.close_viewers(&close),
             Some(Verb::Notify(notify)) => self.notify(&notify),
+            Some(Verb::GetPreview(preview)) => Ok(self.preview(preview)),
+            Some(Verb::Sync(_)) => sync().await,
             Some(Verb::Shutdown(shutdown)) => Ok(self.shutdown(shutdown)),
             None => Err("this guest does not know that verb".to_owned()),
         };
@@ -76,6 +79,15 @@ impl Door {
             last_input_unix_millis: self.seat.last_input_millis(),
             terminals: count(self.terminals.live()),
         }
+    }
+
+    fn preview(&self, wanted: GetPreview) -> Outcome {
+        let most = usize::try_from(wanted.lines).unwrap_or(usize::MAX);
+        let (lines, changed_unix_millis) = self.terminals.preview(most);
+        Outcome::Preview(Preview {
+            lines,
+            changed_unix_millis,
+        })
     }
 
     fn close_viewers(&self, close: &CloseViewers) -> Result<Outcome, String> {
@@ -116,6 +128,14 @@ impl Door {
             .stop(Duration::from_millis(shutdown.grace_millis.into()));
         Outcome::ShuttingDown(ShuttingDown {})
     }
+}
+
+/// May take long: only this connection waits for it.
+async fn sync() -> Result<Outcome, String> {
+    let synced = tokio::task::spawn_blocking(rustix::fs::sync).await;
+    synced
+        .map(|()| Outcome::Synced(Synced {}))
+        .map_err(|cause| cause.to_string())
 }
 
 /// Only what is wholly good is taken.

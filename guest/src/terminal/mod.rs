@@ -65,6 +65,17 @@ impl Terminals {
         self.table().len()
     }
 
+    /// The last `most` lines of the terminal that wrote last, and when it did, in
+    /// milliseconds since 1970.
+    pub(crate) fn preview(&self, most: usize) -> (Vec<String>, i64) {
+        let table = self.table();
+        let last = table.values().max_by_key(|session| session.wrote_millis());
+        last.map_or_else(Default::default, |session| {
+            let lines = session.state().screen.last_lines(most);
+            (lines, session.wrote_millis())
+        })
+    }
+
     /// Shows something in every terminal.
     pub(crate) fn notify(&self, notice: &Notice) {
         for session in self.table().values() {

@@ -108,6 +108,20 @@ impl Screen {
         }
     }
 
+    /// The last `most` lines down to the lowest that is not blank, as plain text.
+    pub(crate) fn last_lines(&self, most: usize) -> Vec<String> {
+        let screen = self.parser.screen();
+        let (_, cols) = screen.size();
+        let mut lines: Vec<String> = screen
+            .rows(0, cols)
+            .map(|row| row.chars().filter(|char| !char.is_control()).collect())
+            .map(|row: String| row.trim_end().to_owned())
+            .collect();
+        let written = lines.iter().rposition(|line| !line.is_empty());
+        lines.truncate(written.map_or(0, |last| last + 1));
+        lines.split_off(lines.len().saturating_sub(most))
+    }
+
     /// Draws the present screen on a viewer's, whatever was there before.
     pub(crate) fn paint(&self) -> Vec<u8> {
         let screen = self.parser.screen();
@@ -207,6 +221,26 @@ mod tests {
                 assert_eq!(got.cursor_position(), wanted.cursor_position(), "{what}");
                 assert_eq!(got.alternate_screen(), wanted.alternate_screen(), "{what}");
             }
+        }
+    }
+
+    #[test]
+    fn the_last_lines_end_where_something_is_written() {
+        for (output, most, wanted) in [
+            (&b""[..], 3, &[][..]),
+            (b"one", 3, &["one"]),
+            (
+                b"one\r\n\r\n\x1b[31mthree\x1b[0m  \r\n",
+                3,
+                &["one", "", "three"],
+            ),
+            (b"1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7", 2, &["6", "7"]),
+            (b"shell\x1b[?1049h\x1b[Hvi", 9, &["vi"]),
+            (b"one", 0, &[]),
+        ] {
+            let mut screen = Screen::new(SIZE);
+            screen.feed(output);
+            assert_eq!(screen.last_lines(most), wanted, "{output:?}");
         }
     }
 

@@ -9,8 +9,11 @@
 use std::{
     io,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Instant, SystemTime},
 };
 
 use rustix::termios::Winsize;
@@ -29,7 +32,7 @@ use super::{
 use crate::{
     learner,
     reaper::{Reaper, Started},
-    seat::{Identity, Seat, random_id},
+    seat::{Identity, Seat, random_id, unix_millis},
     sys,
 };
 
@@ -55,6 +58,8 @@ pub(crate) struct Session {
     poke: Notify,
     /// For viewers who wait until their input fits.
     room: Notify,
+    /// When the shell last wrote, milliseconds since 1970; 0 for never.
+    wrote: AtomicI64,
 }
 
 impl Session {
@@ -77,6 +82,7 @@ impl Session {
             changed: watch::Sender::new(()),
             poke: Notify::new(),
             room: Notify::new(),
+            wrote: AtomicI64::new(0),
         });
         info!(
             terminal = name,
@@ -179,6 +185,11 @@ impl Session {
         self.changed.send_replace(());
     }
 
+    /// When the shell last wrote, milliseconds since 1970; 0 for never.
+    pub(crate) fn wrote_millis(&self) -> i64 {
+        self.wrote.load(Ordering::Relaxed)
+    }
+
     /// The PTY and everybody learn of a change, perhaps of the size.
     fn follow(&self, size: Option<Size>) {
         if let Some(size) = size
@@ -255,6 +266,8 @@ impl Session {
             }
         };
         if taken > 0 {
+            self.wrote
+                .store(unix_millis(SystemTime::now()), Ordering::Relaxed);
             self.changed.send_replace(());
         }
         drained

@@ -7,6 +7,8 @@
 pub mod auth;
 mod egress;
 pub mod error;
+mod observing;
+mod previews;
 mod rest;
 mod seats;
 mod tokens;

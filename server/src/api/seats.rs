@@ -171,31 +171,49 @@ impl Api {
         stay: &Stay,
         now: DateTime<Utc>,
     ) -> Result<(String, DateTime<Utc>), ApiError> {
-        let failed = |cause: &dyn std::fmt::Display| {
-            tracing::error!(error = %cause, workshop = %stay.workshop, "could not sign a seat token");
-            ApiError::new(Code::Internal, "INTERNAL", "could not sign the seat token")
-        };
-        let key = self
-            .store
-            .seat_key(&stay.workshop)
-            .await?
-            .ok_or_else(ApiError::no_workshop)?;
-        let expires_at = wire::token_end(now, self.settings.seat_token_life);
-        let claims = Claims {
+        let claims = self.claims_of(stay, Mode::Drive, now)?;
+        self.sign_claims(claims).await
+    }
+
+    /// What a token for this stay says, from `now`.
+    pub(super) fn claims_of(
+        &self,
+        stay: &Stay,
+        mode: Mode,
+        now: DateTime<Utc>,
+    ) -> Result<Claims, ApiError> {
+        Ok(Claims {
             workshop: stay.workshop.clone(),
             learner: stay.learner.clone(),
             seat: stay.seat,
             epoch: stay.epoch,
             sid: stay.id.clone(),
-            mode: Mode::Drive,
+            mode,
             issued_at: now,
-            expires_at,
+            expires_at: wire::token_end(now, self.settings.seat_token_life),
             jti: hex(&random::<16>()?),
+        })
+    }
+
+    /// Signs with the workshop's key; answers the token and when it ends.
+    pub(super) async fn sign_claims(
+        &self,
+        claims: Claims,
+    ) -> Result<(String, DateTime<Utc>), ApiError> {
+        let workshop = &claims.workshop;
+        let failed = |cause: &dyn std::fmt::Display| {
+            tracing::error!(error = %cause, %workshop, "could not sign a seat token");
+            ApiError::new(Code::Internal, "INTERNAL", "could not sign the seat token")
         };
-        let signer = Signer::from_pem(key.as_bytes(), stay.workshop.as_str())
-            .map_err(|cause| failed(&cause))?;
+        let key = self
+            .store
+            .seat_key(workshop)
+            .await?
+            .ok_or_else(ApiError::no_workshop)?;
+        let signer =
+            Signer::from_pem(key.as_bytes(), workshop.as_str()).map_err(|cause| failed(&cause))?;
         let token = signer.sign(&claims).map_err(|cause| failed(&cause))?;
-        Ok((token, expires_at))
+        Ok((token, claims.expires_at))
     }
 
     /// Whose seat token the request carries, if it still counts.

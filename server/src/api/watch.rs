@@ -44,18 +44,18 @@ const STILL: Duration = Duration::from_secs(1);
 const COALESCE: Duration = Duration::from_millis(50);
 
 /// A workshop at one moment, with the notices since it was first watched.
-struct Snapshot {
-    view: WorkshopView,
+pub(super) struct Snapshot {
+    pub(super) view: WorkshopView,
     notices: Vec<(u64, Notice)>,
 }
 
-type News = Option<Arc<Snapshot>>;
+pub(super) type News = Option<Arc<Snapshot>>;
 
 /// Followers of watched workshops.
 #[derive(Clone)]
 pub struct Hub {
     store: Store,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
     topics: Arc<Mutex<HashMap<WorkshopId, watch::Sender<News>>>>,
 }
 
@@ -69,7 +69,8 @@ impl Hub {
         }
     }
 
-    fn subscribe(&self, workshop: &WorkshopId) -> watch::Receiver<News> {
+    /// A workshop at every moment from now on; `None` until it was first read.
+    pub(super) fn subscribe(&self, workshop: &WorkshopId) -> watch::Receiver<News> {
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(topic) = topics.get(workshop) {
             return topic.subscribe();
@@ -148,7 +149,8 @@ impl Hub {
     }
 }
 
-fn draining() -> Status {
+/// The end of a stream while this server stops.
+pub(super) fn draining() -> Status {
     ApiError::new(
         Code::Unavailable,
         "DRAINING",
@@ -244,7 +246,7 @@ fn relay<T: Send + 'static>(
 
 /// Returns when the pass no longer opens the workshop of `owner`, with what a
 /// new call would be told.
-async fn barred(store: Store, pass: Pass, owner: String) -> Status {
+pub(super) async fn barred(store: Store, pass: Pass, owner: String) -> Status {
     let mut clock = interval(STILL);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

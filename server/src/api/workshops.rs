@@ -12,10 +12,11 @@ use super::{
     Api, Visit,
     auth::{self, Deed, Pass, may},
     error::ApiError,
-    headers, now, visit, watch, wire, wish,
+    headers, now, previews, visit, watch, wire, wish,
 };
 use crate::store::{
     limits::Refused,
+    pausing::Pause,
     principals::Principal,
     requests::RequestKey,
     sealing::random,
@@ -200,6 +201,30 @@ impl Api {
         self.whole(&id, visit).await
     }
 
+    /// Stops a workshop, keeping its seats and their files, or brings it back.
+    async fn pause(
+        &self,
+        who: &Principal,
+        (id, request_id): (&str, &str),
+        pause: Pause,
+        visit: &Visit,
+    ) -> Result<pb::Workshop, ApiError> {
+        let id = self.own(who, id).await?.id;
+        let verb = match pause {
+            Pause::Stop => "stop",
+            Pause::Start => "start",
+        };
+        let key = Self::key(who, verb, request_id, id.as_str().as_bytes())?;
+        let done = self
+            .store
+            .pause_workshop(&who.id, &id, pause, &key, now())
+            .await?;
+        done?;
+        info!(workshop = %id, by = %who.name, "workshop to {verb}");
+        self.wake.workshop(&id);
+        self.whole(&id, visit).await
+    }
+
     fn key(
         who: &Principal,
         verb: &str,
@@ -340,15 +365,22 @@ impl WorkshopService for Api {
         &self,
         request: Request<pb::StopWorkshopRequest>,
     ) -> Result<Response<pb::Workshop>, Status> {
-        self.later(request, "stopping a workshop and keeping its seats")
-            .await
+        let (who, visit) = self.caller(&request).await?;
+        let ask = request.get_ref();
+        let what = (ask.id.as_str(), ask.request_id.as_str());
+        let workshop = self.pause(&who, what, Pause::Stop, &visit).await?;
+        Ok(Response::new(workshop))
     }
 
     async fn start_workshop(
         &self,
         request: Request<pb::StartWorkshopRequest>,
     ) -> Result<Response<pb::Workshop>, Status> {
-        self.later(request, "starting a stopped workshop").await
+        let (who, visit) = self.caller(&request).await?;
+        let ask = request.get_ref();
+        let what = (ask.id.as_str(), ask.request_id.as_str());
+        let workshop = self.pause(&who, what, Pause::Start, &visit).await?;
+        Ok(Response::new(workshop))
     }
 
     async fn delete_workshop(
@@ -407,11 +439,9 @@ impl WorkshopService for Api {
         &self,
         request: Request<pb::ObserveSeatRequest>,
     ) -> Result<Response<pb::ObserveSeatResponse>, Status> {
-        self.later(
-            request,
-            "observing and assisting learners (it comes with the browser console)",
-        )
-        .await
+        let (who, visit) = self.caller(&request).await?;
+        let way = self.observe(&who, request.get_ref(), &visit).await?;
+        Ok(Response::new(way))
     }
 
     type WatchPreviewsStream = Messages<pb::WatchPreviewsResponse>;
@@ -420,11 +450,11 @@ impl WorkshopService for Api {
         &self,
         request: Request<pb::WatchPreviewsRequest>,
     ) -> Result<Response<Self::WatchPreviewsStream>, Status> {
-        self.later(
-            request,
-            "previews of screens (they come with the browser console)",
-        )
-        .await
+        let (who, _) = self.caller(&request).await?;
+        let pass = Pass::of(headers(&request))?;
+        let workshop = self.own(&who, &request.get_ref().workshop_id).await?;
+        let stream = previews::workshop(self, &workshop, pass);
+        Ok(Response::new(Box::pin(stream)))
     }
 
     async fn get_seat_log(

@@ -50,6 +50,10 @@ impl Reconciler {
                 self.try_act(of, at, "start", act).await
             }
             Step::StopWorker(at) => {
+                // One that does not answer must stop all the same.
+                if let Err(error) = self.agents.settle(&name(at), now).await {
+                    warn!(worker = at, error = ?error, "it is stopped without a word to its seats");
+                }
                 self.agents.forget(&name(at));
                 let act = async { Ok(self.provisioner.stop(&name(at)).await?) };
                 self.try_act(of, at, "stop", act).await

@@ -13,6 +13,7 @@ pub mod keeping;
 pub mod limits;
 pub mod migration;
 pub mod notes;
+pub mod pausing;
 pub mod principals;
 pub mod requests;
 pub mod sealing;

@@ -314,6 +314,10 @@ impl AgentService for FakeAgent {
     ) -> Answer<Self::WatchPreviewsStream> {
         Ok(Response::new(Box::pin(futures_util::stream::empty())))
     }
+    async fn sync_seats(&self, _: Request<pb::SyncSeatsRequest>) -> Answer<pb::SyncSeatsResponse> {
+        self.note("sync".to_owned());
+        Ok(Response::new(pb::SyncSeatsResponse::default()))
+    }
     async fn get_seat_log(
         &self,
         _: Request<pb::GetSeatLogRequest>,
