@@ -289,12 +289,15 @@ impl Worker {
             .collect()
     }
 
-    /// The memory files of all templates.
-    pub(crate) fn template_memories(&self) -> Vec<PathBuf> {
+    /// The memory of all templates, and the disks that they had mounted.
+    pub(crate) fn template_files(&self) -> Vec<PathBuf> {
         let found: Vec<_> = fs::read_dir(self.images.join("snapshots"))
             .unwrap()
-            .map(|entry| entry.unwrap().path().join("memory"))
-            .filter(|memory| memory.exists())
+            .flat_map(|entry| {
+                let folder = entry.unwrap().path();
+                ["memory", "seat.ext4"].map(|name| folder.join(name))
+            })
+            .filter(|file| file.exists())
             .collect();
         assert!(!found.is_empty(), "no template was kept");
         found
