@@ -4,6 +4,7 @@
 //! arguments, decisions go out as values. Everything else in the workspace may
 //! import this crate; it imports none of ours.
 
+pub mod cost;
 pub mod egress;
 pub mod enrolment;
 pub mod ids;
@@ -13,5 +14,6 @@ pub mod network;
 pub mod plan;
 pub mod seat_net;
 pub mod seat_token;
+pub mod sweep;
 pub mod text;
 pub mod workshop;

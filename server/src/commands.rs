@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, bail};
 use async_trait::async_trait;
 use clarateach_certs::{ca::Dialler, key::Key};
-use clarateach_domain::ids::WorkerName;
+use clarateach_domain::{cost::HourlyPrice, ids::WorkerName};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -87,7 +87,8 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         agents.clone(),
         wake.clone(),
         crash,
-    );
+    )
+    .with_sweep(args.sweep.into());
     let rest = CancellationToken::new();
     let looping = tokio::spawn(reconciler.run(rest.clone()));
     let keeping = tokio::spawn(keep_house(store.clone(), rest.clone()));
@@ -270,6 +271,10 @@ fn settings(args: &ServeArgs, provisioner: &dyn Provisioner) -> Settings {
         default_ttl: limits.default_ttl,
         seat_token_life: limits.seat_token_ttl,
         runtimes: provisioner.runtimes(),
+        worker_price: args.worker_hourly_usd.or(match args.provisioner {
+            ProvisionerKind::Local => Some(HourlyPrice::NOTHING),
+            ProvisionerKind::Gcp => None,
+        }),
     }
 }
 

@@ -12,9 +12,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clarateach_domain::{
+    cost::HourlyPrice,
     ids::{Slot, WorkshopId},
     microvm::Runtime,
-    seat_token,
+    seat_token, sweep,
 };
 
 use crate::provisioner::{gcp::GcpArgs, local};
@@ -70,6 +71,28 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// What is done with workers of this installation that the database does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sweep {
+    /// Those that are surely left over are removed; those newer than the newest row are
+    /// left alone, since the database may have been put back.
+    Remove,
+    /// They are told in the log, and nothing is removed.
+    Report,
+    /// Those newer than the newest row are removed, too.
+    All,
+}
+
+impl From<Sweep> for sweep::Mode {
+    fn from(asked: Sweep) -> Self {
+        match asked {
+            Sweep::Remove => Self::Remove,
+            Sweep::Report => Self::Report,
+            Sweep::All => Self::All,
+        }
+    }
 }
 
 /// Where workers come from.
@@ -146,6 +169,13 @@ pub struct ServeArgs {
     /// Where workers come from.
     #[arg(long, env = "CLARATEACH_PROVISIONER", default_value = "local")]
     pub provisioner: ProvisionerKind,
+    /// What is done with workers that the database does not know.
+    #[arg(long, env = "CLARATEACH_SWEEP", default_value = "remove")]
+    pub sweep: Sweep,
+    /// What a worker costs an hour, in US dollars such as 0.24, for estimates. Local workers
+    /// cost nothing unless it is said; what cloud workers cost is unknown then.
+    #[arg(long, env = "CLARATEACH_WORKER_HOURLY_USD", value_parser = HourlyPrice::parse)]
+    pub worker_hourly_usd: Option<HourlyPrice>,
     /// The agent's binary, for local workers.
     #[arg(long, env = "CLARATEACH_AGENT_BIN")]
     pub agent_bin: Option<PathBuf>,

@@ -806,3 +806,23 @@ async fn the_port_answers_what_is_public_and_nothing_more() {
     let (status, _) = town.json_as(&ada, "GET", "/metrics", "").await;
     assert_eq!(status, 403);
 }
+
+#[tokio::test]
+async fn an_estimate_reckons_workers_and_time_and_only_for_those_who_may_ask() {
+    let town = Town::start().await;
+    let mut client = town.workshops().await;
+    let shape = |seats, seconds| pb::EstimateCostRequest {
+        seats,
+        ttl: Some(prost_types::Duration { seconds, nanos: 0 }),
+        ..Default::default()
+    };
+    for (seats, hours, workers, total) in [(50, 1, 1, 240_000), (51, 2, 2, 960_000)] {
+        let ask = with(&town.admin, shape(seats, hours * 3600));
+        let said = client.estimate_cost(ask).await.unwrap().into_inner();
+        assert_eq!((said.workers, said.total_microusd), (workers, total));
+    }
+    let bad = client.estimate_cost(with(&town.admin, shape(0, 1))).await;
+    assert_eq!(fields(&bad.unwrap_err()), ["seats", "ttl"]);
+    let stranger = client.estimate_cost(with("nobody", shape(1, 3600))).await;
+    assert_eq!(stranger.unwrap_err().code(), Code::Unauthenticated);
+}

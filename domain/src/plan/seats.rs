@@ -101,10 +101,15 @@ pub(super) fn settle_seats(
 }
 
 /// How soon to look again at a worker that is on its way: nothing wakes the loop
-/// when an agent starts, so often while one should, and rarely when it is late.
+/// when an agent starts. Often while one on this box should, then once a second, which
+/// twenty VMs at once may do under a cloud's quota of reads (Google's is 1,500 a minute),
+/// and rarely when it is late.
 fn boot_poll(since: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
-    if now - since < TimeDelta::minutes(3) {
+    let age = now - since;
+    if age < TimeDelta::seconds(3) {
         Duration::from_millis(200)
+    } else if age < TimeDelta::minutes(3) {
+        Duration::from_secs(1)
     } else {
         Duration::from_secs(5)
     }

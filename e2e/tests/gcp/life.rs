@@ -1,10 +1,16 @@
 //! Made, stopped, started, taken and removed; and killed in between.
 
-use clarateach_domain::plan::Ground;
+use clarateach_domain::{ids::WorkerName, plan::Ground};
 use clarateach_e2e::fake_gce::{Fault, Kind};
 use clarateach_server::provisioner::Provisioner as _;
 
 use crate::{Stage, worker};
+
+/// What there is of this installation.
+async fn names(stage: &Stage) -> Vec<WorkerName> {
+    let all = stage.gcp.list().await.unwrap();
+    all.into_iter().map(|listed| listed.name).collect()
+}
 
 #[tokio::test]
 async fn a_worker_lives_and_leaves_nothing() {
@@ -15,10 +21,9 @@ async fn a_worker_lives_and_leaves_nothing() {
     assert_eq!(stage.look(&worker).await.ground, Ground::Making);
     let up = stage.until(&worker, Ground::Up).await;
     assert_eq!((up.zone.as_str(), up.also.len()), ("us-central1-a", 1));
-    assert_eq!(
-        stage.gcp.list().await.unwrap(),
-        std::slice::from_ref(&worker.name)
-    );
+    assert_eq!(names(&stage).await, std::slice::from_ref(&worker.name));
+    let made_at = stage.gcp.list().await.unwrap()[0].made_at;
+    assert!(made_at.is_some(), "Google says since when it is there");
 
     stage.gcp.stop(&worker.name).await.unwrap();
     assert_eq!(stage.look(&worker).await.ground, Ground::Stopping);
@@ -46,12 +51,12 @@ async fn a_vm_that_no_row_knows_is_listed_and_removed_where_it_is() {
     // An older database came back.
     stage.rows.0.lock().unwrap().remove(&forgotten.name);
     stage.restart().await;
-    assert!(stage.gcp.list().await.unwrap().contains(&forgotten.name));
+    assert!(names(&stage).await.contains(&forgotten.name));
     for _ in 0..2 {
         stage.gcp.delete(&forgotten.name).await.unwrap();
     }
     stage.assert_left(&[&known]).await;
-    assert_eq!(stage.gcp.list().await.unwrap(), [known.name]);
+    assert_eq!(names(&stage).await, [known.name]);
 }
 
 #[tokio::test]

@@ -24,7 +24,6 @@ from clarateach import (
     Seat,
     SeatState,
     UnavailableError,
-    UnsupportedError,
     Workshop,
     WorkshopFailedError,
     WorkshopStatus,
@@ -79,11 +78,7 @@ def test_stop_and_start_keep_a_seat_and_its_files(client: Client) -> None:
     made = client.workshops.create("Stop and start", 1, runtime="container").wait_running()
     with client.join(made.code) as seat:
         seat.files.write("kept", b"1")
-        try:
-            made.stop().wait_stopped()
-        except UnsupportedError as error:
-            made.delete()
-            pytest.skip(str(error))
+        made.stop().wait_stopped()
         with pytest.raises(ConflictError) as stopped:
             client.join(made.code)
         assert stopped.value.reason == "NOT_RUNNING"
@@ -91,6 +86,26 @@ def test_stop_and_start_keep_a_seat_and_its_files(client: Client) -> None:
         # The worker has another address now: found without being told.
         assert seat.wait_ready().files.read("kept") == b"1"
     made.delete().wait_deleted()
+
+
+def test_a_wall_of_screens_shows_what_a_seat_shows(client: Client) -> None:
+    made = client.workshops.create("Wall", 1, runtime="container").wait_running()
+    with client.join(made.code) as seat, seat.terminal() as terminal:
+        terminal.write("echo a-pear-tree\r")
+        for picture in made.watch_previews():
+            if "a-pear-tree" in picture.lines:
+                assert picture.seat == 1
+                assert picture.changed_at is not None
+                break
+    made.delete().wait_deleted()
+
+
+def test_an_estimate_says_workers_and_price(client: Client) -> None:
+    estimate = client.workshops.estimate_cost(1, runtime="container", ttl=timedelta(hours=1))
+    assert (estimate.workers, estimate.total_usd) == (1, 0)
+    with pytest.raises(InvalidError) as none:
+        client.workshops.estimate_cost(0, runtime="container")
+    assert none.value.fields[0].field == "seats"
 
 
 def test_joining_before_the_class_runs_waits(client: Client) -> None:

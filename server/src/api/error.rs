@@ -122,15 +122,6 @@ impl ApiError {
         Self::unauthenticated("this API token is unknown or was revoked")
     }
 
-    /// Not built yet; `feature` says what and where.
-    pub fn unimplemented(feature: &'static str) -> Self {
-        Self::new(
-            Code::Unimplemented,
-            "NOT_BUILT_YET",
-            format!("this server does not have it yet: {feature}"),
-        )
-    }
-
     /// As an HTTP status.
     pub fn http_status(&self) -> StatusCode {
         match self.code {

@@ -5,6 +5,7 @@
 //! nothing at a cloud or an agent.
 
 pub mod auth;
+mod cost;
 mod egress;
 pub mod error;
 mod observing;
@@ -21,7 +22,7 @@ pub mod wrong_codes;
 use std::{net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
-use clarateach_domain::microvm::Runtime;
+use clarateach_domain::{cost::HourlyPrice, microvm::Runtime};
 use tonic::{Extensions, Request};
 
 pub use rest::router as rest_router;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub seat_token_life: Duration,
     /// Runtimes that the provisioner gives.
     pub runtimes: Vec<Runtime>,
+    /// What a worker costs, if that is known.
+    pub worker_price: Option<HourlyPrice>,
 }
 
 /// How a caller reached this server; `serve` puts it on every request.

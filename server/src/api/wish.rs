@@ -88,6 +88,20 @@ pub struct WorkshopWish {
     pub body: Vec<u8>,
 }
 
+/// Checks the shape that `EstimateCost` asks about, and says how long it would live.
+pub(super) fn estimate(
+    ask: &pb::EstimateCostRequest,
+    settings: &Settings,
+) -> Result<Duration, ApiError> {
+    let mut faults = Faults::default();
+    let most = settings.max_seats_per_workshop;
+    if !(1..=most).contains(&ask.seats) {
+        faults.add("seats", format!("must be 1 to {most}"));
+    }
+    let ttl = faults.take("ttl", ttl(ask.ttl.as_ref(), settings));
+    faults.none_or(ttl)
+}
+
 /// Checks what `CreateWorkshop` asks.
 pub fn create(
     mut ask: pb::CreateWorkshopRequest,

@@ -14,7 +14,7 @@ use clarateach_domain::{enrolment::Vm, ids::WorkerName, microvm::Runtime, plan::
 use google_cloud_compute_v1::model::Operation;
 use tracing::{info, warn};
 
-use super::{Described, Notes, ProvisionError, Provisioner, WorkerSpec};
+use super::{Described, Listed, Notes, ProvisionError, Provisioner, WorkerSpec};
 
 mod cloud;
 mod firewall;
@@ -472,13 +472,13 @@ impl Provisioner for Gcp {
         log.map_err(|cause| ProvisionError::new("read the VM's serial console", cause))
     }
 
-    async fn list(&self) -> Result<Vec<WorkerName>, ProvisionError> {
+    async fn list(&self) -> Result<Vec<Listed>, ProvisionError> {
         let all = self.cloud.all().await;
         let all = all.map_err(failed("list the VMs".to_owned()))?;
         let installation = &self.settings.installation;
         Ok(all
             .iter()
-            .filter_map(|vm| machine::worker(vm, installation))
+            .filter_map(|vm| machine::listed(vm, installation))
             .collect())
     }
 

@@ -20,7 +20,7 @@ use clarateach_domain::{ids::WorkerName, microvm::Runtime, plan::Ground};
 use tokio::{sync::OwnedMutexGuard, task::spawn_blocking};
 use tracing::{info, warn};
 
-use super::{Described, ProvisionError, Provisioner, WorkerSpec};
+use super::{Described, Listed, ProvisionError, Provisioner, WorkerSpec};
 use crate::config::FirecrackerArgs;
 
 mod agent;
@@ -180,9 +180,22 @@ impl Provisioner for Local {
         blocking(move || Ok(fs::read_to_string(log).unwrap_or_default())).await
     }
 
-    async fn list(&self) -> Result<Vec<WorkerName>, ProvisionError> {
+    async fn list(&self) -> Result<Vec<Listed>, ProvisionError> {
         let inner = self.0.clone();
-        blocking(move || inner.list()).await
+        blocking(move || {
+            let made_at = |name: &WorkerName| {
+                let noted = fs::metadata(inner.dir(name).join(INDEX));
+                Some(noted.and_then(|file| file.modified()).ok()?.into())
+            };
+            let names = inner.list()?.into_iter();
+            Ok(names
+                .map(|name| Listed {
+                    made_at: made_at(&name),
+                    name,
+                })
+                .collect())
+        })
+        .await
     }
 
     async fn stop(&self, name: &WorkerName) -> Result<(), ProvisionError> {

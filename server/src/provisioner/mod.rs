@@ -9,6 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use clarateach_domain::{
     enrolment::Vm,
     ids::{WorkerName, WorkshopId},
@@ -69,6 +70,15 @@ impl Described {
     }
 }
 
+/// One worker of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: WorkerName,
+    /// When it was made, where that is known.
+    pub made_at: Option<DateTime<Utc>>,
+}
+
 /// An act of a provisioner that failed. Shown to instructors: the whole chain
 /// is for the log, the message for people.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +133,7 @@ pub trait Provisioner: Send + Sync {
     /// What is there now.
     async fn describe(&self, name: &WorkerName) -> Result<Described, ProvisionError>;
     /// Every worker of this installation, wanted or not.
-    async fn list(&self) -> Result<Vec<WorkerName>, ProvisionError>;
+    async fn list(&self) -> Result<Vec<Listed>, ProvisionError>;
     /// Ends what runs on it and keeps its disk.
     async fn stop(&self, name: &WorkerName) -> Result<(), ProvisionError>;
     /// Starts it again.

@@ -12,7 +12,7 @@ use clarateach_domain::{
     enrolment::{self, Vm},
     ids::{SeatNo, WorkerName},
     microvm::MicroVmSpec,
-    plan::{Ordinal, Step},
+    plan::{Ground, Ordinal, Step},
 };
 use tracing::{info, warn};
 
@@ -40,6 +40,10 @@ impl Reconciler {
             Step::Expire => self.store.expire(&of.id, now).await.map(|()| true),
             Step::Notify { mark, minutes } => self.tell(of, mark, minutes).await,
             Step::CreateWorker(at) => {
+                let sight = looked.seen.workers.get(&at);
+                if sight.is_some_and(|worker| worker.ground == Ground::Missing) {
+                    self.tell_loss(of, at).await?;
+                }
                 let spec = spec(of, at);
                 let act = async { Ok(self.provisioner.ensure(&spec).await?) };
                 self.try_act(of, at, "create", act).await
@@ -308,6 +312,25 @@ impl Reconciler {
         });
         let name = WorkerName::of(&of.id, at);
         Ok(self.agents.create(&name, specs.collect()).await?)
+    }
+
+    /// Says what is lost with a worker that is gone, before it is made anew.
+    async fn tell_loss(&self, of: &Settling, at: Ordinal) -> Result<(), StoreError> {
+        let seats = of.want.seats.iter().filter(|seat| seat.worker == at);
+        let seats: Vec<_> = seats.map(|seat| seat.seat.to_string()).collect();
+        let message = format!(
+            "worker {at} is gone with its disk and is made anew: its seats ({}) start afresh, \
+             and what was in them is lost",
+            seats.join(", ")
+        );
+        if self
+            .store
+            .lost_worker(&of.id, at, &message, Utc::now())
+            .await?
+        {
+            warn!(worker = at, "worker is gone with what was on its disk");
+        }
+        Ok(())
     }
 
     /// Tells Watch streams by an event; terminals are told by the next look.

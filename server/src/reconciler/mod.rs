@@ -12,7 +12,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use clarateach_domain::ids::{WorkerName, WorkshopId};
+use clarateach_domain::{
+    ids::{WorkerName, WorkshopId},
+    sweep::Mode,
+};
 use tokio::{
     sync::Semaphore,
     task::JoinError,
@@ -37,6 +40,7 @@ mod wake;
 pub use crash::{CRASH_POINTS, CrashAt};
 pub use wake::Wake;
 
+use sweep::Sweeping;
 use tasks::Tasks;
 
 /// Workshops settled at the same time.
@@ -66,8 +70,7 @@ pub struct Reconciler {
     leaf_life: Duration,
     /// Names this process in leases.
     holder: Arc<str>,
-    /// Workers without a row, by the last sweep.
-    suspects: Arc<tokio::sync::Mutex<BTreeSet<String>>>,
+    sweeping: Arc<tokio::sync::Mutex<Sweeping>>,
     /// The last notice each agent took.
     told: Told,
 }
@@ -89,9 +92,16 @@ impl Reconciler {
             crash,
             leaf_life: observe::LEAF_LIFE,
             holder: format!("{:032x}", rand::random::<u128>()).into(),
-            suspects: Arc::default(),
+            sweeping: Arc::new(tokio::sync::Mutex::new(Sweeping::new(Mode::Remove))),
             told: Arc::default(),
         }
+    }
+
+    /// What is done with workers that no row knows.
+    #[must_use]
+    pub fn with_sweep(mut self, mode: Mode) -> Self {
+        self.sweeping = Arc::new(tokio::sync::Mutex::new(Sweeping::new(mode)));
+        self
     }
 
     /// Leaves of another life: tests cannot wait for a day.
@@ -107,6 +117,7 @@ impl Reconciler {
         if let Err(cause) = self.store.drop_leases_of_the_dead().await {
             warn!(error = ?cause, "leases of an earlier process were left to run out");
         }
+        self.note_newest_row().await;
         let mut rounds = Rounds::new(self);
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,19 +1,80 @@
-//! Finds workers of this installation that no row knows, and removes them.
+//! Finds workers of this installation that no row knows; `domain/sweep.rs` says what
+//! becomes of each.
 //!
-//! A row is written before its worker, so such a worker is left over from a
-//! database that was put back to an earlier day, or was removed. Seen twice, a
-//! minute apart, before it goes.
+//! Way: the provisioner's list, whole or not at all -> minus the rows -> a fate for each.
+//! What was put in quarantine is an event, so that a later start knows it too.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use chrono::{DateTime, Utc};
+use clarateach_domain::{
+    ids::WorkerName,
+    sweep::{self, Fate, Mode, Stray},
+};
 use tracing::{info, warn};
 
 use super::Reconciler;
+use crate::{provisioner::Listed, store::StoreError};
+
+/// How sweeps go, and what the last one found.
+#[derive(Debug)]
+pub(super) struct Sweeping {
+    pub(super) mode: Mode,
+    pub(super) grace: Duration,
+    /// `None` before it was read.
+    began: Option<Began>,
+    /// Workers without a row, by the last sweep.
+    suspects: BTreeSet<WorkerName>,
+    quarantined: BTreeSet<String>,
+}
+
+/// How the database was when this process began.
+#[derive(Debug, Clone, Copy)]
+struct Began {
+    newest: Option<DateTime<Utc>>,
+}
+
+impl Sweeping {
+    pub(super) fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            grace: sweep::GRACE,
+            began: None,
+            suspects: BTreeSet::new(),
+            quarantined: BTreeSet::new(),
+        }
+    }
+}
 
 impl Reconciler {
+    /// Notes how new the database is, before this process writes into it.
+    pub(super) async fn note_newest_row(&self) {
+        let mut sweeping = self.sweeping.lock().await;
+        if sweeping.began.is_some() {
+            return;
+        }
+        let read = async {
+            let newest = self.store.newest_row().await?;
+            Ok::<_, StoreError>((newest, self.store.quarantined().await?))
+        };
+        match read.await {
+            Ok((newest, quarantined)) => {
+                sweeping.began = Some(Began { newest });
+                sweeping.quarantined = quarantined.into_iter().collect();
+            }
+            Err(cause) => warn!(error = ?cause, "nothing is swept: the newest row was not found"),
+        }
+    }
+
     /// One look; none while another is under way.
     pub(super) async fn sweep(&self) {
-        let Ok(mut suspects) = self.suspects.try_lock() else {
+        let Ok(mut sweeping) = self.sweeping.try_lock() else {
+            return;
+        };
+        let Some(Began { newest }) = sweeping.began else {
             return;
         };
         // The provisioner first: a worker that comes in between has a row.
@@ -24,28 +85,64 @@ impl Reconciler {
                 return;
             }
         };
-        let known = match self.store.living_workers().await {
-            Ok(known) => known,
+        let known: BTreeSet<String> = match self.store.living_workers().await {
+            Ok(known) => known.into_iter().collect(),
             Err(cause) => {
                 warn!(error = ?cause, "rows of workers could not be listed");
                 return;
             }
         };
-        let mut found = BTreeSet::new();
-        for name in there {
-            if known.iter().any(|known| known == name.as_str()) {
+        let now = Utc::now();
+        let mut found = BTreeMap::new();
+        for Listed { name, made_at } in there {
+            if known.contains(name.as_str()) {
                 continue;
             }
-            found.insert(name.to_string());
-            if !suspects.contains(name.as_str()) {
-                warn!(worker = %name, "worker without a row found");
-                continue;
+            let stray = Stray {
+                made_at,
+                seen_before: sweeping.suspects.contains(&name),
+                quarantined: sweeping.quarantined.contains(name.as_str()),
+            };
+            let fate = sweep::fate(stray, sweeping.mode, newest, sweeping.grace, now);
+            found.insert(name, (stray, fate));
+        }
+        for (name, (stray, fate)) in &found {
+            self.meet(name, *stray, *fate, &mut sweeping, now).await;
+        }
+        sweeping.suspects = found.into_keys().collect();
+    }
+
+    async fn meet(
+        &self,
+        name: &WorkerName,
+        stray: Stray,
+        fate: Fate,
+        sweeping: &mut Sweeping,
+        now: DateTime<Utc>,
+    ) {
+        match fate {
+            Fate::Wait | Fate::Report if stray.seen_before => {}
+            Fate::Wait => {
+                warn!(worker = %name, "worker without a row found: it is removed unless it gets one");
             }
-            match self.provisioner.delete(&name).await {
+            Fate::Report => warn!(worker = %name, "worker without a row found: --sweep=report"),
+            Fate::Quarantine => {
+                if !stray.seen_before {
+                    warn!(worker = %name, "worker without a row is newer than the database, \
+                        which may have been put back: it is left alone and goes on costing, \
+                        until you remove it, or all such workers by --sweep=all");
+                }
+                if sweeping.quarantined.insert(name.to_string())
+                    && let Err(cause) = self.store.quarantine(name, now).await
+                {
+                    warn!(error = ?cause, worker = %name, "its quarantine could not be noted");
+                    sweeping.quarantined.remove(name.as_str());
+                }
+            }
+            Fate::Remove => match self.provisioner.delete(name).await {
                 Ok(()) => info!(worker = %name, "worker without a row removed"),
                 Err(cause) => warn!(worker = %name, error = ?cause, "worker could not be removed"),
-            }
+            },
         }
-        *suspects = found;
     }
 }

@@ -31,7 +31,7 @@ use crate::{
     agents::Agents,
     config::FirecrackerArgs,
     provisioner::{
-        Described, ProvisionError, Provisioner, WorkerSpec,
+        Described, Listed, ProvisionError, Provisioner, WorkerSpec,
         local::{DEFAULT_ALLOC_DIR, DEFAULT_SUBNET, Local, LocalSettings, down},
     },
     store::{
@@ -48,6 +48,7 @@ use crate::{
 
 mod egress;
 mod fakes;
+mod sweeping;
 
 use fakes::Fakes;
 
@@ -95,7 +96,7 @@ impl Provisioner for Sticky {
         }
         self.local.describe(name).await
     }
-    async fn list(&self) -> Result<Vec<WorkerName>, ProvisionError> {
+    async fn list(&self) -> Result<Vec<Listed>, ProvisionError> {
         self.local.list().await
     }
     async fn stop(&self, name: &WorkerName) -> Result<(), ProvisionError> {

@@ -11,6 +11,7 @@ pub mod entity;
 pub mod events;
 pub mod keeping;
 pub mod limits;
+pub mod losses;
 pub mod migration;
 pub mod notes;
 pub mod pausing;

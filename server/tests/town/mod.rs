@@ -46,6 +46,7 @@ pub(crate) fn settings() -> Settings {
         default_ttl: Duration::from_hours(4),
         seat_token_life: Duration::from_mins(15),
         runtimes: vec![Runtime::Container],
+        worker_price: clarateach_domain::cost::HourlyPrice::parse("0.24").ok(),
     }
 }
 

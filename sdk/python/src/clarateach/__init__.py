@@ -31,9 +31,11 @@ from ._models.words import (
 )
 from ._models.workshop import (
     ApiToken,
+    CostEstimate,
     Egress,
     Notice,
     Page,
+    Preview,
     Resources,
     SeatChange,
     SeatInfo,
@@ -90,6 +92,7 @@ __all__ = [
     "CommandResult",
     "ConflictError",
     "ConnectionLostError",
+    "CostEstimate",
     "DeadlineError",
     "Egress",
     "EgressMode",
@@ -104,6 +107,7 @@ __all__ = [
     "Notice",
     "NoticeKind",
     "Page",
+    "Preview",
     "Progress",
     "Resources",
     "Role",

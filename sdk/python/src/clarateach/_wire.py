@@ -16,8 +16,10 @@ from ._generated import workshop_pb2 as pb
 from ._models import words
 from ._models.workshop import (
     ApiToken,
+    CostEstimate,
     Egress,
     Notice,
+    Preview,
     Resources,
     SeatChange,
     SeatInfo,
@@ -135,6 +137,17 @@ def seat(said: pb.Seat) -> SeatInfo:
         epoch=said.epoch,
         worker=said.worker,
     )
+
+
+def preview(said: pb.WatchPreviewsResponse) -> Preview:
+    """What a seat shows."""
+    changed = moment(said.changed_at, there=said.HasField("changed_at"))
+    return Preview(seat=said.seat, lines=tuple(said.lines), changed_at=changed)
+
+
+def estimate(said: pb.EstimateCostResponse) -> CostEstimate:
+    """A price."""
+    return CostEstimate(said.total_microusd, said.workers, said.explanation)
 
 
 def _status(number: int) -> words.WorkshopStatus:

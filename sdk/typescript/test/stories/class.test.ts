@@ -80,11 +80,30 @@ stories("a class", (house) => {
     expect((await client.workshops.get(workshop.id)).info.name).toBe("renamed");
     expect(typeof (await workshop.seatLog(seat.number))).toBe("string");
     const estimate = { seats: 1, runtime: "container", ttl: "1h" } as const;
-    // What this server has not yet is said so; what it has may not fail otherwise.
-    const later = [workshop.stop(), client.workshops.estimateCost(estimate)];
-    for (const one of await Promise.allSettled(later)) {
-      if (one.status === "rejected") expect(one.reason).toMatchObject({ reason: "NOT_BUILT_YET" });
+    const cost = await client.workshops.estimateCost(estimate);
+    expect(cost).toMatchObject({ totalUsd: 0, workers: 1 });
+    await workshop.stop();
+    await workshop.start();
+    expect((await workshop.waitRunning()).status).toBe("running");
+  });
+
+  test("instructors look at a learner's terminal and at the wall", async () => {
+    const workshop = await house.class(1);
+    const seat = await house.learner(workshop);
+    await using terminal = await seat.terminal();
+    await terminal.write("echo st''uck\r");
+    await terminal.readUntil("stuck");
+    const observer = await workshop.observeSeat(seat.number, "observe");
+    await using look = await observer.terminal();
+    expect(await look.readUntil("stuck")).toContain("stuck");
+    const wall = new AbortController();
+    for await (const { seat: number, lines } of workshop.watchPreviews({ signal: wall.signal })) {
+      if (lines.includes("stuck")) {
+        expect(number).toBe(seat.number);
+        break;
+      }
     }
+    observer.close();
   });
 
   test("a wish that cannot be is refused, field by field", async () => {

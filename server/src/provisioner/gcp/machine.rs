@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use chrono::DateTime;
 use clarateach_domain::{ids::WorkerName, plan::Ground};
 use google_cloud_compute_v1::model::{
     AccessConfig, AdvancedMachineFeatures, AttachedDisk, AttachedDiskInitializeParams, Duration,
@@ -11,7 +12,7 @@ use google_cloud_compute_v1::model::{
 };
 
 use super::settings::{GcpSettings, Source};
-use crate::provisioner::{AGENT_PORT, WorkerSpec};
+use crate::provisioner::{AGENT_PORT, Listed, WorkerSpec};
 
 /// The tag that the firewall rule is for.
 pub(super) const TAG: &str = "clarateach-agent";
@@ -144,6 +145,16 @@ pub(super) fn address(instance: &Instance) -> Option<SocketAddr> {
 pub(super) fn inner_address(instance: &Instance) -> Option<IpAddr> {
     let interface = instance.network_interfaces.first()?;
     interface.network_ip.as_deref()?.parse().ok()
+}
+
+/// The worker and when it was made, if it is one of this installation.
+pub(super) fn listed(instance: &Instance, installation: &str) -> Option<Listed> {
+    let made = instance.creation_timestamp.as_deref();
+    let made = made.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    Some(Listed {
+        name: worker(instance, installation)?,
+        made_at: made.map(|at| at.to_utc()),
+    })
 }
 
 /// Which worker it is, if it is one of this installation.

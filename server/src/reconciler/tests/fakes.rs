@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use clarateach_certs::key::Key;
 use clarateach_domain::{
     ids::{WorkerName, WorkshopId},
@@ -30,7 +31,7 @@ use tonic::{
     transport::{Certificate, Identity, Server, ServerTlsConfig},
 };
 
-use crate::provisioner::{Described, ProvisionError, Provisioner, WorkerSpec};
+use crate::provisioner::{Described, Listed, ProvisionError, Provisioner, WorkerSpec};
 
 /// All workers of a test.
 #[derive(Default)]
@@ -39,6 +40,8 @@ pub(super) struct Fakes {
     workers: Mutex<HashMap<WorkerName, Worker>>,
     /// Agents of before this policy was.
     too_old: bool,
+    /// When its workers were made, as it says.
+    pub(super) made_at: Mutex<Option<DateTime<Utc>>>,
 }
 
 struct Worker {
@@ -118,8 +121,12 @@ impl Provisioner for Fakes {
             },
         ))
     }
-    async fn list(&self) -> Result<Vec<WorkerName>, ProvisionError> {
-        Ok(self.workers.lock().unwrap().keys().cloned().collect())
+    async fn list(&self) -> Result<Vec<Listed>, ProvisionError> {
+        let listed = |name: &WorkerName| Listed {
+            name: name.clone(),
+            made_at: *self.made_at.lock().unwrap(),
+        };
+        Ok(self.workers.lock().unwrap().keys().map(listed).collect())
     }
     async fn stop(&self, name: &WorkerName) -> Result<(), ProvisionError> {
         self.delete(name).await

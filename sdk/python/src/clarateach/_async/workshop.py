@@ -13,7 +13,7 @@ from .._fields import WorkshopFields
 from .._generated import workshop_pb2 as pb
 from .._models.progress import Progress
 from .._models.words import WorkshopStatus
-from .._models.workshop import Egress, SeatInfo, WorkshopChange, WorkshopInfo
+from .._models.workshop import Egress, Preview, SeatInfo, WorkshopChange, WorkshopInfo
 from .._retry import Seconds, pause, seconds
 from ..errors import DeadlineError, UnavailableError, WorkshopFailedError
 from .rpc import AsyncRpc
@@ -239,6 +239,27 @@ class AsyncWorkshop(WorkshopFields):
                 workshop_id=self.id, seat=seat, request_id=secrets.token_hex(16)
             )
         return _wire.seat(await self._rpc.call(self._rpc.workshops.RevokeSeat, request))
+
+    async def watch_previews(self) -> AsyncIterator[Preview]:
+        """What every seat shows, then every change of it, until you stop or it is deleted.
+
+        A lost connection is taken up again by itself; every seat is told once more then.
+        """
+        attempt = 0
+        while True:
+            request = pb.WatchPreviewsRequest(workshop_id=self.id)
+            try:
+                stream = self._rpc.stream(self._rpc.workshops.WatchPreviews, request)
+                async with aclosing(stream) as pictures:
+                    async for said in pictures:
+                        attempt = 0
+                        yield _wire.preview(said)
+            except UnavailableError as error:
+                wait = pause(attempt, error.retry_after)
+            else:
+                return  # the workshop is gone
+            attempt += 1
+            await tasks.sleep(wait)
 
     async def seat_log(self, seat: int) -> str:
         """The end of what a seat's machine logged, at most 64 KiB."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from .. import _wire
 from .._generated import workshop_pb2 as pb
 from .._models.words import Runtime
-from .._models.workshop import Egress, Page, Resources
+from .._models.workshop import CostEstimate, Egress, Page, Resources
 from .._retry import Seconds
 from .rpc import AsyncRpc
 from .workshop import AsyncWorkshop
@@ -59,6 +59,26 @@ class AsyncWorkshops:
             )
         said = await self._rpc.call(self._rpc.workshops.CreateWorkshop, request)
         return AsyncWorkshop(self._rpc, _wire.workshop(said))
+
+    async def estimate_cost(
+        self,
+        seats: int,
+        *,
+        runtime: Runtime | str = Runtime.FIRECRACKER,
+        ttl: Seconds | None = None,
+    ) -> CostEstimate:
+        """What a workshop of this shape would cost, as far as the server knows prices.
+
+        Raises `ConflictError` (`PRICE_UNKNOWN`) and `InvalidError`.
+
+        >>> (await client.workshops.estimate_cost(5, runtime="container")).workers
+        1
+        """
+        with _wire.checked():
+            request = pb.EstimateCostRequest(
+                seats=seats, runtime=_wire.runtime(runtime), ttl=_wire.duration(ttl)
+            )
+        return _wire.estimate(await self._rpc.call(self._rpc.workshops.EstimateCost, request))
 
     async def get(self, id: str) -> AsyncWorkshop:
         """One workshop. Raises `NotFoundError` (`WORKSHOP_UNKNOWN`).

@@ -180,6 +180,34 @@ class Page:
 
 
 @dataclass(frozen=True)
+class CostEstimate:
+    """What a workshop would cost."""
+
+    total_microusd: int
+    """Millionths of a US dollar."""
+    workers: int
+    """Workers that it would take."""
+    explanation: str
+    """How the figure came about, for people."""
+
+    @property
+    def total_usd(self) -> float:
+        """In US dollars."""
+        return self.total_microusd / 1_000_000
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What one seat's terminal shows: of several, the one that wrote last."""
+
+    seat: int
+    lines: tuple[str, ...]
+    """The last lines of its screen, without colours; empty without a terminal."""
+    changed_at: datetime | None
+    """When it last wrote."""
+
+
+@dataclass(frozen=True)
 class ApiToken:
     """What is known of an API token: never its text."""
 

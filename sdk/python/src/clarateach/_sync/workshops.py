@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from .. import _wire
 from .._generated import workshop_pb2 as pb
 from .._models.words import Runtime
-from .._models.workshop import Egress, Page, Resources
+from .._models.workshop import CostEstimate, Egress, Page, Resources
 from .._retry import Seconds
 from .rpc import Rpc
 from .workshop import Workshop
@@ -60,6 +60,26 @@ class Workshops:
             )
         said = self._rpc.call(self._rpc.workshops.CreateWorkshop, request)
         return Workshop(self._rpc, _wire.workshop(said))
+
+    def estimate_cost(
+        self,
+        seats: int,
+        *,
+        runtime: Runtime | str = Runtime.FIRECRACKER,
+        ttl: Seconds | None = None,
+    ) -> CostEstimate:
+        """What a workshop of this shape would cost, as far as the server knows prices.
+
+        Raises `ConflictError` (`PRICE_UNKNOWN`) and `InvalidError`.
+
+        >>> (client.workshops.estimate_cost(5, runtime="container")).workers
+        1
+        """
+        with _wire.checked():
+            request = pb.EstimateCostRequest(
+                seats=seats, runtime=_wire.runtime(runtime), ttl=_wire.duration(ttl)
+            )
+        return _wire.estimate(self._rpc.call(self._rpc.workshops.EstimateCost, request))
 
     def get(self, id: str) -> Workshop:
         """One workshop. Raises `NotFoundError` (`WORKSHOP_UNKNOWN`).
