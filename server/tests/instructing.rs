@@ -821,7 +821,7 @@ async fn an_estimate_reckons_workers_and_time_and_only_for_those_who_may_ask() {
         let said = client.estimate_cost(ask).await.unwrap().into_inner();
         assert_eq!((said.workers, said.total_microusd), (workers, total));
     }
-    let bad = client.estimate_cost(with(&town.admin, shape(0, 1))).await;
+    let bad = client.estimate_cost(with(&town.admin, shape(0, -1))).await;
     assert_eq!(fields(&bad.unwrap_err()), ["seats", "ttl"]);
     let stranger = client.estimate_cost(with("nobody", shape(1, 3600))).await;
     assert_eq!(stranger.unwrap_err().code(), Code::Unauthenticated);

@@ -19,10 +19,15 @@ fn a_vmm_that_is_killed_at_any_step_of_its_making_is_made_again() {
     // So that there is a template.
     fleet.ask("ensure 2 2 1");
     fleet.wait_for("2 Ready", BOOT);
+    // Once for each death; where KVM emulates, a guest may end by itself beside that.
+    let deaths = if kvm_emulates() { 3 } else { 1 };
+    let made_again: Vec<_> = (1..=deaths)
+        .map(|n| format!("1 Ready i1 e1 r{n}"))
+        .collect();
     for step in Step::ALL {
         fleet.ask("ensure 1 1 1");
         worker.kill_at("s1", step, BOOT);
-        println!("{step:?}: {}", fleet.wait_for("1 Ready i1 e1 r1", BOOT));
+        println!("{step:?}: {}", fleet.wait_for_one_of(&made_again, BOOT));
         assert_eq!(fleet.ask("http 1 3001"), "200");
         assert_eq!(fleet.ask("remove 1"), "ok");
     }

@@ -502,20 +502,26 @@ impl FleetProcess {
     /// that has failed and stays so ends the wait; the list may be a moment older
     /// than the answer that mends it.
     pub(crate) fn wait_for(&mut self, text: &str, within: Duration) -> String {
+        self.wait_for_one_of(&[text.to_owned()], within)
+    }
+
+    /// The same, for the first of several texts.
+    pub(crate) fn wait_for_one_of(&mut self, texts: &[String], within: Duration) -> String {
         const MENDED_WITHIN: Duration = Duration::from_secs(3);
         let until = Instant::now() + within;
         let mut well = Instant::now();
         loop {
             let list = self.ask("list");
-            if list.contains(text) {
+            if texts.iter().any(|text| list.contains(text)) {
                 return list;
             }
-            if text.contains("Failed") || !list.contains("Failed") {
+            let awaited = texts.iter().any(|text| text.contains("Failed"));
+            if awaited || !list.contains("Failed") {
                 well = Instant::now();
             }
             assert!(
                 Instant::now() < until && well.elapsed() < MENDED_WITHIN,
-                "no {text:?} within {within:?}: {list}"
+                "none of {texts:?} within {within:?}: {list}"
             );
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -137,6 +137,8 @@ impl Provisioner for Fakes {
     async fn delete(&self, name: &WorkerName) -> Result<(), ProvisionError> {
         if let Some(gone) = self.workers.lock().unwrap().remove(name) {
             gone.task.abort();
+            // Its key goes with it, and so does what was signed for that key.
+            std::fs::remove_dir_all(self.enrol_dir(name)).unwrap();
         }
         Ok(())
     }
