@@ -221,6 +221,7 @@ impl AgentService for FakeAgent {
     async fn get_worker(&self, _: Request<pb::GetWorkerRequest>) -> Answer<pb::Worker> {
         Ok(Response::new(pb::Worker {
             name: self.worker.name.to_string(),
+            agent_version: "fake".to_owned(),
             workshop_id: self.worker.workshop.to_string(),
             certificate_request: self.request.clone(),
             ..Default::default()
