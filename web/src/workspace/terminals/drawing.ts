@@ -1,0 +1,53 @@
+import { WebglAddon } from "@xterm/addon-webgl";
+import type { Terminal } from "@xterm/xterm";
+
+let fast: boolean | undefined;
+
+/** Whether this machine draws with a real graphics processor: in software the DOM is faster. */
+export function hasGraphics(): boolean {
+  if (fast !== undefined) return fast;
+  const gl = document
+    .createElement("canvas")
+    .getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+  fast = gl !== null;
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  return fast;
+}
+
+/**
+ * Draws one terminal by WebGL while it is seen. Browsers allow sixteen contexts a page and
+ * take the oldest for a seventeenth, so who is hidden gives its own back.
+ */
+export class Drawing {
+  readonly #screen: Terminal;
+  #addon: WebglAddon | undefined;
+
+  constructor(screen: Terminal) {
+    this.#screen = screen;
+  }
+
+  show(): void {
+    if (this.#addon || !hasGraphics()) return;
+    const addon = new WebglAddon();
+    // Taken away by the browser: the DOM draws from then on.
+    addon.onContextLoss(() => this.hide());
+    try {
+      this.#screen.loadAddon(addon);
+      this.#addon = addon;
+    } catch {
+      fast = false;
+      addon.dispose();
+    }
+  }
+
+  hide(): void {
+    const addon = this.#addon;
+    if (!addon) return;
+    this.#addon = undefined;
+    const canvases = this.#screen.element?.querySelectorAll("canvas") ?? [];
+    const contexts = Array.from(canvases, (canvas) => canvas.getContext("webgl2"));
+    addon.dispose();
+    // Disposing alone keeps the context.
+    for (const gl of contexts) gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  }
+}
