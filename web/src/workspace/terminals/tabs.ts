@@ -22,6 +22,8 @@ export class Tabs {
   readonly list = signal<readonly Kept[]>([]);
   /** The name of the one in front. */
   readonly front = signal("");
+  /** Told whenever a shell has said something. */
+  onOutput: () => void = () => undefined;
 
   constructor(seat: Seat) {
     this.#seat = seat;
@@ -36,6 +38,7 @@ export class Tabs {
     let shell = this.#shells.get(name);
     if (!shell) {
       shell = new Shell(this.#seat, name);
+      shell.screen.onWriteParsed(() => this.onOutput());
       this.#shells.set(name, shell);
     }
     return shell;
