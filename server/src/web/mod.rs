@@ -51,8 +51,9 @@ fn headers(policy: &str) -> [(HeaderName, HeaderValue); 5] {
         ),
         (header::CACHE_CONTROL, fixed("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
-        // Join codes are in addresses: they go to nobody else.
-        (header::REFERRER_POLICY, fixed("no-referrer")),
+        // Join codes are in addresses: they go to nobody else. With no referrer at all a
+        // download's form would have no origin, and be refused.
+        (header::REFERRER_POLICY, fixed("same-origin")),
         (
             HeaderName::from_static("cross-origin-opener-policy"),
             fixed("same-origin"),

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join as pathOf } from "node:path";
 import { Client, type Workshop, type WorkshopWish } from "@clarateach/sdk";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { expect } from "vitest";
 
 export const url: string = process.env.CLARATEACH_URL ?? "";
 const tokenFile = process.env.CLARATEACH_TOKEN_FILE ?? "";
@@ -20,10 +21,16 @@ if (missing !== "") console.log(`SKIPPED: stories in Chromium: they need ${missi
 
 /** One story's browser, and all that it made. */
 export class House {
-  readonly client: Client = new Client({ url, token });
+  #client: Client | undefined;
   readonly #made: Workshop[] = [];
   readonly #complaints: string[] = [];
   #browser: Browser | undefined;
+
+  /** The instructor, without a page. */
+  get client(): Client {
+    this.#client ??= new Client({ url, token });
+    return this.#client;
+  }
 
   async open(): Promise<void> {
     // The machine is a test's own, and its root may not use Chromium's sandbox.
@@ -34,6 +41,7 @@ export class House {
   async person(options: Parameters<Browser["newContext"]>[0] = {}): Promise<BrowserContext> {
     if (!this.#browser) throw new Error("open() first");
     const context = await this.#browser.newContext({ baseURL: url, ...options });
+    context.setDefaultTimeout(20_000);
     context.on("page", (page) => {
       page.on("pageerror", (error) => this.#complaints.push(`${page.url()}: ${error.message}`));
       page.on("console", (message) => {
@@ -68,7 +76,7 @@ export class House {
         await workshop.waitDeleted({ timeoutMs: 100_000 }).catch(() => undefined);
       }),
     );
-    this.client.close();
+    this.#client?.close();
   }
 }
 
@@ -76,23 +84,15 @@ export class House {
 export async function screen(page: Page): Promise<string> {
   return page.evaluate(() => {
     const rows = document.querySelectorAll(".pane:not([hidden]) .xterm-rows > div");
-    return Array.from(rows, (row) => row.textContent ?? "").join("\n");
+    return Array.from(rows, (row) => (row.textContent ?? "").replaceAll("\u00a0", " ")).join("\n");
   });
 }
 
 /** Waits until the terminal in front shows something. */
 export async function shows(page: Page, text: string | RegExp): Promise<void> {
-  const [source, flags] =
-    typeof text === "string" ? [literal(text), ""] : [text.source, text.flags];
-  await page.waitForFunction(
-    ([pattern, options]) => {
-      const rows = document.querySelectorAll(".pane:not([hidden]) .xterm-rows > div");
-      const all = Array.from(rows, (row) => (row.textContent ?? "").replaceAll("\u00a0", " "));
-      return new RegExp(pattern as string, options).test(all.join("\n"));
-    },
-    [source, flags],
-    { timeout: 60_000 },
-  );
+  // Asked from here: a function that waits in the page would be made there from text, which its policy forbids.
+  const asked = expect.poll(() => screen(page), { timeout: 20_000, interval: 100 });
+  await (typeof text === "string" ? asked.toContain(text) : asked.toMatch(text));
 }
 
 /** Types into the terminal in front, once its line is open. */
@@ -120,8 +120,4 @@ export async function picture(page: Page, name: string): Promise<void> {
     await page.screenshot({ path: pathOf(pictures, `${name}-${colorScheme}.png`) });
   }
   await page.emulateMedia({ colorScheme: null });
-}
-
-function literal(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }

@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useLocation } from "preact-iso";
 import { codeIn } from "../join/code.js";
+import { Labelled } from "../ui/Labelled.js";
 import { Plain } from "./Plain.js";
 
 /** Where somebody without a link begins. */
@@ -15,22 +16,26 @@ export function Home() {
   return (
     <Plain title="Join your workshop">
       <form onSubmit={join} class="stack">
-        <label class="field">
-          Join code
-          <input
-            class="code"
-            required
-            autocomplete="off"
-            autocapitalize="characters"
-            spellcheck={false}
-            placeholder="XXXXX-XXXXX"
-            value={typed}
-            onInput={(event) => {
-              typed.value = event.currentTarget.value;
-            }}
-          />
-          <small>Your instructor has it. A whole join link works here, too.</small>
-        </label>
+        <Labelled
+          label="Join code"
+          hint="Your instructor has it. A whole join link works here, too."
+        >
+          {(control) => (
+            <input
+              {...control}
+              class="code"
+              required
+              autocomplete="off"
+              autocapitalize="characters"
+              spellcheck={false}
+              placeholder="XXXXX-XXXXX"
+              value={typed}
+              onInput={(event) => {
+                typed.value = event.currentTarget.value;
+              }}
+            />
+          )}
+        </Labelled>
         <button type="submit" class="main">
           Continue
         </button>

@@ -1,3 +1,5 @@
+import { Labelled } from "../ui/Labelled.js";
+
 interface Props {
   name: string;
   label: string;
@@ -27,33 +29,41 @@ export function Field({
   onValue,
 }: Props) {
   const common = {
-    id: `field-${name}`,
     name,
     value,
-    "aria-describedby": `hint-${name}`,
     "aria-invalid": fault !== undefined,
     onInput: (event: Event) => onValue((event.currentTarget as HTMLInputElement).value),
   };
+  const words = (
+    <>
+      {fault !== undefined && <strong class="fault">{fault}. </strong>}
+      {hint}
+    </>
+  );
   return (
-    <div class="field">
-      <label for={common.id}>{label}</label>
-      {choices ? (
-        <select {...common}>
-          {Object.entries(choices).map(([key, words]) => (
-            <option key={key} value={key}>
-              {words}
-            </option>
-          ))}
-        </select>
-      ) : rows ? (
-        <textarea {...common} rows={rows} spellcheck={false} />
-      ) : (
-        <input {...common} type={type ?? "text"} maxLength={max} autocomplete="off" />
-      )}
-      <small id={`hint-${name}`}>
-        {fault !== undefined && <strong class="fault">{fault}. </strong>}
-        {hint}
-      </small>
-    </div>
+    <Labelled label={label} hint={words}>
+      {(control) =>
+        choices ? (
+          <select {...control} {...common}>
+            {Object.entries(choices).map(([key, said]) => (
+              <option key={key} value={key}>
+                {said}
+              </option>
+            ))}
+          </select>
+        ) : rows ? (
+          <textarea {...control} {...common} rows={rows} spellcheck={false} />
+        ) : (
+          <input
+            {...control}
+            {...common}
+            type="text"
+            inputMode={type === "number" ? "numeric" : "text"}
+            {...(max === undefined ? {} : { maxLength: max })}
+            autocomplete="off"
+          />
+        )
+      }
+    </Labelled>
   );
 }

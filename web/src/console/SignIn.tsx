@@ -1,5 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { Plain } from "../app/Plain.js";
+import { Labelled } from "../ui/Labelled.js";
 import { signedOut, signIn } from "./session.js";
 
 /** An instructor shows their token. */
@@ -26,23 +27,29 @@ export function SignIn() {
         </p>
       )}
       <form class="stack" onSubmit={submit}>
-        <label class="field">
-          API token
-          <input
-            class="code"
-            type="password"
-            required
-            autocomplete="off"
-            value={token}
-            onInput={(event) => {
-              token.value = event.currentTarget.value;
-            }}
-          />
-          <small>
-            The first admin's is in <code>admin.token</code> in the server's data directory. It
-            stays in this tab and is forgotten when the tab is closed.
-          </small>
-        </label>
+        <Labelled
+          label="API token"
+          hint={
+            <>
+              The first admin's is in <code>admin.token</code> in the server's data directory. It
+              stays in this tab and is forgotten when the tab is closed.
+            </>
+          }
+        >
+          {(control) => (
+            <input
+              {...control}
+              class="code"
+              type="password"
+              required
+              autocomplete="off"
+              value={token}
+              onInput={(event) => {
+                token.value = event.currentTarget.value;
+              }}
+            />
+          )}
+        </Labelled>
         <button type="submit" class="main" disabled={busy.value}>
           {busy.value ? "Signing in…" : "Sign in"}
         </button>

@@ -1,5 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { Plain } from "../app/Plain.js";
+import { Labelled } from "../ui/Labelled.js";
 import type { Stay } from "./stay.js";
 import type { Words } from "./words.js";
 
@@ -26,34 +27,42 @@ export function JoinForm({ stay, words }: { stay: Stay; words: Words | undefined
         <p class="aside">
           Code <code>{stay.code}</code> · <a href="/">not this one?</a>
         </p>
-        <label class="field">
-          Your name
-          <input
-            autocomplete="nickname"
-            maxLength={NAME}
-            value={name}
-            autofocus
-            onInput={(event) => {
-              name.value = event.currentTarget.value;
-            }}
-          />
-          <small>Your instructor sees it beside your seat. It may stay empty.</small>
-        </label>
-        <details>
-          <summary>I had a seat here, on another device</summary>
-          <label class="field">
-            Reconnect code
+        <Labelled
+          label="Your name"
+          hint="Your instructor sees it beside your seat. It may stay empty."
+        >
+          {(control) => (
             <input
-              class="code"
-              autocomplete="off"
-              spellcheck={false}
-              value={reconnect}
+              {...control}
+              autocomplete="nickname"
+              maxLength={NAME}
+              value={name}
+              autofocus
               onInput={(event) => {
-                reconnect.value = event.currentTarget.value;
+                name.value = event.currentTarget.value;
               }}
             />
-            <small>It brings you back to the same seat, files and shells.</small>
-          </label>
+          )}
+        </Labelled>
+        <details>
+          <summary>I had a seat here, on another device</summary>
+          <Labelled
+            label="Reconnect code"
+            hint="It brings you back to the same seat, files and shells."
+          >
+            {(control) => (
+              <input
+                {...control}
+                class="code"
+                autocomplete="off"
+                spellcheck={false}
+                value={reconnect}
+                onInput={(event) => {
+                  reconnect.value = event.currentTarget.value;
+                }}
+              />
+            )}
+          </Labelled>
         </details>
         <button type="submit" class="main" disabled={joining}>
           {joining ? "Joining…" : "Join"}

@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { Labelled } from "./Labelled.js";
 
 /** One question. */
 interface Question {
@@ -68,6 +69,7 @@ export function Asking() {
 
 function Shown(props: { question: Question; done: (answer: Answer | undefined) => void }) {
   const { question, done } = props;
+  const { input } = question;
   const dialog = useRef<HTMLDialogElement>(null);
   const field = useRef<HTMLInputElement>(null);
   const before = useRef(document.activeElement);
@@ -99,18 +101,19 @@ function Shown(props: { question: Question; done: (answer: Answer | undefined) =
       >
         <h2 id="question">{question.title}</h2>
         {question.body && <div>{question.body}</div>}
-        {question.input && (
-          <label class="field">
-            {question.input.label}
-            <input
-              ref={field}
-              defaultValue={question.input.value}
-              autocomplete="off"
-              spellcheck={false}
-              onInput={(event) => event.currentTarget.setCustomValidity("")}
-            />
-            {question.input.hint && <small>{question.input.hint}</small>}
-          </label>
+        {input && (
+          <Labelled label={input.label} hint={input.hint}>
+            {(control) => (
+              <input
+                {...control}
+                ref={field}
+                defaultValue={input.value}
+                autocomplete="off"
+                spellcheck={false}
+                onInput={(event) => event.currentTarget.setCustomValidity("")}
+              />
+            )}
+          </Labelled>
         )}
         <div class="actions">
           <button type="button" onClick={() => done(undefined)}>

@@ -48,7 +48,12 @@ export function Files({ seat, tree, uploads, onOpen, onMoved }: Props) {
       await seat.files.write(path, "", { create: true });
     });
     if (!made) return;
-    if (folder !== "") await tree.toggle(folder, true);
+    // What was named may be several folders down.
+    const above = parent(path).split("/");
+    for (let n = 1; n <= above.length; n += 1) {
+      const one = above.slice(0, n).join("/");
+      if (one !== "") await tree.toggle(one, true);
+    }
     tree.selected.value = path;
     const entry = tree.find(path);
     if (kind === "file" && entry) onOpen(entry);

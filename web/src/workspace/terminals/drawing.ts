@@ -1,6 +1,7 @@
 import { WebglAddon } from "@xterm/addon-webgl";
 import type { Terminal } from "@xterm/xterm";
 
+const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 let fast: boolean | undefined;
 
 /** Whether this machine draws with a real graphics processor: in software the DOM is faster. */
@@ -9,7 +10,10 @@ export function hasGraphics(): boolean {
   const gl = document
     .createElement("canvas")
     .getContext("webgl2", { failIfMajorPerformanceCaveat: true });
-  fast = gl !== null;
+  // Some browsers give a context that is software all the same, and say so only by its name.
+  const named = gl?.getExtension("WEBGL_debug_renderer_info");
+  const renderer = named && gl?.getParameter(named.UNMASKED_RENDERER_WEBGL);
+  fast = gl !== null && !SOFTWARE.test(String(renderer));
   gl?.getExtension("WEBGL_lose_context")?.loseContext();
   return fast;
 }

@@ -152,6 +152,7 @@ export class Shell {
 
   /** Types for the learner, as an instruction's block does. */
   async type(text: string): Promise<void> {
+    this.screen.scrollToBottom();
     await this.#line?.write(text);
   }
 
