@@ -44,12 +44,12 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
 
   test("they make a class of three", async () => {
     await desk.getByRole("main").getByRole("link", { name: "New workshop" }).click();
-    await desk.getByLabel("Seats").fill("none");
+    await desk.getByLabel("Seats", { exact: true }).fill("none");
     await desk.getByRole("button", { name: "Create" }).click();
-    await desk.getByText("a number from 1").waitFor();
-    await desk.getByLabel("Name").fill(CLASS);
-    await desk.getByLabel("Seats").fill("3");
-    await desk.getByLabel("Time").selectOption("1h");
+    await desk.getByText("A number from 1").waitFor();
+    await desk.getByLabel("Name", { exact: true }).fill(CLASS);
+    await desk.getByLabel("Seats", { exact: true }).fill("3");
+    await desk.getByLabel("Time", { exact: true }).selectOption("1h");
     await desk.getByLabel("Instructions").fill("# Welcome\n\nSay hello:\n\n```sh\nwhoami\n```\n");
     await picture(desk, "console-create");
     expect(await audit(desk)).toEqual([]);
@@ -98,9 +98,9 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     await page.getByText("The class is full").waitFor();
     await picture(page, "join-full");
     await desk.getByRole("button", { name: "Seats…" }).click();
-    await desk.getByRole("dialog").getByLabel("Seats").fill("4");
+    await desk.getByRole("dialog").getByLabel("Seats", { exact: true }).fill("4");
     await desk.keyboard.press("Enter");
-    await desk.getByText("of 4").waitFor();
+    await desk.getByText("3 of 4", { exact: true }).waitFor();
     await page.locator('.pane[data-state="live"]').waitFor({ timeout: 100_000 });
     await context.close();
   });

@@ -19,6 +19,8 @@ export function Create({ client }: { client: Client }) {
   }, []);
   const set = (name: keyof Typed) => (value: string) => {
     typed.value = { ...typed.value, [name]: value };
+    const { [name]: _, ...others } = faults.value;
+    faults.value = others;
   };
   const field = (name: keyof Typed) => ({
     name,

@@ -22,6 +22,8 @@ export interface SeatView {
 
 /** Lines of a preview that are drawn. */
 const LINES = 6;
+/** Keys are no news for a watch, or each would be: who typed last is asked so often, in milliseconds. */
+const IDLE_MS = 5_000;
 
 /** A workshop as its instructor watches it. */
 export class Room {
@@ -33,6 +35,7 @@ export class Room {
   readonly #client: Client;
   readonly #id: string;
   readonly #over = new AbortController();
+  #idle: ReturnType<typeof setInterval> | undefined;
 
   constructor(client: Client, id: string) {
     this.#client = client;
@@ -43,9 +46,11 @@ export class Room {
   open(): void {
     void this.#watch();
     void this.#preview();
+    this.#idle = setInterval(() => void this.#look(), IDLE_MS);
   }
 
   close(): void {
+    clearInterval(this.#idle);
     this.#over.abort();
   }
 
@@ -89,11 +94,29 @@ export class Room {
     }
   }
 
+  /** When who typed last, for the whole wall in one call. */
+  async #look(): Promise<void> {
+    const over = /^delet/.test(this.info.value?.status ?? "deleted");
+    if (document.hidden || over) return;
+    const { signal } = this.#over;
+    try {
+      const workshop = await this.#client.workshops.get(this.#id, { signal });
+      if (workshop.status !== "deleted") this.#seats(workshop.info.seatList);
+    } catch (error) {
+      // The watch says it, and better.
+      void error;
+    }
+  }
+
   #take(workshop: WorkshopInfo): void {
     this.info.value = workshop;
+    this.#seats(workshop.seatList);
+  }
+
+  #seats(list: readonly SeatInfo[]): void {
     const before = new Map(this.seats.value.map((view) => [view.seat, view]));
-    let same = before.size === workshop.seatList.length;
-    const views = workshop.seatList.map((info) => {
+    let same = before.size === list.length;
+    const views = list.map((info) => {
       const view = before.get(info.seat);
       if (view) {
         // A tile is drawn again only when something of it changed.

@@ -40,8 +40,8 @@ export function wishOf(typed: Typed): { wish: WorkshopWish } | { faults: Record<
     else env[name] = value ?? "";
   }
   const seats = Number(typed.seats);
-  if (!Number.isInteger(seats) || seats < 1) faults.seats = "a number from 1";
-  if (typed.name.trim() === "") faults.name = "say what people call it";
+  if (!Number.isInteger(seats) || seats < 1) faults.seats = "A number from 1";
+  if (typed.name.trim() === "") faults.name = "Say what people call it";
   const resources = Object.fromEntries(
     (["vcpus", "memoryMib", "diskMib"] as const)
       .filter((key) => typed[key].trim() !== "")

@@ -17,7 +17,7 @@ export function Copy(props: { text: string; what: string; label?: string }) {
   };
   return (
     <>
-      <button type="button" onClick={copy} aria-label={`Copy the ${props.what}`}>
+      <button type="button" onClick={copy} title={`Copy the ${props.what}`}>
         {said.value || props.label || "Copy"}
       </button>
       <span class="unseen" role="status">
