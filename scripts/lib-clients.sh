@@ -89,3 +89,11 @@ clean_up() {
   rm -rf "$work"
   exit "$code"
 }
+
+# The SDK as others import it. In a subshell: the caller stays where it is.
+build_sdk() (
+  cd "$TOP/sdk/typescript" || return
+  install_dependencies
+  step "building the TypeScript SDK"
+  npm run --silent build
+)

@@ -23,6 +23,7 @@ readonly STAGES=(
   "e2e:stories with real parts, in containers"
   "sdkpy:the Python SDK and its package, against a live server"
   "sdkts:the TypeScript SDK and its package, against a live server"
+  "web:the browser's pages, in Chromium against a live server"
   "e2evm:the same stories in MicroVMs, and a class in the cloud"
 )
 
@@ -109,11 +110,13 @@ sdkpy_stage() { scripts/test-sdk-python.sh; }
 
 sdkts_stage() { scripts/test-sdk-typescript.sh; }
 
+web_stage() { scripts/test-web.sh; }
+
 # Stages whose work another one builds on.
 needs() {
   case $1 in
     microvm) echo "guest rootfs" ;;
-    unit | e2e | sdkpy | sdkts) echo "build guest rootfs" ;;
+    unit | e2e | sdkpy | sdkts | web) echo "build guest rootfs" ;;
     e2evm) echo "build guest rootfs microvm" ;;
     *) echo "" ;;
   esac

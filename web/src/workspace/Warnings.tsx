@@ -12,10 +12,10 @@ export function Warnings({ stay }: { stay: Stay }) {
   const until = stay.update.value?.expiresAt;
   const remaining = until ? until.getTime() - now : Number.POSITIVE_INFINITY;
   const mark = BEFORE.find((ms) => remaining <= ms);
-  const warnings = stay.notices.value.map(({ kind, message }) => ({
-    key: `${kind}:${message}`,
-    text: message,
-  }));
+  const warnings = stay.notices.value
+    // The server says so once; below it is said with the time that is left.
+    .filter(({ kind }) => kind !== "expiring")
+    .map(({ kind, message }) => ({ key: `${kind}:${message}`, text: message }));
   if (mark !== undefined && remaining > 0) {
     const text = `The workshop ends in ${left(remaining)}. Download what you want to keep, or ask your instructor for more time.`;
     // An extended workshop may come to the same mark again.

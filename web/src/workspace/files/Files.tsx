@@ -2,6 +2,7 @@ import type { FileEntry, Seat } from "@clarateach/sdk";
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { ask, askText, sure } from "../../ui/ask.js";
+import { Icon, type Sign } from "../../ui/Icon.js";
 import { dropped, type Found } from "./drop.js";
 import { Lines } from "./Lines.js";
 import { parent, type Tree } from "./tree.js";
@@ -131,11 +132,11 @@ export function Files({ seat, tree, uploads, onOpen, onMoved }: Props) {
     >
       <div class="filebar">
         <h2 class="grow">Files</h2>
-        <Tool name="New file" sign="+" does={() => void make("file")} />
-        <Tool name="New folder" sign="▣" does={() => void make("folder")} />
-        <Tool name="Upload" sign="↑" does={() => input.current?.click()} />
-        <Tool name="Download all" sign="↓" does={() => void save(seat, tree, "", true)} />
-        <Tool name="Look again" sign="↻" does={() => void tree.refresh()} />
+        <Tool name="New file" icon="file" does={() => void make("file")} />
+        <Tool name="New folder" icon="folder" does={() => void make("folder")} />
+        <Tool name="Upload" icon="up" does={() => input.current?.click()} />
+        <Tool name="Download all" icon="down" does={() => void save(seat, tree, "", true)} />
+        <Tool name="Look again" icon="again" does={() => void tree.refresh()} />
       </div>
       <input
         ref={input}
@@ -169,10 +170,10 @@ export function Files({ seat, tree, uploads, onOpen, onMoved }: Props) {
   );
 }
 
-function Tool({ name, sign, does }: { name: string; sign: string; does(): void }) {
+function Tool({ name, icon, does }: { name: string; icon: Sign; does(): void }) {
   return (
     <button type="button" class="quiet square" aria-label={name} title={name} onClick={does}>
-      <span aria-hidden="true">{sign}</span>
+      <Icon of={icon} />
     </button>
   );
 }

@@ -2,6 +2,7 @@ import "@xterm/xterm/css/xterm.css";
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { askText } from "../../ui/ask.js";
+import { KeyRow } from "./KeyRow.js";
 import { Pane } from "./Pane.js";
 import { MOST, type Tabs } from "./tabs.js";
 
@@ -102,6 +103,7 @@ export function Terminals({ tabs }: { tabs: Tabs }) {
           onRenew={() => tabs.renew(name)}
         />
       ))}
+      <KeyRow shell={() => tabs.now} />
     </section>
   );
 }

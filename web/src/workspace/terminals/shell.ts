@@ -150,6 +150,12 @@ export class Shell {
     }
   }
 
+  /** A key of the row below the screen, as if it had been pressed. */
+  press(keys: string): void {
+    this.screen.input(keys);
+    this.screen.focus();
+  }
+
   /** Types for the learner, as an instruction's block does. */
   async type(text: string): Promise<void> {
     this.screen.scrollToBottom();
