@@ -71,17 +71,12 @@ export class BrowserFiles extends Files {
 
   /**
    * Has the browser itself download a file, or with `archive` a folder as tar: straight to
-   * its disk, whatever the size, with its own progress. The token travels in a form's body.
+   * its disk, whatever the size, with its own progress. The token travels in a form's body. Call it from a click: browsers
+   * let a page open the download's tab then.
    */
   async save(path: string, options: FileOptions & { archive?: boolean } = {}): Promise<void> {
-    await this.ready(options.signal);
-    // Refused here and not on a page that the browser would go to.
-    const checked = urlPath(path);
-    await this.access.ask("files", options.archive ? "/" : checked, {
-      method: "HEAD",
-      signal: options.signal,
-      idempotent: true,
-    });
+    // Refused here, and not on a page that the browser would go to.
+    await this.etag(path, options);
     const form = document.createElement("form");
     form.method = "post";
     form.action = `${this.access.endpoint("files").url}/download`;
