@@ -104,6 +104,8 @@ check_kvm() {
 build() {
   ensure_runtime
   ensure_rust
+  # Before the server, which has them in its binary.
+  "$TOP/scripts/build-web.sh"
   step "building (the first time takes some minutes)"
   (cd "$TOP" && cargo build --locked --release -p clarateach-server -p clarateach-agent -p clarateach-cli)
   if [[ $runtime == container ]]; then

@@ -23,6 +23,7 @@ readonly STAGES=(
   "e2e:stories with real parts, in containers"
   "sdkpy:the Python SDK and its package, against a live server"
   "sdkts:the TypeScript SDK and its package, against a live server"
+  "web:the browser's pages, in Chromium against a live server"
   "e2evm:the same stories in MicroVMs, and a class in the cloud"
 )
 
@@ -109,6 +110,8 @@ sdkpy_stage() { scripts/test-sdk-python.sh; }
 
 sdkts_stage() { scripts/test-sdk-typescript.sh; }
 
+web_stage() { scripts/test-web.sh; }
+
 # Usage: failed_tests LOG: the test's target and name, a line each
 failed_tests() {
   sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
@@ -144,7 +147,7 @@ told_again() {
 needs() {
   case $1 in
     microvm) echo "guest rootfs" ;;
-    unit | e2e | sdkpy | sdkts) echo "build guest rootfs" ;;
+    unit | e2e | sdkpy | sdkts | web) echo "build guest rootfs" ;;
     e2evm) echo "build guest rootfs microvm" ;;
     *) echo "" ;;
   esac

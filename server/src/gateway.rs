@@ -2,7 +2,7 @@
 //! browsers, which cannot trust a workshop's CA, and for machines that cannot
 //! reach the worker.
 //!
-//! Way: path -> [`route`] -> token and place ([`place`]) -> the request rebuilt
+//! Way: path -> [`route`] -> a download's [`form`] -> token and place ([`place`]) -> the request rebuilt
 //! -> agent, with the gateway's own leaf and the learner's own token. The agent
 //! decides; what is refused here is refused because it is cheap. After a 101,
 //! [`relay`] carries bytes unread.
@@ -30,6 +30,7 @@ use tracing::{Instrument, debug, info_span, warn};
 
 use crate::store::Store;
 
+mod form;
 mod headers;
 mod line;
 mod patience;
@@ -100,6 +101,7 @@ async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
 impl Gateway {
     async fn carry(&self, route: Route, request: Request) -> Result<Response, Refusal> {
         headers::same_origin(&request, &self.allowed_origins)?;
+        let request = form::unfold(&route, request).await?;
         let token = headers::the_token(&request)?;
         let place = self.place(&route, token).await?;
         let query = request.uri().query().map(str::to_owned);

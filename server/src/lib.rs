@@ -12,3 +12,4 @@ pub mod provisioner;
 pub mod reconciler;
 pub mod serve;
 pub mod store;
+mod web;

@@ -8,7 +8,16 @@ export interface Watching {
 /** What happens at a terminal besides its output, in order with it. */
 export type TerminalEvent =
   /** A connection is there; output goes on at `offset`. */
-  | { type: "attached"; terminal: string; instance: string; offset: number; viewers: number }
+  | {
+      type: "attached";
+      terminal: string;
+      instance: string;
+      offset: number;
+      viewers: number;
+      /** The size that it has, which another viewer may have chosen. */
+      cols: number;
+      rows: number;
+    }
   /** The next output draws the present screen; `lost` bytes before it are gone. */
   | { type: "repaint"; lost: number }
   /** Another shell than before: the machine or the shell was started again. */
@@ -53,6 +62,8 @@ export function readControl(
         instance: words("instance"),
         offset: count("offset"),
         viewers: count("viewers"),
+        cols: count("cols"),
+        rows: count("rows"),
       };
     case "repaint":
       return {

@@ -42,6 +42,11 @@ impl Refusal {
         "ORIGIN_FOREIGN",
         "pages of this origin may not reach seats",
     );
+    pub(super) const BAD_FORM: Self = no(
+        StatusCode::BAD_REQUEST,
+        "BAD_FORM",
+        "a download form has one token and a path, 16 KiB in all",
+    );
     pub(super) const TOKEN_MISSING: Self = no(
         StatusCode::UNAUTHORIZED,
         "TOKEN_MISSING",

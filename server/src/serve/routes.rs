@@ -39,6 +39,7 @@ use super::{
 use crate::{
     api::{Api, Visit, error::ApiError, rest_router},
     store::Store,
+    web,
 };
 
 /// Calls answered at once; the rest wait in line. Streams count until they
@@ -94,7 +95,7 @@ pub async fn router(doors: Doors) -> anyhow::Result<(Router, HealthReporter)> {
         .layer(from_fn_with_state(Gather::new(BODY), gather))
         .layer(cors);
     let plain = Router::new()
-        .route("/", get(front))
+        .merge(web::router())
         .route("/health", get(healthy))
         .route("/metrics", get(scrape).with_state(admin));
     let all = called
@@ -254,17 +255,6 @@ async fn nothing() -> ApiError {
         "ROUTE_UNKNOWN",
         "nothing is here; / says what this server is",
     )
-}
-
-async fn front() -> Response {
-    let policy = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-        ),
-    ];
-    (policy, include_str!("front.html")).into_response()
 }
 
 #[cfg(test)]

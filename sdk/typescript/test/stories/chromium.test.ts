@@ -1,7 +1,7 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, chromium, type Download, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type * as sdk from "../../src/browser.js";
 import { token, url } from "../support/live.js";
@@ -29,8 +29,8 @@ describe.skipIf(missing !== "")("a page in Chromium", () => {
     });
     // The machine is a test's own, and its root may not use Chromium's sandbox.
     browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
-    // The control plane's own page, of its own origin, as the web interface will be; its policy
-    // allows no script yet.
+    // The control plane's own page, of its own origin, as the web interface is; its policy
+    // allows no script but its own.
     page = await browser.newPage({ bypassCSP: true });
     await page.goto(`${url}/`);
     await page.addScriptTag({ content: outputFiles[0]?.text ?? "" });
@@ -87,6 +87,52 @@ describe.skipIf(missing !== "")("a page in Chromium", () => {
     expect(seen.full).toEqual(["ExhaustedError", "SEATS_EXHAUSTED"]);
     expect(seen.statuses.at(0)).toBe("running");
     expect(seen.statuses.at(-1)).toBe("deleted");
+  });
+
+  test("the browser itself downloads a file, and a folder as tar", async () => {
+    const downloads: Download[] = [];
+    const heard = (one: Download) => downloads.push(one);
+    page.on("download", heard);
+    page.context().on("page", (tab) => tab.on("download", heard));
+    const workshop = await page.evaluate(async (token) => {
+      const { Client } = clarateach;
+      const client = new Client({ token });
+      const workshop = await client.workshops.create({
+        name: "page",
+        seats: 1,
+        runtime: "container",
+        ttl: "1h",
+      });
+      const seat = await client.join(workshop.code);
+      await seat.files.mkdir("folder");
+      await seat.files.write("folder/ü & <b>.txt", "kept");
+      const missing = await seat.files.save("none").catch((error) => error.reason);
+      const wishes = [["folder/ü & <b>.txt", false] as const, ["folder", true] as const];
+      for (const [path, archive] of wishes) {
+        const button = document.createElement("button");
+        button.textContent = `save ${archive ? "folder" : "file"}`;
+        button.onclick = () => seat.files.save(path, { archive });
+        document.body.append(button);
+      }
+      return { id: workshop.id, missing };
+    }, token);
+    for (const [n, what] of ["file", "folder"].entries()) {
+      await page.getByRole("button", { name: `save ${what}` }).click();
+      await expect.poll(() => downloads.length, { timeout: 20_000 }).toBe(n + 1);
+    }
+    const texts = await Promise.all(
+      downloads.map(async (one) => readFileSync(await one.path(), "latin1")),
+    );
+    expect(texts).toContain("kept");
+    expect(texts.some((text) => text.includes("ustar"))).toBe(true);
+    expect(workshop.missing).toBe("NOT_FOUND");
+    await page.evaluate(
+      async ([id, token]) => {
+        const client = new clarateach.Client({ token: token as string });
+        await (await client.workshops.get(id as string)).delete();
+      },
+      [workshop.id, token],
+    );
   });
 
   test("a wrong token, a seat that is taken away, and a call that is ended", async () => {

@@ -18,6 +18,12 @@ test("a painting is not counted, what follows is", () => {
   expect(intake.resume).toEqual({ instance: "a", offset: 105 });
 });
 
+test("who attaches hears the size, which another viewer may have chosen", () => {
+  const said = { type: "attached", terminal: "main", instance: "a", offset: 0, viewers: 2 };
+  const event = new Intake().control(JSON.stringify({ ...said, cols: 132, rows: 43 }));
+  expect(event).toEqual({ ...said, cols: 132, rows: 43 });
+});
+
 test("half a painting is asked for again", () => {
   const intake = new Intake();
   intake.control(attached("a", 100));

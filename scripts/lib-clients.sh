@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# What the tests of clients written in TypeScript share: Node, packages, and a server of
+# their own with containers. Sourced after lib.sh, never run.
+# shellcheck disable=SC2154 # `work` is whoever sources this's
+
+# Node 20.18.1 or newer, as one of the dependencies asks: the machine's, or one from npm in the cache.
+ensure_node() {
+  local version=20.20.2 dir arch
+  ensure_commands npm=npm
+  ! is_new_enough || return 0
+  case $(uname -m) in
+    x86_64) arch=x64 ;;
+    aarch64) arch=arm64 ;;
+    *) die "Node 20.18.1 or newer is missing." "Install it from https://nodejs.org." ;;
+  esac
+  dir=$CLARATEACH_CACHE/tools/node-$version
+  if [[ ! -x $dir/node_modules/node-linux-$arch/bin/node ]]; then
+    step "installing Node $version"
+    npm install --prefix "$dir" --ignore-scripts --no-audit --no-fund --loglevel=error \
+      "node-linux-$arch@$version" >&2
+  fi
+  # npm itself starts with whatever node comes first.
+  export PATH=$dir/node_modules/node-linux-$arch/bin:$PATH
+  hash -r
+  is_new_enough || die "Node from npm does not run here: $(node --version 2>&1)"
+}
+
+is_new_enough() {
+  local have
+  have=$(node --version 2> /dev/null) && printf 'v20.18.1\n%s\n' "$have" | sort --check --version-sort 2> /dev/null
+}
+
+# What the lock names, and nothing again that is there already.
+install_dependencies() {
+  local stamp=node_modules/.clarateach-lock
+  ! cmp -s package-lock.json "$stamp" || return 0
+  step "installing what package-lock.json names"
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+  cp package-lock.json "$stamp"
+}
+
+# The programs that stories run, in $BIN.
+find_programs() {
+  local program
+  for program in clarateach-server clarateach-agent; do
+    [[ -x $BIN/$program ]] || die "$BIN/$program is missing." "Run cargo build --workspace, or say where it is with BIN."
+  done
+  [[ -e $IMAGES/current ]] || die "The root filesystem is missing." "Run scripts/build-guest.sh."
+}
+
+free_port() {
+  node -e 'const s = require("node:net").createServer();
+    s.listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })'
+}
+
+# Starts a server of its own in $work. Usage: start_server SECONDS (that seat tokens live)
+start_server() {
+  local tokens=$1 port tries
+  port=$(free_port)
+  url=http://127.0.0.1:$port
+  "$BIN/clarateach-server" serve --data-dir "$work/data" --listen "127.0.0.1:$port" \
+    --provisioner local --runtime container --agent-bin "$BIN/clarateach-agent" \
+    --images "$IMAGES" --seat-token-ttl "${tokens}s" \
+    > "$work/server.log" 2>&1 < /dev/null &
+  server=$!
+  for ((tries = 0; tries < 300; tries++)); do
+    if curl --silent --fail --noproxy '*' --max-time 5 -o /dev/null "$url/api/health"; then
+      export CLARATEACH_URL=$url CLARATEACH_TOKEN_FILE=$work/data/admin.token
+      export CLARATEACH_SEAT_TOKEN_SECONDS=$tokens
+      return
+    fi
+    kill -0 "$server" 2> /dev/null || break
+    sleep 0.1
+  done
+  die "The server did not start; it said:" "$(tail -n 15 "$work/server.log")"
+}
+
+# Whatever came before: nothing is left.
+clean_up() {
+  local code=$?
+  trap - EXIT
+  if [[ -n ${server-} ]]; then
+    kill -TERM "$server" 2> /dev/null || true
+    wait "$server" 2> /dev/null || true
+    ((code == 0)) || { warn "the end of the server's log:" && tail -n 20 "$work/server.log" >&2; }
+    "$BIN/clarateach-server" down --data-dir "$work/data" > "$work/down.log" 2>&1 ||
+      { warn "down failed:" && cat "$work/down.log" >&2 && code=1; }
+  fi
+  rm -rf "$work"
+  exit "$code"
+}
+
+# The SDK as others import it. In a subshell: the caller stays where it is.
+build_sdk() (
+  cd "$TOP/sdk/typescript" || return
+  install_dependencies
+  step "building the TypeScript SDK"
+  npm run --silent build
+)

@@ -1,0 +1,62 @@
+//! What a page may do: load from here, speak to here, and run no text as code.
+
+/// For a page that is text and style alone.
+pub(super) const WITHOUT_SCRIPTS: &str = "default-src 'none'; style-src 'unsafe-inline'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The policy of one answer. `base` is this server as the caller sees it.
+///
+/// Styles that scripts make (the terminal's, the editor's) carry the nonce; those on
+/// elements are let through, for the terminal draws 24-bit colours with them.
+pub(super) fn of_page(nonce: &str, base: &str) -> String {
+    let sockets = sockets(base).unwrap_or_default();
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; \
+         style-src-elem 'self' 'nonce-{nonce}'; style-src-attr 'unsafe-inline'; \
+         connect-src 'self'{sockets}; img-src 'self' data: blob:; font-src 'self'; \
+         worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'"
+    )
+}
+
+/// The WebSockets of this server: not every browser counts them as 'self'. The host comes
+/// from the request, so it is named only when it cannot be anything but a host.
+fn sockets(base: &str) -> Option<String> {
+    let (scheme, host) = base.split_once("://")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    let scheme = if scheme == "https" { "wss" } else { "ws" };
+    (!host.is_empty() && host.chars().all(plain)).then(|| format!(" {scheme}://{host}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_of_this_server_and_of_no_other() {
+        let connect = |base| {
+            let policy = of_page("bm9uY2U=", base);
+            let found = policy
+                .split("; ")
+                .find(|part| part.starts_with("connect-src"));
+            found.unwrap().to_owned()
+        };
+        for (base, wanted) in [
+            (
+                "http://127.0.0.1:8080",
+                "connect-src 'self' ws://127.0.0.1:8080",
+            ),
+            (
+                "https://class.example",
+                "connect-src 'self' wss://class.example",
+            ),
+            ("http://[::1]:8080", "connect-src 'self' ws://[::1]:8080"),
+            // A host that would end its directive and begin another.
+            ("http://a;script-src", "connect-src 'self'"),
+            ("http://a,b", "connect-src 'self'"),
+            ("nonsense", "connect-src 'self'"),
+        ] {
+            assert_eq!(connect(base), wanted, "{base}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+// A live server, as CLARATEACH_URL and CLARATEACH_TOKEN_FILE say, and people before it.
+
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join as pathOf } from "node:path";
+import { Client, type Workshop, type WorkshopWish } from "@clarateach/sdk";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { expect } from "vitest";
+
+export const url: string = process.env.CLARATEACH_URL ?? "";
+const tokenFile = process.env.CLARATEACH_TOKEN_FILE ?? "";
+/** An admin's token; empty without a server. */
+export const token: string = tokenFile === "" ? "" : readFileSync(tokenFile, "utf8").trim();
+const executablePath = process.env.CLARATEACH_CHROMIUM ?? "/usr/bin/chromium";
+/** Where pictures of pages go, if anywhere. */
+const pictures = process.env.CLARATEACH_SCREENSHOTS ?? "";
+
+/** What a story lacks; empty for nothing. */
+export const missing: string =
+  url === "" ? "a live server" : existsSync(executablePath) ? "" : executablePath;
+if (missing !== "") console.log(`SKIPPED: stories in Chromium: they need ${missing}`);
+
+/** One story's browser, and all that it made. */
+export class House {
+  #client: Client | undefined;
+  readonly #made: Workshop[] = [];
+  readonly #complaints: string[] = [];
+  #browser: Browser | undefined;
+
+  /** The instructor, without a page. */
+  get client(): Client {
+    this.#client ??= new Client({ url, token });
+    return this.#client;
+  }
+
+  async open(): Promise<void> {
+    // The machine is a test's own, and its root may not use Chromium's sandbox.
+    this.#browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  }
+
+  /** Somebody with a browser of their own. */
+  async person(options: Parameters<Browser["newContext"]>[0] = {}): Promise<BrowserContext> {
+    if (!this.#browser) throw new Error("open() first");
+    const context = await this.#browser.newContext({ baseURL: url, ...options });
+    context.setDefaultTimeout(20_000);
+    context.on("page", (page) => {
+      page.on("pageerror", (error) => this.#complaints.push(`${page.url()}: ${error.message}`));
+      page.on("console", (message) => {
+        const text = message.text();
+        // What a policy forbids is a fault of the page, whether it is seen or not.
+        if (/Content Security Policy|TrustedHTML|TrustedScript/.test(text)) {
+          this.#complaints.push(`${page.url()}: ${text}`);
+        }
+      });
+    });
+    return context;
+  }
+
+  /** A workshop that the story's end removes. */
+  async workshop(wish: Partial<WorkshopWish> = {}): Promise<Workshop> {
+    const whole = { name: "story", seats: 1, runtime: "container", ttl: "1h", ...wish } as const;
+    const workshop = await this.client.workshops.create(whole);
+    this.#made.push(workshop);
+    return workshop;
+  }
+
+  /** What no page may have: errors that nobody caught, and what its policy forbade. */
+  complaints(): string[] {
+    return this.#complaints.splice(0);
+  }
+
+  async close(): Promise<void> {
+    await this.#browser?.close();
+    await Promise.all(
+      this.#made.map(async (workshop) => {
+        await workshop.delete().catch(() => undefined);
+        await workshop.waitDeleted({ timeoutMs: 100_000 }).catch(() => undefined);
+      }),
+    );
+    this.#client?.close();
+  }
+}
+
+/** What the terminal in front shows, as its reader sees it. */
+export async function screen(page: Page): Promise<string> {
+  return page.evaluate(() => {
+    const rows = document.querySelectorAll(".pane:not([hidden]) .xterm-rows > div");
+    return Array.from(rows, (row) => (row.textContent ?? "").replaceAll("\u00a0", " ")).join("\n");
+  });
+}
+
+/** Waits until the terminal in front shows something. */
+export async function shows(page: Page, text: string | RegExp): Promise<void> {
+  // Asked from here: a function that waits in the page would be made there from text, which its policy forbids.
+  const asked = expect.poll(() => screen(page), { timeout: 20_000, interval: 100 });
+  await (typeof text === "string" ? asked.toContain(text) : asked.toMatch(text));
+}
+
+/** Types into the terminal in front, once its line is open. */
+export async function type(page: Page, text: string): Promise<void> {
+  await page.locator('.pane:not([hidden])[data-state="live"]').waitFor({ timeout: 60_000 });
+  await page.locator(".pane:not([hidden]) .xterm-helper-textarea").focus();
+  await page.keyboard.type(text);
+}
+
+/** Joins by the form, and waits for the terminal. */
+export async function join(page: Page, code: string, name: string): Promise<void> {
+  await page.goto(`/j/${code}`);
+  await page.getByLabel("Your name").fill(name);
+  await page.getByRole("button", { name: "Join", exact: true }).click();
+  await page.locator('.pane[data-state="live"]').waitFor({ timeout: 100_000 });
+}
+
+/** Takes a picture of a page in both colours, if pictures are wanted. */
+export async function picture(page: Page, name: string): Promise<void> {
+  if (pictures === "") return;
+  mkdirSync(pictures, { recursive: true });
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    await page.locator(`html[data-theme="${colorScheme}"]`).waitFor({ state: "attached" });
+    await page.screenshot({ path: pathOf(pictures, `${name}-${colorScheme}.png`) });
+  }
+  await page.emulateMedia({ colorScheme: null });
+}

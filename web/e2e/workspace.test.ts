@@ -1,0 +1,205 @@
+import { readFile } from "node:fs/promises";
+import type { Download, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { House, join, missing, picture, screen, shows, type } from "./support/house.js";
+
+const INSTRUCTIONS = `# First steps
+
+Look around, then *make something*. <img src=x onerror=alert(1)>
+
+\`\`\`sh
+echo from-the-$((1+1))-instructions
+\`\`\`
+
+1. Open **hello.py**
+2. [Read more](https://example.org/) or [do harm](javascript:alert(1))
+`;
+
+describe.skipIf(missing !== "")("a learner's workspace", () => {
+  const house = new House();
+  let page: Page;
+  let code: string;
+
+  beforeAll(async () => {
+    await house.open();
+    ({ code } = await house.workshop({ name: "First steps", instructions: INSTRUCTIONS }));
+    page = await (await house.person()).newPage();
+    await join(page, code, "Grace");
+  });
+  afterAll(async () => {
+    expect(house.complaints()).toEqual([]);
+    await house.close();
+  });
+
+  test("the way back is shown once, and brings another device to the same seat", async () => {
+    const note = page.getByRole("region", { name: "Your way back" });
+    const reconnect = (await note.locator("code").textContent()) ?? "";
+    expect(reconnect).toMatch(/^[0-9A-Z]{26,}$/);
+    await picture(page, "workspace-way-back");
+    await note.getByRole("button", { name: "I have it" }).click();
+    await type(page, "X=kept\r");
+    const device = await house.person();
+    const other = await device.newPage();
+    await other.goto(`/j/${code}`);
+    await other.getByText("I had a seat here").click();
+    await other.getByLabel("Reconnect code").fill(reconnect);
+    await other.getByRole("button", { name: "Join", exact: true }).click();
+    await type(other, "echo $X-there\r");
+    await shows(other, "kept-there");
+    await device.close();
+  });
+
+  test("a reload and a second tab lose nothing and show no code again", async () => {
+    await type(page, "for n in $(seq 200); do echo line-$n; done; Y=alive\r");
+    await shows(page, "line-200");
+    await page.reload();
+    await type(page, "echo $X-$Y-again\r");
+    await shows(page, "kept-alive-again");
+    expect(await page.getByRole("region", { name: "Your way back" }).count()).toBe(0);
+    // What had scrolled away before the reload is there still.
+    await page.keyboard.press("Control+Shift+F");
+    await page.getByLabel("Find in this terminal").fill("line-57");
+    await page.keyboard.press("Enter");
+    await shows(page, /line-57\s/);
+    await page.keyboard.press("Escape");
+    const tab = await page.context().newPage();
+    await tab.goto(`/j/${code}`);
+    await type(tab, "echo second-$Y\r");
+    await shows(tab, "second-alive");
+    await tab.close();
+    // A key leaves what the search found, and goes back to where the shell is.
+    await page.bringToFront();
+    await type(page, "\r");
+    await shows(page, "second-alive");
+  });
+
+  test("terminals in tabs: add, rename, close, and find its shell again", async () => {
+    await page.getByRole("button", { name: "New terminal" }).click();
+    await type(page, "Z=in-two; clear; echo I am $Z\r");
+    await shows(page, "I am in-two");
+    await page.getByRole("tab", { name: "Terminal 2" }).dblclick();
+    await page.getByLabel("Name", { exact: true }).fill("build");
+    await page.keyboard.press("Enter");
+    await page.getByRole("tab", { name: "build" }).waitFor();
+    await page.keyboard.press("Control+Shift+F6");
+    await page.getByRole("button", { name: "Close this terminal" }).click();
+    await page.getByRole("button", { name: "New terminal" }).click();
+    await type(page, "echo $Z-still\r");
+    await shows(page, "in-two-still");
+    await type(page, "exit 3\r");
+    await page.getByText("The shell has ended with 3.").waitFor();
+    await page.getByRole("button", { name: "New shell" }).click();
+    await type(page, "echo new-$Z.\r");
+    await shows(page, "new-.");
+    await page.getByRole("tab", { name: "Terminal 1" }).click();
+  });
+
+  test("instructions are text, and their blocks run", async () => {
+    const pane = page.getByRole("region", { name: "Instructions" });
+    await pane.getByText("<img src=x onerror=alert(1)>").waitFor();
+    expect(await pane.locator("img").count()).toBe(0);
+    expect(await pane.getByRole("link").allTextContents()).toEqual(["Read more"]);
+    await pane.getByRole("button", { name: "Run" }).click();
+    await shows(page, "from-the-2-instructions");
+  });
+
+  test("files: make, edit, save, and a conflict that overwrites nothing", async () => {
+    await page.getByRole("button", { name: "New file" }).click();
+    await page.getByLabel("Name", { exact: true }).fill("src/hello.py");
+    await page.keyboard.press("Enter");
+    const sheet = page.getByRole("textbox", { name: "src/hello.py" });
+    await sheet.click();
+    await page.keyboard.type("print('hello from the editor')");
+    await page.getByLabel("not saved").waitFor();
+    await page.keyboard.press("Control+S");
+    await page.getByRole("button", { name: "Saved" }).waitFor();
+    await type(page, "clear; python3 src/hello.py\r");
+    await shows(page, "hello from the editor");
+    await picture(page, "workspace");
+    await type(page, "echo \"print('theirs')\" > src/hello.py; echo chan''ged\r");
+    await shows(page, "changed");
+    await sheet.click();
+    await page.keyboard.press("Control+End");
+    await page.keyboard.type(" # mine");
+    await page.keyboard.press("Control+S");
+    await page.getByText("was changed elsewhere").waitFor();
+    await page.getByText("print('theirs')").first().waitFor();
+    await picture(page, "workspace-conflict");
+    await page.getByRole("button", { name: "Keep mine" }).click();
+    await page.getByRole("button", { name: "Saved" }).waitFor();
+    await type(page, "clear; cat src/hello.py\r");
+    await shows(page, "# mine");
+    await page.getByRole("button", { name: "Close src/hello.py" }).click();
+  });
+
+  test("files: upload, never over another without a word, and download", async () => {
+    const upload = (text: string) =>
+      page.getByLabel("Files to upload").setInputFiles({
+        name: "émoji 🎉 <b>.txt",
+        mimeType: "text/plain",
+        buffer: Buffer.from(text),
+      });
+    await type(page, "\r");
+    await upload("first");
+    const line = page.getByRole("treeitem", { name: "émoji 🎉 <b>.txt" });
+    await line.waitFor();
+    await upload("second");
+    await page.getByText("is there already").waitFor();
+    await page.getByRole("button", { name: "Replace" }).click();
+    await type(page, "clear; cat src/*.txt\r");
+    await shows(page, "second");
+    await line.click();
+    const [download] = await Promise.all([
+      anyDownload(page),
+      page.getByRole("button", { name: "Download", exact: true }).click(),
+    ]);
+    expect(download.suggestedFilename()).toContain("moji");
+    expect(await readFile(await download.path(), "utf8")).toBe("second");
+    const [archive] = await Promise.all([
+      anyDownload(page),
+      page.getByRole("button", { name: "Download all" }).click(),
+    ]);
+    expect(archive.suggestedFilename()).toMatch(/\.tar$/);
+    await page.getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await line.waitFor({ state: "detached" });
+  });
+
+  test("the tree obeys keys", async () => {
+    await type(page, "mkdir -p a/b && touch a/b/deep.txt z.txt; echo re''ady\r");
+    await shows(page, "ready");
+    await page.getByRole("button", { name: "Look again" }).click();
+    const tree = page.getByRole("tree");
+    await tree.getByRole("treeitem", { name: "z.txt" }).waitFor();
+    await tree.locator('[tabindex="0"]').focus();
+    await page.keyboard.press("Home");
+    await page.keyboard.press("ArrowRight");
+    await tree.getByRole("treeitem", { name: "b", exact: true }).waitFor();
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("ArrowRight");
+    await tree.getByRole("treeitem", { name: "deep.txt" }).waitFor();
+    await page.keyboard.press("z");
+    await expect
+      .poll(() => page.evaluate(() => document.activeElement?.getAttribute("data-path")))
+      .toBe("z.txt");
+    expect(await screen(page)).toContain("ready");
+  });
+
+  test("a phone can read and type", async () => {
+    await page.setViewportSize({ width: 390, height: 800 });
+    await picture(page, "workspace-phone");
+    await page.getByRole("button", { name: "Files", exact: true }).click();
+    await page.getByRole("tree").waitFor();
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(
+      390,
+    );
+  });
+});
+
+/** The next download: it comes in a tab that the browser opens for it, and closes. */
+function anyDownload(page: Page): Promise<Download> {
+  return new Promise((resolve) => {
+    page.once("download", resolve);
+    page.context().once("page", (tab) => tab.once("download", resolve));
+  });
+}

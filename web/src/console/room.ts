@@ -1,0 +1,136 @@
+// One workshop, watched: what its page draws from, a signal a seat.
+
+import {
+  type Client,
+  type Notice,
+  type SeatInfo,
+  UnsupportedError,
+  type Workshop,
+  type WorkshopInfo,
+} from "@clarateach/sdk";
+import { type Signal, signal } from "@preact/signals";
+import { awake } from "../app/awake.js";
+import { told } from "./session.js";
+
+/** One seat of the wall. */
+export interface SeatView {
+  readonly seat: number;
+  readonly info: Signal<SeatInfo>;
+  /** The last lines of its terminal; empty until the server says any. */
+  readonly lines: Signal<readonly string[]>;
+}
+
+/** Lines of a preview that are drawn. */
+const LINES = 6;
+/** Keys are no news for a watch, or each would be: who typed last is asked so often, in milliseconds. */
+const IDLE_MS = 5_000;
+
+/** A workshop as its instructor watches it. */
+export class Room {
+  readonly info = signal<WorkshopInfo | undefined>(undefined);
+  /** In order of their numbers; another list only when seats come or go. */
+  readonly seats = signal<readonly SeatView[]>([]);
+  readonly notices = signal<readonly Notice[]>([]);
+  readonly trouble = signal("");
+  readonly #client: Client;
+  readonly #id: string;
+  readonly #over = new AbortController();
+  #idle: ReturnType<typeof setInterval> | undefined;
+
+  constructor(client: Client, id: string) {
+    this.#client = client;
+    this.#id = id;
+  }
+
+  /** Watches until `close`. */
+  open(): void {
+    void this.#watch();
+    void this.#preview();
+    this.#idle = setInterval(() => void this.#look(), IDLE_MS);
+  }
+
+  close(): void {
+    clearInterval(this.#idle);
+    this.#over.abort();
+  }
+
+  /** Does something to the workshop; what goes wrong is shown. Whether it went well. */
+  async act(does: (workshop: Workshop) => Promise<unknown>): Promise<boolean> {
+    this.trouble.value = "";
+    try {
+      await does(await this.#client.workshops.get(this.#id));
+      return true;
+    } catch (error) {
+      this.trouble.value = told(error);
+      return false;
+    }
+  }
+
+  async #watch(): Promise<void> {
+    const { signal: over } = this.#over;
+    try {
+      const watch = (signal: AbortSignal) => this.#client.workshops.watch(this.#id, { signal });
+      for await (const { workshop, notices } of awake(watch, over)) {
+        if (workshop) this.#take(workshop);
+        if (notices.length > 0) this.notices.value = [...this.notices.value, ...notices].slice(-5);
+      }
+    } catch (error) {
+      if (!over.aborted) this.trouble.value = told(error);
+    }
+  }
+
+  /** The one stream of all screens. A server that has none yet leaves tiles without lines. */
+  async #preview(): Promise<void> {
+    const { signal: over } = this.#over;
+    try {
+      const workshop = await this.#client.workshops.get(this.#id, { signal: over });
+      const previews = (signal: AbortSignal) => workshop.watchPreviews({ signal });
+      for await (const { seat, lines } of awake(previews, over)) {
+        const view = this.seats.value.find((one) => one.seat === seat);
+        if (view) view.lines.value = lines.slice(-LINES).map(harmless);
+      }
+    } catch (error) {
+      if (!over.aborted && !(error instanceof UnsupportedError)) this.trouble.value = told(error);
+    }
+  }
+
+  /** When who typed last, for the whole wall in one call. */
+  async #look(): Promise<void> {
+    const over = /^delet/.test(this.info.value?.status ?? "deleted");
+    if (document.hidden || over) return;
+    const { signal } = this.#over;
+    try {
+      const workshop = await this.#client.workshops.get(this.#id, { signal });
+      if (workshop.status !== "deleted") this.#seats(workshop.info.seatList);
+    } catch (error) {
+      // The watch says it, and better.
+      void error;
+    }
+  }
+
+  #take(workshop: WorkshopInfo): void {
+    this.info.value = workshop;
+    this.#seats(workshop.seatList);
+  }
+
+  #seats(list: readonly SeatInfo[]): void {
+    const before = new Map(this.seats.value.map((view) => [view.seat, view]));
+    let same = before.size === list.length;
+    const views = list.map((info) => {
+      const view = before.get(info.seat);
+      if (view) {
+        // A tile is drawn again only when something of it changed.
+        if (JSON.stringify(view.info.peek()) !== JSON.stringify(info)) view.info.value = info;
+        return view;
+      }
+      same = false;
+      return { seat: info.seat, info: signal(info), lines: signal<readonly string[]>([]) };
+    });
+    if (!same) this.seats.value = views;
+  }
+}
+
+/** A line without what could move, hide or turn text. */
+function harmless(line: string): string {
+  return line.replace(/[\p{Cc}\p{Cf}]/gu, "");
+}

@@ -1,0 +1,248 @@
+// One tab's shell: a screen that stays, and the line to the seat behind it.
+
+import {
+  ConflictError,
+  type Terminal as Line,
+  type Seat,
+  type TerminalEvent,
+} from "@clarateach/sdk";
+import { effect, signal } from "@preact/signals";
+import { FitAddon } from "@xterm/addon-fit";
+import { SerializeAddon } from "@xterm/addon-serialize";
+import { Unicode11Addon } from "@xterm/addon-unicode11";
+import { WebLinksAddon } from "@xterm/addon-web-links";
+import { Terminal } from "@xterm/xterm";
+import { dark } from "../../app/theme.js";
+import { COLOURS } from "./colours.js";
+import { Drawing } from "./drawing.js";
+import { keepScreen, type Screen, takeScreen } from "./memory.js";
+
+/** How a shell and the line to it stand. */
+export type State =
+  | { is: "opening" }
+  | { is: "live" }
+  /** The line is cut and is being mended; the shell runs on. */
+  | { is: "away"; since: number }
+  | { is: "ended"; code: number | undefined }
+  | { is: "lost"; why: string };
+
+/** Lines above the screen that are kept. */
+const SCROLLBACK = 5_000;
+/** Waits for a pane to be still before the shell is told of its size, in milliseconds. */
+const STILL_MS = 80;
+
+/** A terminal of the seat. */
+export class Shell {
+  readonly name: string;
+  readonly state = signal<State>({ is: "opening" });
+  /** Who looks on besides the learner. */
+  readonly watching = signal<Extract<TerminalEvent, { type: "viewers" }>["watching"]>([]);
+  /** Viewers of it, this one included. */
+  readonly viewers = signal(1);
+  /** Set when another viewer chose the size. */
+  readonly foreign = signal<string | undefined>(undefined);
+  readonly screen: Terminal;
+  readonly drawing: Drawing;
+  readonly #seat: Seat;
+  readonly #fit = new FitAddon();
+  readonly #serialize = new SerializeAddon();
+  readonly #stops: (() => void)[] = [];
+  readonly #over = new AbortController();
+  #line: Line | undefined;
+  #drawn: { instance: string; offset: number } | undefined;
+  #wanted: { cols: number; rows: number } | undefined;
+  #still: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(seat: Seat, name: string) {
+    this.name = name;
+    this.#seat = seat;
+    this.screen = new Terminal({
+      allowProposedApi: true,
+      scrollback: SCROLLBACK,
+      fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono"),
+      fontSize: 14,
+      cursorBlink: false,
+      macOptionIsMeta: true,
+      minimumContrastRatio: 4.5,
+    });
+    this.screen.loadAddon(this.#fit);
+    this.screen.loadAddon(this.#serialize);
+    this.screen.loadAddon(new Unicode11Addon());
+    // As the screen that the guest keeps counts widths.
+    this.screen.unicode.activeVersion = "11";
+    this.screen.loadAddon(
+      new WebLinksAddon((_event, uri) => {
+        window.open(uri, "_blank", "noopener,noreferrer");
+      }),
+    );
+    this.drawing = new Drawing(this.screen);
+    this.screen.onData((text) => this.#typed(text));
+    this.screen.onBinary((text) => this.#typed(Uint8Array.from(text, (c) => c.charCodeAt(0))));
+    const kept = takeScreen(this.#key);
+    if (kept) this.#recall(kept);
+    const keep = (): void => this.#remember();
+    window.addEventListener("pagehide", keep);
+    this.#stops.push(
+      () => window.removeEventListener("pagehide", keep),
+      effect(() => {
+        this.screen.options.theme = COLOURS[dark.value ? "dark" : "light"];
+      }),
+      effect(() => {
+        // What is typed while the line is cut would arrive much later.
+        this.screen.options.disableStdin = this.state.value.is !== "live";
+      }),
+    );
+  }
+
+  /** Puts the screen into the page, once, and opens the line. */
+  open(place: HTMLElement): void {
+    this.screen.open(place);
+    const watch = new ResizeObserver(() => {
+      clearTimeout(this.#still);
+      this.#still = setTimeout(() => this.fit(), STILL_MS);
+    });
+    watch.observe(place);
+    this.#stops.push(() => watch.disconnect());
+    this.fit();
+    void this.connect();
+  }
+
+  /** Asks for the size that fits; a hidden pane asks for nothing. */
+  fit(): void {
+    const place = this.screen.element?.parentElement;
+    if (!place?.clientWidth || !place.clientHeight) return;
+    const fits = this.#fit.proposeDimensions();
+    if (!fits || !Number.isFinite(fits.cols) || !Number.isFinite(fits.rows)) return;
+    const cols = Math.min(Math.max(fits.cols, 2), 500);
+    const rows = Math.min(Math.max(fits.rows, 1), 300);
+    if (this.#wanted?.cols === cols && this.#wanted.rows === rows) return;
+    this.#wanted = { cols, rows };
+    // Without a line nobody says otherwise; with one, its word counts.
+    if (this.#line) this.#line.resize(cols, rows);
+    else this.screen.resize(cols, rows);
+  }
+
+  /** Opens the line, and draws what comes until the shell ends. */
+  async connect(): Promise<void> {
+    const { signal } = this.#over;
+    this.state.value = { is: "opening" };
+    try {
+      const line = await this.#seat.terminal(this.name, {
+        ...this.#wanted,
+        ...this.#drawn,
+        signal,
+        onEvent: (event) => this.#happened(event),
+      });
+      this.#line = line;
+      for await (const bytes of line) {
+        // Read on only when this is drawn: so the shell hears how far the learner is.
+        await new Promise<void>((drawn) => this.screen.write(bytes, drawn));
+        this.#drawn = { instance: line.instance, offset: line.offset ?? 0 };
+      }
+      this.#drawn = undefined;
+      this.state.value = { is: "ended", code: line.exitCode };
+    } catch (error) {
+      if (signal.aborted) return;
+      const why = error instanceof Error ? error.message : String(error);
+      this.state.value = { is: "lost", why };
+    } finally {
+      this.#line = undefined;
+    }
+  }
+
+  /** A key of the row below the screen, as if it had been pressed. */
+  press(keys: string): void {
+    this.screen.input(keys);
+    this.screen.focus();
+  }
+
+  /** Types for the learner, as an instruction's block does. */
+  async type(text: string): Promise<void> {
+    this.screen.scrollToBottom();
+    await this.#line?.write(text);
+  }
+
+  /** Lets a helper type, or no longer. */
+  consent(viewer: string, allow: boolean): void {
+    this.#line?.consent(viewer, allow);
+  }
+
+  /** Lets go of the screen; the shell lives on. */
+  close(): void {
+    this.#over.abort();
+    clearTimeout(this.#still);
+    for (const stop of this.#stops) stop();
+    this.drawing.hide();
+    this.screen.dispose();
+  }
+
+  get #key(): string {
+    return `${this.#seat.workshopId}.${this.#seat.number}.${this.name}`;
+  }
+
+  #typed(data: string | Uint8Array): void {
+    // A screen answers questions of programs by itself: in a replay they were answered long ago.
+    if (!this.#line?.live) return;
+    this.#line.write(data).catch((error) => {
+      if (!(error instanceof ConflictError)) console.warn("a key was not sent", error);
+    });
+  }
+
+  #happened(event: TerminalEvent): void {
+    switch (event.type) {
+      case "attached":
+        this.#sized(event.cols, event.rows);
+        this.viewers.value = event.viewers;
+        break;
+      case "resized":
+        this.#sized(event.cols, event.rows);
+        break;
+      case "live":
+        this.state.value = { is: "live" };
+        break;
+      case "repaint":
+        // The painting is of the whole screen.
+        if (this.#drawn) this.screen.reset();
+        if (event.lost > 0 && this.#drawn) this.#rule(`${event.lost} bytes of output are gone`);
+        break;
+      case "restarted":
+        this.#rule("a new shell: the machine or the shell was started again");
+        break;
+      case "viewers":
+        this.viewers.value = event.count;
+        this.watching.value = event.watching;
+        break;
+      case "disconnected":
+        if (this.state.value.is !== "away") this.state.value = { is: "away", since: Date.now() };
+        break;
+      default:
+    }
+  }
+
+  #sized(cols: number, rows: number): void {
+    if (cols < 1 || rows < 1) return;
+    if (cols !== this.screen.cols || rows !== this.screen.rows) this.screen.resize(cols, rows);
+    const wanted = this.#wanted;
+    const ours = !wanted || (wanted.cols === cols && wanted.rows === rows);
+    this.foreign.value = ours ? undefined : `${cols} × ${rows}`;
+  }
+
+  /** A line across the screen, in order with its output. */
+  #rule(text: string): void {
+    this.screen.write(`\x1b[0m\r\n\x1b[2m── ${text} ──\x1b[0m\r\n`);
+  }
+
+  #remember(): void {
+    const at = this.#drawn;
+    if (!at) return;
+    const { cols, rows } = this.screen;
+    const drawn = this.#serialize.serialize({ scrollback: 2_000 });
+    keepScreen(this.#key, { ...at, cols, rows, drawn });
+  }
+
+  #recall({ instance, offset, cols, rows, drawn }: Screen): void {
+    this.screen.resize(cols, rows);
+    this.screen.write(drawn);
+    this.#drawn = { instance, offset };
+  }
+}
