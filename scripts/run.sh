@@ -236,6 +236,7 @@ show_way_in() {
   fi
   # Short lines below, and no alias that a new shell would not know.
   printf '\n%sIn another terminal%s\n' "$BOLD" "$OFF"
+  # shellcheck disable=SC2016 # the reader's own PATH
   printf '  export PATH=%s:$PATH\n' "$bin"
   # The token through a pipe: an argument would show it to everybody who runs ps.
   printf '%sAs the instructor%s\n' "$BOLD" "$OFF"

@@ -12,6 +12,7 @@ use crate::{
     asking::{Asking, fresh_id},
     config::{JoinArgs, Server},
     failure::{Exit, Failure},
+    login,
     output::{plain, print, tell},
     seat_session::{SeatSession, bare_code},
 };
@@ -27,7 +28,7 @@ const PAUSES: [Duration; 5] = [
 ];
 
 pub(crate) async fn run(at: &Server, args: JoinArgs) -> Result<(), Failure> {
-    let server = ControlPlane::parse(&at.url, at.ca.clone())?;
+    let server = login::server(at)?;
     let code = bare_code(&args.code);
     let before = SeatSession::load(&args.seat.seat)?
         .filter(|before| !args.new && before.code == code && before.server.url == server.url);

@@ -128,7 +128,7 @@ impl Api {
         })?;
         let seat = joined.stay.seat;
         info!(%workshop, %seat, "seat taken");
-        let (token, expires_at) = self.sign(&joined.stay, now()).await?;
+        let (token, expires_at) = self.sign(&joined.stay, Mode::Drive, now()).await?;
         let view = self.view_of(&workshop).await?;
         let seat = view.seat(seat).ok_or_else(ApiError::no_seat)?;
         let (endpoints, gateway) = wire::ways(&view, seat, visit);
@@ -166,9 +166,10 @@ impl Api {
     }
 
     /// A token for a stay, from `now`.
-    async fn sign(
+    pub(super) async fn sign(
         &self,
         stay: &Stay,
+        mode: Mode,
         now: DateTime<Utc>,
     ) -> Result<(String, DateTime<Utc>), ApiError> {
         let failed = |cause: &dyn std::fmt::Display| {
@@ -187,7 +188,7 @@ impl Api {
             seat: stay.seat,
             epoch: stay.epoch,
             sid: stay.id.clone(),
-            mode: Mode::Drive,
+            mode,
             issued_at: now,
             expires_at,
             jti: hex(&random::<16>()?),
@@ -241,7 +242,7 @@ impl Api {
         let learner = self.learner(headers).await?;
         let view = self.view_of(&learner.stay.workshop).await?;
         let seat = view.seat(learner.stay.seat).ok_or_else(ApiError::no_seat)?;
-        let (token, expires_at) = self.sign(&learner.stay, now()).await?;
+        let (token, expires_at) = self.sign(&learner.stay, Mode::Drive, now()).await?;
         let (endpoints, gateway) = wire::ways(&view, seat, visit);
         Ok(pb::RefreshTokenResponse {
             token,
