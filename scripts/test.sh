@@ -99,7 +99,7 @@ stories() {
     cargo test --locked --workspace --no-fail-fast "${chosen[@]}" -- --show-output
 }
 
-e2e_stage() { stories container arrows class clients command_line crash egress fake_gce gcp refusals survival; }
+e2e_stage() { stories container arrows class clients command_line crash egress fake_gce gcp operators refusals survival; }
 
 # Without `clients` and `command_line`: what they speak is the agent's, whatever is behind it, and they take nine
 # minutes where KVM emulates.

@@ -43,8 +43,8 @@ pub(crate) struct Cli {
 /// Where the control plane is and how it is known.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Server {
-    /// The control plane's address: of `login` if not said, else
-    /// http://127.0.0.1:8080. Plain http only to this machine.
+    /// The control plane's address: of `login` if not said, else port 8080 of this
+    /// machine. Plain http only to this machine.
     #[arg(
         long = "server",
         global = true,

@@ -78,9 +78,8 @@ fn seat(checks: &mut Vec<Check>, name: &str) -> Option<SeatSession> {
 
 /// Name, TCP, TLS, answer, clock, version. Gives whether the server answers.
 async fn line(checks: &mut Vec<Check>, server: &ControlPlane) -> bool {
-    let line = match Line::open(server, checks).await {
-        Some(line) => line,
-        None => return false,
+    let Some(line) = Line::open(server, checks).await else {
+        return false;
     };
     match line.health().await {
         Err(failure) => {

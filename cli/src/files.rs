@@ -8,7 +8,7 @@ mod body;
 pub(crate) mod download;
 mod get;
 mod listing;
-mod local;
+pub(crate) mod local;
 mod names;
 pub(crate) mod path;
 mod put;

@@ -44,21 +44,17 @@ pub(crate) async fn run(at: &Server, verb: TokenVerb) -> Result<(), Failure> {
                 .map_err(|status| Failure::status("could not make the token", &status))?
                 .into_inner();
             let about = made.api_token.unwrap_or_default();
-            match show.output {
-                Format::Json => {
-                    let mut all = as_json(&about);
-                    all["token"] = made.token.into();
-                    print(&pretty(&all))
-                }
-                _ => {
-                    tell(&format!(
-                        "Token {} of {}, shown this once:",
-                        about.id,
-                        plain(&about.principal)
-                    ));
-                    print(&made.token)
-                }
+            if show.output == Format::Json {
+                let mut all = as_json(&about);
+                all["token"] = made.token.into();
+                return print(&pretty(&all));
             }
+            tell(&format!(
+                "Token {} of {}, shown this once:",
+                about.id,
+                plain(&about.principal)
+            ));
+            print(&made.token)
         }
         TokenVerb::List { show } => {
             let all = tokens

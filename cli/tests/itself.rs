@@ -25,7 +25,10 @@ fn shells_can_read_the_completions() {
         let done = run(home.path(), &["completion", shell]);
         let text = String::from_utf8(done.stdout).unwrap();
         for word in ["collect", "doctor", "egress", "--output"] {
-            assert!(text.contains(word) || text.contains(&word[2..]), "{shell}: {word}");
+            assert!(
+                text.contains(word) || text.contains(&word[2..]),
+                "{shell}: {word}"
+            );
         }
     }
     let bash = run(home.path(), &["completion", "bash"]);
@@ -41,10 +44,18 @@ fn every_verb_has_a_manual_page() {
     let pages = home.path().join("man1");
     let done = run(home.path(), &["man", "--out", pages.to_str().unwrap()]);
     assert!(done.status.success());
-    for page in ["clarateach", "clarateach-workshop-collect", "clarateach-files-sync", "clarateach-token-create"] {
+    for page in [
+        "clarateach",
+        "clarateach-workshop-collect",
+        "clarateach-files-sync",
+        "clarateach-token-create",
+    ] {
         let text = std::fs::read_to_string(pages.join(format!("{page}.1"))).unwrap();
         assert!(text.starts_with(".ie"), "{page}: {}", &text[..40]);
-        assert!(text.contains("Example") || page == "clarateach", "{page} has no example");
+        assert!(
+            text.contains("Example") || page == "clarateach",
+            "{page} has no example"
+        );
     }
     let main = String::from_utf8(run(home.path(), &["man"]).stdout).unwrap();
     assert!(main.contains("Exit codes"));
@@ -55,7 +66,12 @@ fn help_says_every_exit_code() {
     let home = tempfile::tempdir().unwrap();
     let done = run(home.path(), &["--help"]);
     let text = String::from_utf8(done.stdout).unwrap();
-    for code in ["0 done", "3 not found", "8 the workshop failed", "130 ended by Ctrl-C"] {
+    for code in [
+        "0 done",
+        "3 not found",
+        "8 the workshop failed",
+        "130 ended by Ctrl-C",
+    ] {
         assert!(text.contains(code), "{code}: {text}");
     }
 }
@@ -65,11 +81,19 @@ fn a_login_that_others_can_read_is_not_used() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join(".config/clarateach/login.json");
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(&file, r#"{"url":"http://127.0.0.1:9","token":"secret-token"}"#).unwrap();
+    std::fs::write(
+        &file,
+        r#"{"url":"http://127.0.0.1:9","token":"secret-token"}"#,
+    )
+    .unwrap();
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     let done = run(home.path(), &["workshop", "list"]);
     let text = String::from_utf8(done.stderr).unwrap();
-    assert_eq!((done.status.code(), text.contains("can be read by others")), (Some(4), true), "{text}");
+    assert_eq!(
+        (done.status.code(), text.contains("can be read by others")),
+        (Some(4), true),
+        "{text}"
+    );
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
     let done = run(home.path(), &["workshop", "list"]);
     let text = String::from_utf8(done.stderr).unwrap();
@@ -89,7 +113,9 @@ fn a_reader_that_leaves_is_no_failure() {
     let program = env!("CARGO_BIN_EXE_clarateach");
     let done = Command::new("bash")
         .arg("-c")
-        .arg(format!("set -o pipefail; {program} completion zsh | head -n 1"))
+        .arg(format!(
+            "set -o pipefail; {program} completion zsh | head -n 1"
+        ))
         .env("HOME", home.path())
         .output()
         .unwrap();

@@ -81,8 +81,16 @@ impl Person {
             out: String::from_utf8_lossy(&done.stdout).into_owned(),
             errors: String::from_utf8_lossy(&done.stderr).into_owned(),
         };
-        let words: Vec<_> = arguments.iter().map(|a| a.as_ref().to_string_lossy()).collect();
-        println!("$ clarateach {}\n{}{}", words.join(" "), ran.out, ran.errors);
+        let words: Vec<_> = arguments
+            .iter()
+            .map(|a| a.as_ref().to_string_lossy())
+            .collect();
+        println!(
+            "$ clarateach {}\n{}{}",
+            words.join(" "),
+            ran.out,
+            ran.errors
+        );
         ran
     }
 
@@ -124,20 +132,29 @@ async fn an_instructor_runs_a_class_from_login_to_delete() {
     // Nothing is remembered yet, and a wrong token is not kept.
     let nobody = ada.run(&format!("workshop list --server {}", house.url));
     assert_eq!(nobody.code, 4, "{}", nobody.errors);
-    assert!(nobody.errors.contains("clarateach login"), "{}", nobody.errors);
+    assert!(
+        nobody.errors.contains("clarateach login"),
+        "{}",
+        nobody.errors
+    );
     let wrong = ada.run_with(&["login", "--server", &house.url], b"ctk_wrong");
     assert_eq!((wrong.code, wrong.errors.contains("ctk_wrong")), (4, false));
     assert!(!ada.path(".config").exists());
     ada.login(&house);
     let kept = ada.path(".config/clarateach/login.json");
-    assert_eq!(fs::metadata(kept).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(kept).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     // The token goes to its own server alone.
     let elsewhere = ada.run("workshop list --server http://127.0.0.1:9");
     assert_eq!(elsewhere.code, 4, "{}", elsewhere.errors);
 
     let runtime = clarateach_e2e::house::runtime_name();
     let made = ada
-        .run(&format!("workshop create Git --seats 2 --runtime {runtime} --ttl 1h --wait -o json"))
+        .run(&format!(
+            "workshop create Git --seats 2 --runtime {runtime} --ttl 1h --wait -o json"
+        ))
         .json();
     let id = made["id"].as_str().unwrap().to_owned();
     assert_eq!(made["status"], "running");
@@ -164,9 +181,14 @@ async fn an_instructor_runs_a_class_from_login_to_delete() {
     let time = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap();
     let moved = time(changed["expires_at"].as_str().unwrap()) - time(&before);
     assert!((3590..=3610).contains(&moved.num_seconds()), "{moved}");
-    let watched = ada.run("workshop watch Rust --until running -o json").good();
+    let watched = ada
+        .run("workshop watch Rust --until running -o json")
+        .good();
     let last: Value = serde_json::from_str(watched.lines().last().unwrap()).unwrap();
-    assert_eq!((&last["status"], &last["seats"]), (&"running".into(), &3.into()));
+    assert_eq!(
+        (&last["status"], &last["seats"]),
+        (&"running".into(), &3.into())
+    );
     let taken = ada.run("workshop update Rust --seats 0");
     assert_eq!(taken.code, 2, "{}", taken.errors);
 
@@ -183,21 +205,32 @@ async fn an_instructor_runs_a_class_from_login_to_delete() {
     ada.run("seats log Rust 2").good();
 
     // A token for a colleague, until it is taken back.
-    let token = ada.run("token create eve --role instructor --label laptop").good();
+    let token = ada
+        .run("token create eve --role instructor --label laptop")
+        .good();
     fs::write(ada.path("eve"), &token).unwrap();
     assert_eq!(ada.run("workshop list --token-file eve -o name").good(), "");
     let all = ada.run("token list -o json").json();
-    let eve = all["tokens"].as_array().unwrap().iter().find(|one| one["principal"] == "eve");
+    let eve = all["tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["principal"] == "eve");
     let eve = eve.unwrap()["id"].as_str().unwrap().to_owned();
     assert!(!all.to_string().contains(token.trim()), "shown once");
     ada.run(&format!("token revoke {eve}")).good();
     assert_eq!(ada.run("workshop list --token-file eve").code, 4);
 
     ada.run("workshop delete Rust --yes").good();
-    ada.run(&format!("workshop watch {id} --until deleted")).good();
+    ada.run(&format!("workshop watch {id} --until deleted"))
+        .good();
     assert_eq!(ada.run("workshop get Rust").code, 3);
     ada.run("logout").good();
-    assert_eq!(ada.run(&format!("workshop list --server {}", house.url)).code, 4);
+    assert_eq!(
+        ada.run(&format!("workshop list --server {}", house.url))
+            .code,
+        4
+    );
     house.close();
 }
 
@@ -223,7 +256,11 @@ async fn a_learners_files_go_there_and_back_unchanged() {
     let project = bob.path("project");
     fs::create_dir_all(project.join("deep/er")).unwrap();
     for (number, name) in hard_names().iter().enumerate() {
-        fs::write(project.join("deep").join(OsStr::from_bytes(name)), format!("{number}")).unwrap();
+        fs::write(
+            project.join("deep").join(OsStr::from_bytes(name)),
+            format!("{number}"),
+        )
+        .unwrap();
     }
     let big: Vec<u8> = (0..2_000_000_u32).flat_map(u32::to_le_bytes).collect();
     fs::write(project.join("big"), &big).unwrap();
@@ -231,25 +268,52 @@ async fn a_learners_files_go_there_and_back_unchanged() {
     std::os::unix::fs::symlink("/etc/passwd", project.join("link")).unwrap();
 
     let put = bob.run("files put project");
-    assert!(put.errors.contains("left out") && put.errors.contains("link"), "{}", put.errors);
+    assert!(
+        put.errors.contains("left out") && put.errors.contains("link"),
+        "{}",
+        put.errors
+    );
     put.good();
     let listed = bob.run("files ls project -o json").json();
-    let names: Vec<_> = listed["entries"].as_array().unwrap().iter().map(|e| e["name"].clone()).collect();
+    let names: Vec<_> = listed["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["name"].clone())
+        .collect();
     assert_eq!(names, ["big", "deep", "program"]);
     let shown = bob.run("files ls project/deep").good();
-    assert!(!shown.contains('\x1b'), "a name drives no terminal: {shown:?}");
+    assert!(
+        !shown.contains('\x1b'),
+        "a name drives no terminal: {shown:?}"
+    );
 
     bob.run("files get project back").good();
     fs::remove_file(project.join("link")).unwrap();
-    let same = Command::new("diff").arg("-r").arg(&project).arg(bob.path("back")).output().unwrap();
-    assert!(same.status.success(), "{}", String::from_utf8_lossy(&same.stdout));
-    assert_eq!(bob.names("back"), ["big", "deep", "program"], "nothing half made");
+    let same = Command::new("diff")
+        .arg("-r")
+        .arg(&project)
+        .arg(bob.path("back"))
+        .output()
+        .unwrap();
+    assert!(
+        same.status.success(),
+        "{}",
+        String::from_utf8_lossy(&same.stdout)
+    );
+    assert_eq!(
+        bob.names("back"),
+        ["big", "deep", "program"],
+        "nothing half made"
+    );
 
     // One file: renamed, into a folder that is made, from stdin, to stdout.
-    bob.run("files put project/program new/folder/run.sh").good();
+    bob.run("files put project/program new/folder/run.sh")
+        .good();
     bob.run("files get new/folder/run.sh").good();
     assert_eq!(fs::read(bob.path("run.sh")).unwrap(), b"#!/bin/sh\n");
-    bob.run_with(&["files", "put", "-", "from-stdin"], b"hello\0there").good();
+    bob.run_with(&["files", "put", "-", "from-stdin"], b"hello\0there")
+        .good();
     assert_eq!(bob.run("files get from-stdin -").good(), "hello\0there");
     // What leads out is refused here already; what is not there is told apart.
     assert_eq!(bob.run("files get ../x").code, 2);
@@ -257,13 +321,24 @@ async fn a_learners_files_go_there_and_back_unchanged() {
     assert_eq!(bob.run("files put nothing-here").code, 3);
     assert!(!bob.path("nothing").exists());
     // A folder is in the way of a file.
-    assert_eq!(bob.run("files put project/program project/deep/er/").code, 0);
+    assert_eq!(
+        bob.run("files put project/program project/deep/er/").code,
+        0
+    );
     bob.run_with(&["files", "put", "-", "project/deep"], b"x");
-    assert!(bob.run("files ls project/deep -o name").good().contains("er/"));
+    assert!(
+        bob.run("files ls project/deep -o name")
+            .good()
+            .contains("er/")
+    );
 
     // Only what differs moves, and the other way, too.
     let again = bob.run("files sync project project -n").good();
-    assert_eq!(again.lines().filter(|line| !line.contains("not ")).count(), 0, "{again}");
+    assert_eq!(
+        again.lines().filter(|line| !line.contains("not ")).count(),
+        0,
+        "{again}"
+    );
     fs::write(project.join("big"), "small now").unwrap();
     fs::remove_file(project.join("program")).unwrap();
     bob.run("files sync project project --delete").good();
@@ -296,7 +371,11 @@ async fn a_full_disk_and_ctrl_c_leave_nothing_half_made() {
         .unwrap();
     until("a half made file", patience(), async || {
         let names = bob.names("in");
-        names.iter().any(|name| name.starts_with(".clarateach-download-")).then_some(()).ok_or(names)
+        names
+            .iter()
+            .any(|name| name.starts_with(".clarateach-download-"))
+            .then_some(())
+            .ok_or(names)
     })
     .await;
     let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
@@ -321,11 +400,22 @@ async fn a_full_disk_and_ctrl_c_leave_nothing_half_made() {
     let full = bob.run("files get big small/big");
     let archive = bob.run("files get . small/all");
     let left = bob.names("small");
-    let all = fs::read_dir(small.join("all")).map(Iterator::count).unwrap_or_default();
+    let all = fs::read_dir(small.join("all"))
+        .map(Iterator::count)
+        .unwrap_or_default();
     Command::new("umount").arg(&small).status().unwrap();
-    assert_eq!((full.code, full.errors.contains("disk is full")), (1, true), "{}", full.errors);
+    assert_eq!(
+        (full.code, full.errors.contains("disk is full")),
+        (1, true),
+        "{}",
+        full.errors
+    );
     assert_eq!(archive.code, 1, "{}", archive.errors);
-    assert!(archive.errors.contains("full") || archive.errors.contains("space"), "{}", archive.errors);
+    assert!(
+        archive.errors.contains("full") || archive.errors.contains("space"),
+        "{}",
+        archive.errors
+    );
     assert_eq!((left, all), (vec!["all".to_owned()], 0));
     house.close();
 }
@@ -343,7 +433,9 @@ async fn a_class_is_collected_and_nobody_may_write_with_that() {
         assert_eq!(learner.put("work.txt", format!("by {name}")).await, 201);
         let long = "d".repeat(120);
         let ran = learner
-            .run(&format!("mkdir -p {long}/{long}; echo deep > {long}/{long}/f; ln -s /etc/passwd link"))
+            .run(&format!(
+                "mkdir -p {long}/{long}; echo deep > {long}/{long}/f; ln -s /etc/passwd link"
+            ))
             .await;
         assert_eq!(ran.exit_code, Some(0), "{}", ran.stderr);
     }
@@ -353,14 +445,30 @@ async fn a_class_is_collected_and_nobody_may_write_with_that() {
         ada.run_with(&line, b"").good();
         let to = ada.path(if gateway { "through" } else { "direct" });
         fs::create_dir(&to).unwrap();
-        let done = Command::new("tar").arg("xf").arg(ada.path("all.tar")).arg("-C").arg(&to).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let done = Command::new("tar")
+            .arg("xf")
+            .arg(ada.path("all.tar"))
+            .arg("-C")
+            .arg(&to)
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
         let read = |path: &str| fs::read_to_string(to.join(path)).unwrap();
         assert_eq!(read("seat-001-Zoë-山田/work.txt"), "by Zoë 山田");
         assert_eq!(read("seat-002-..-..-etc/work.txt"), "by ../../etc");
         let long = "d".repeat(120);
-        assert_eq!(read(&format!("seat-001-Zoë-山田/{long}/{long}/f")), "deep\n");
-        assert_eq!(fs::read_link(to.join("seat-001-Zoë-山田/link")).unwrap(), Path::new("/etc/passwd"));
+        assert_eq!(
+            read(&format!("seat-001-Zoë-山田/{long}/{long}/f")),
+            "deep\n"
+        );
+        assert_eq!(
+            fs::read_link(to.join("seat-001-Zoë-山田/link")).unwrap(),
+            Path::new("/etc/passwd")
+        );
         let told: Value = serde_json::from_str(&read("collected.json")).unwrap();
         assert_eq!(told["seats"].as_array().unwrap().len(), 2);
         assert_eq!(told["seats"][0]["missing_because"], Value::Null);
@@ -384,7 +492,10 @@ async fn a_class_is_collected_and_nobody_may_write_with_that() {
     assert_eq!(free.code(), tonic::Code::FailedPrecondition);
     let token = ada.run("token create eve --role instructor").good();
     let mut others = house.workshops_as(token.trim()).await;
-    assert_eq!(others.collect_seat(ask(1)).await.unwrap_err().code(), tonic::Code::NotFound);
+    assert_eq!(
+        others.collect_seat(ask(1)).await.unwrap_err().code(),
+        tonic::Code::NotFound
+    );
     for base in [way.endpoints.unwrap(), way.gateway.unwrap()] {
         for (method, url, status) in [
             ("GET", format!("{}/work.txt", base.files), 200),
@@ -398,7 +509,9 @@ async fn a_class_is_collected_and_nobody_may_write_with_that() {
                 .header("authorization", format!("Bearer {}", way.token))
                 .body(bytes::Bytes::new())
                 .unwrap();
-            let answer = clarateach_e2e::http::send(request, &way.ca_certificate).await.unwrap();
+            let answer = clarateach_e2e::http::send(request, &way.ca_certificate)
+                .await
+                .unwrap();
             assert_eq!(answer.status(), status, "{method} {url}");
         }
     }
@@ -414,17 +527,36 @@ async fn the_doctor_says_what_is_well_and_what_to_do() {
     ada.join(&house, &workshop.code, "Ada");
     let well = ada.run("doctor");
     assert_eq!(well.code, 0, "{}", well.out);
-    for line in ["OK     tcp", "OK     answer", "OK     versions", "OK     clock", "OK     API token", "OK     worker", "OK     seat 1"] {
+    for line in [
+        "OK     tcp",
+        "OK     answer",
+        "OK     versions",
+        "OK     clock",
+        "OK     API token",
+        "OK     worker",
+        "OK     seat 1",
+    ] {
         assert!(well.out.contains(line), "{line}:\n{}", well.out);
     }
     let gone = ada.run("doctor --server http://127.0.0.1:9 -o json");
     assert_eq!(gone.code, 1);
     let told: Value = serde_json::from_str(&gone.out).unwrap();
     let last = told["checks"].as_array().unwrap().last().unwrap().clone();
-    assert_eq!((&last["name"], &last["state"]), (&"tcp".into(), &"fails".into()));
+    assert_eq!(
+        (&last["name"], &last["state"]),
+        (&"tcp".into(), &"fails".into())
+    );
     assert!(last["fix"].as_str().unwrap().contains("running"));
     // TLS where none is spoken, and the reverse: a line each, never a hang.
-    let tls = ada.run(&format!("doctor --server {}", house.url.replace("http:", "https:")));
-    assert_eq!((tls.code, tls.out.contains("FAILS  tls")), (1, true), "{}", tls.out);
+    let tls = ada.run(&format!(
+        "doctor --server {}",
+        house.url.replace("http:", "https:")
+    ));
+    assert_eq!(
+        (tls.code, tls.out.contains("FAILS  tls")),
+        (1, true),
+        "{}",
+        tls.out
+    );
     house.close();
 }

@@ -27,29 +27,29 @@ pub(super) struct Check {
 }
 
 impl Check {
-    fn new(state: State, name: &str, found: String, fix: Option<&str>) -> Self {
+    fn new(state: State, name: &str, found: &str, fix: Option<&str>) -> Self {
         Self {
             name: name.to_owned(),
             state,
-            found: plain(&found),
+            found: plain(found),
             fix: fix.map(ToOwned::to_owned),
         }
     }
 
     pub(super) fn ok(name: &str, found: &str) -> Self {
-        Self::new(State::Ok, name, found.to_owned(), None)
+        Self::new(State::Ok, name, found, None)
     }
 
     pub(super) fn skipped(name: &str, found: impl Into<String>, fix: Option<&str>) -> Self {
-        Self::new(State::Skipped, name, found.into(), fix)
+        Self::new(State::Skipped, name, &found.into(), fix)
     }
 
     pub(super) fn warns(name: &str, found: impl Into<String>, fix: Option<&str>) -> Self {
-        Self::new(State::Warns, name, found.into(), fix)
+        Self::new(State::Warns, name, &found.into(), fix)
     }
 
     pub(super) fn fails(name: &str, found: impl Into<String>, fix: Option<&str>) -> Self {
-        Self::new(State::Fails, name, found.into(), fix)
+        Self::new(State::Fails, name, &found.into(), fix)
     }
 
     pub(super) fn is_failure(&self) -> bool {

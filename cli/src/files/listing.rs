@@ -14,9 +14,10 @@ use crate::{
 pub(super) async fn run(args: LsArgs) -> Result<(), Failure> {
     let path = RemotePath::parse(&args.path)?;
     let remote = open(args.way).await?;
-    let entries = match remote.list(&path).await? {
-        Some(entries) => entries,
-        None => {
+    let entries =
+        if let Some(entries) = remote.list(&path).await? {
+            entries
+        } else {
             // A file: what its folder says of it.
             let all = remote.list(&path.parent()).await?.unwrap_or_default();
             let name = path.name().map(|name| name.to_string_lossy().into_owned());
@@ -26,8 +27,7 @@ pub(super) async fn run(args: LsArgs) -> Result<(), Failure> {
             vec![found.ok_or_else(|| {
                 Failure::new(Exit::NotFound, format!("there is no {}", path.shown()))
             })?]
-        }
-    };
+        };
     let now = SystemTime::now();
     let rows: Vec<Vec<String>> = entries.iter().map(|entry| row(entry, now)).collect();
     list(

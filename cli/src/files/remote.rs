@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A worker that says nothing for so long has gone.
-pub(crate) const SILENCE: Duration = Duration::from_secs(60);
+pub(crate) const SILENCE: Duration = Duration::from_mins(1);
 /// No answer but a file's content is longer.
 const LONGEST: usize = 16 << 20;
 

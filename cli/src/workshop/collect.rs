@@ -76,45 +76,47 @@ pub(super) async fn run(
         Some(dir) if dir != Path::new("") => dir.to_owned(),
         _ => PathBuf::from("."),
     };
-    let read = stream::iter(seats).map(|seat| {
-        let mut way = Way {
-            server: server.clone(),
-            workshops: workshops.clone(),
-            id: id.clone(),
-            gateway,
-            spool: spool.clone(),
-            meter: meter.clone(),
-        };
-        async move {
-            let archive = way.fetch(seat.seat).await;
-            (seat, archive)
-        }
-    });
-    let mut read = std::pin::pin!(read.buffered(AT_ONCE));
     let mut outcomes = Vec::new();
-    while let Some((seat, archive)) = read.next().await {
-        let folder = folder(&seat);
-        meter.now(&folder);
-        let files = match archive {
-            Err(why) => Err(why.line()),
-            Ok(archive) => {
-                let (builder, folder) = (Arc::clone(&builder), folder.clone());
-                let appended = spawn_blocking(move || {
-                    let mut builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
-                    append(&mut builder, archive, &folder)
-                });
-                let appended = appended
-                    .await
-                    .map_err(|error| Failure::fault("could not write the archive", error))?;
-                Ok(appended.map_err(failed)?)
+    {
+        let read = stream::iter(seats).map(|seat| {
+            let mut way = Way {
+                server: server.clone(),
+                workshops: workshops.clone(),
+                id: id.clone(),
+                gateway,
+                spool: spool.clone(),
+                meter: meter.clone(),
+            };
+            async move {
+                let archive = way.fetch(seat.seat).await;
+                (seat, archive)
             }
-        };
-        outcomes.push(Outcome {
-            seat: seat.seat,
-            learner: seat.learner.clone(),
-            folder,
-            files,
         });
+        let mut read = std::pin::pin!(read.buffered(AT_ONCE));
+        while let Some((seat, archive)) = read.next().await {
+            let folder = folder(&seat);
+            meter.now(&folder);
+            let files = match archive {
+                Err(why) => Err(why.line()),
+                Ok(archive) => {
+                    let (builder, folder) = (Arc::clone(&builder), folder.clone());
+                    let appended = spawn_blocking(move || {
+                        let mut builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
+                        append(&mut builder, archive, &folder)
+                    });
+                    let appended = appended
+                        .await
+                        .map_err(|error| Failure::fault("could not write the archive", error))?;
+                    Ok(appended.map_err(failed)?)
+                }
+            };
+            outcomes.push(Outcome {
+                seat: seat.seat,
+                learner: seat.learner.clone(),
+                folder,
+                files,
+            });
+        }
     }
     drop(meter);
     let text = pretty(&as_json(&id, &workshop.name, &outcomes));
