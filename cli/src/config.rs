@@ -150,6 +150,8 @@ pub(crate) struct JoinArgs {
     #[arg(long)]
     pub(crate) new: bool,
     #[command(flatten)]
+    pub(crate) show: Show,
+    #[command(flatten)]
     pub(crate) seat: SeatArgs,
 }
 

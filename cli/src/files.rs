@@ -11,6 +11,7 @@ mod listing;
 pub(crate) mod local;
 mod names;
 pub(crate) mod path;
+pub(crate) mod pipe;
 mod put;
 pub(crate) mod remote;
 mod serve;

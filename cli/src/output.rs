@@ -113,6 +113,12 @@ pub(crate) fn ago(at: Option<&prost_types::Timestamp>, now: std::time::SystemTim
     }
 }
 
+/// `1 file`, `2 files`.
+pub(crate) fn count(number: usize, one: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {one}{s}")
+}
+
 /// A size as people say it.
 pub(crate) fn size(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()

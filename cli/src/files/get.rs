@@ -9,13 +9,14 @@ use super::{
     local::{Half, writing},
     open,
     path::RemotePath,
+    pipe,
     remote::Remote,
     unpack,
 };
 use crate::{
     config::GetArgs,
     failure::Failure,
-    output::{plain, tell},
+    output::{count, plain, tell},
     progress::Meter,
 };
 
@@ -54,10 +55,10 @@ async fn folder(remote: &Remote, from: &RemotePath, to: &Path) -> Result<(), Fai
     std::fs::create_dir_all(to).map_err(|error| writing(to, error))?;
     let meter = Meter::begin(&from.shown(), None);
     let answer = download::archive(remote, from).await?;
-    let (sender, stream) = unpack::stream();
+    let (sender, stream) = pipe::stream();
     let below = to.to_owned();
     let unpacking = tokio::task::spawn_blocking(move || unpack::unpack(stream, &below));
-    let fed = unpack::feed(answer.into_body(), sender, &meter).await;
+    let fed = pipe::feed(answer.into_body(), sender, &meter).await;
     let unpacked = unpacking
         .await
         .map_err(|error| Failure::fault("could not unpack", error))?;
@@ -71,7 +72,11 @@ async fn folder(remote: &Remote, from: &RemotePath, to: &Path) -> Result<(), Fai
             plain(name)
         ));
     }
-    tell(&format!("{} files are in {}", unpacked.files, to.display()));
+    tell(&format!(
+        "{} in {}",
+        count(unpacked.files, "file"),
+        to.display()
+    ));
     Ok(())
 }
 
@@ -87,12 +92,12 @@ async fn archive_out(remote: &Remote, from: &RemotePath) -> Result<(), Failure> 
     let meter = Meter::begin(&from.shown(), None);
     let failed = |error| Failure::io("could not write to stdout", error);
     let answer = download::archive(remote, from).await?;
-    let (sender, stream) = unpack::stream();
+    let (sender, stream) = pipe::stream();
     let writing = tokio::task::spawn_blocking(move || {
         let mut stream = stream;
         std::io::copy(&mut stream, &mut std::io::stdout().lock())
     });
-    unpack::feed(answer.into_body(), sender, &meter).await?;
+    pipe::feed(answer.into_body(), sender, &meter).await?;
     writing
         .await
         .map_err(|error| Failure::fault("could not write", error))?

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::PutArgs,
     failure::{Exit, Failure},
-    output::tell,
+    output::{count, tell},
     progress::Meter,
 };
 
@@ -49,7 +49,7 @@ pub(super) async fn run(args: PutArgs) -> Result<(), Failure> {
     for name in &from {
         sent += one(&remote, name, &place).await?;
     }
-    tell(&format!("{sent} files are on the seat"));
+    tell(&format!("{} sent", count(sent, "file")));
     Ok(())
 }
 
@@ -140,9 +140,9 @@ pub(super) async fn files(
     remote: &Remote,
     files: Vec<(RemotePath, LocalFile)>,
 ) -> Result<usize, Failure> {
-    let count = files.len();
+    let number = files.len();
     let total = files.iter().map(|(_, file)| file.size).sum();
-    let meter = Meter::begin(&format!("{count} files"), Some(total));
+    let meter = Meter::begin(&count(number, "file"), Some(total));
     stream::iter(files)
         .map(|(to, from)| {
             let meter = &meter;
@@ -151,7 +151,7 @@ pub(super) async fn files(
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
         .await?;
-    Ok(count)
+    Ok(number)
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ impl Remote {
 
     /// What a folder holds, by name; nothing if it is a file.
     pub(crate) async fn list(&self, path: &RemotePath) -> Result<Option<Vec<Entry>>, Failure> {
-        let act = || format!("could not list {}", path.shown());
+        let act = || format!("could not look at {}", path.shown());
         let mut accept = HeaderMap::new();
         accept.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let mut all = Vec::new();

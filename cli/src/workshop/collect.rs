@@ -1,23 +1,25 @@
 //! Every learner's files as one tar archive: a folder a seat, and what came of it.
 //!
 //! Way: seats -> a reading token each -> their archives, some at once, each to a
-//! file without a name -> [`append`], in order, under the seat's folder -> the
+//! file without a name -> [`archive`], in order, under the seat's folder -> the
 //! archive, under its name when all of it is there. A seat that cannot be read
 //! leaves the others as they are, and is told.
+
+mod archive;
 
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::{self, Read, Seek, Write},
+    io::{self, Seek},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use clarateach_proto::workshop::{CollectSeatRequest, Seat};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use tar::{Archive, Builder, EntryType, Header};
+use tar::Builder;
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{find, get};
@@ -25,8 +27,8 @@ use crate::{
     api::{ControlPlane, Workshops},
     config::CollectArgs,
     failure::{Exit, Failure},
-    files::{Upstream, download, local, path::RemotePath, remote::Remote, unpack},
-    output::{plain, pretty, tell},
+    files::{Upstream, download, local, path::RemotePath, pipe, remote::Remote},
+    output::{count, plain, pretty, tell},
     progress::Meter,
 };
 
@@ -42,8 +44,6 @@ struct Outcome {
     folder: String,
     files: Result<u64, String>,
 }
-
-type Output = Box<dyn Write + Send>;
 
 pub(super) async fn run(
     server: &ControlPlane,
@@ -63,12 +63,12 @@ pub(super) async fn run(
         Some(local::Half::begin(&out)?)
     };
     let failed = |error| local::writing(&out, error);
-    let output: Output = match &half {
+    let output: archive::Output = match &half {
         Some(half) => Box::new(half.handle()?.into_std().await),
         None => Box::new(io::stdout()),
     };
     let builder = Arc::new(Mutex::new(Builder::new(output)));
-    let meter = Meter::begin(&format!("{} seats", seats.len()), None);
+    let meter = Meter::begin(&count(seats.len(), "seat"), None);
     let gateway = args.gateway;
     // Beside the archive there is room for it, as /tmp may have none.
     let spool = match out.parent() {
@@ -94,7 +94,7 @@ pub(super) async fn run(
         });
         let mut read = std::pin::pin!(read.buffered(AT_ONCE));
         while let Some((seat, archive)) = read.next().await {
-            let folder = folder(&seat);
+            let folder = archive::folder(&seat);
             meter.now(&folder);
             let files = match archive {
                 Err(why) => Err(why.line()),
@@ -102,7 +102,7 @@ pub(super) async fn run(
                     let (builder, folder) = (Arc::clone(&builder), folder.clone());
                     let appended = spawn_blocking(move || {
                         let mut builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
-                        append(&mut builder, archive, &folder)
+                        archive::append(&mut builder, archive, &folder)
                     });
                     let appended = appended
                         .await
@@ -122,7 +122,7 @@ pub(super) async fn run(
     let text = pretty(&as_json(&id, &workshop.name, &outcomes));
     spawn_blocking(move || {
         let mut builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
-        end(&mut builder, &text)
+        archive::end(&mut builder, &text)
     })
     .await
     .map_err(|error| Failure::fault("could not write the archive", error))?
@@ -197,7 +197,7 @@ impl Way {
         let remote = Remote::at(upstream);
         let answer = download::archive(&remote, &RemotePath::default()).await?;
         let failed = |error| Failure::io("could not keep a seat's files for a moment", error);
-        let (sender, mut stream) = unpack::stream();
+        let (sender, mut stream) = pipe::stream();
         let spool = self.spool.clone();
         let keeping = spawn_blocking(move || {
             let mut file = tempfile::tempfile_in(spool)?;
@@ -205,81 +205,13 @@ impl Way {
             file.rewind()?;
             Ok(file)
         });
-        let fed = unpack::feed(answer.into_body(), sender, &self.meter).await;
+        let fed = pipe::feed(answer.into_body(), sender, &self.meter).await;
         let kept = keeping
             .await
             .map_err(|error| Failure::fault("could not keep a seat's files", error))?;
         fed?;
         kept.map_err(failed)
     }
-}
-
-/// What is in a seat's archive, under its folder. Gives how many files.
-fn append(builder: &mut Builder<Output>, archive: impl Read, folder: &str) -> io::Result<u64> {
-    let mut top = header(EntryType::Directory, 0, 0o755);
-    builder.append_data(&mut top, folder, io::empty())?;
-    let mut files = 0;
-    let mut archive = Archive::new(archive);
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        // A name that leads out would do so wherever this is unpacked.
-        let Some(path) = unpack::below_root(&entry.path_bytes()) else {
-            continue;
-        };
-        let path = Path::new(folder).join(path);
-        let mut header = entry.header().clone();
-        match header.entry_type() {
-            EntryType::Regular | EntryType::Continuous => {
-                files += 1;
-                builder.append_data(&mut header, &path, &mut entry)?;
-            }
-            EntryType::Directory => builder.append_data(&mut header, &path, io::empty())?,
-            EntryType::Symlink => {
-                let target = entry.link_name()?.unwrap_or_default().into_owned();
-                builder.append_link(&mut header, &path, target)?;
-            }
-            _ => {}
-        }
-    }
-    Ok(files)
-}
-
-fn header(kind: EntryType, size: u64, mode: u32) -> Header {
-    let mut header = Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_size(size);
-    header.set_mode(mode);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    header.set_mtime(now.map_or(0, |now| now.as_secs()));
-    header
-}
-
-fn end(builder: &mut Builder<Output>, text: &str) -> io::Result<()> {
-    let mut header = header(EntryType::Regular, text.len() as u64, 0o644);
-    builder.append_data(&mut header, "collected.json", text.as_bytes())?;
-    builder.finish()?;
-    builder.get_mut().flush()
-}
-
-/// `seat-003-Ada`: a name for every file system. Pure.
-fn folder(seat: &Seat) -> String {
-    let mut name: String = seat
-        .learner
-        .chars()
-        .map(|c| {
-            if c.is_alphanumeric() || "-_.".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
-        .take(40)
-        .collect();
-    while name.ends_with(['.', '-']) {
-        name.pop();
-    }
-    let dash = if name.is_empty() { "" } else { "-" };
-    format!("seat-{:03}{dash}{name}", seat.seat)
 }
 
 fn as_json(id: &str, name: &str, outcomes: &[Outcome]) -> Value {
@@ -303,7 +235,10 @@ fn report(outcomes: &[Outcome], out: &Path) -> Result<(), Failure> {
     let mut missing = Vec::new();
     for outcome in outcomes {
         match &outcome.files {
-            Ok(files) => tell(&format!("{}: {files} files", plain(&outcome.folder))),
+            Ok(files) => {
+                let files = count(usize::try_from(*files).unwrap_or(usize::MAX), "file");
+                tell(&format!("{}: {files}", plain(&outcome.folder)));
+            }
             Err(why) => {
                 tell(&format!(
                     "{}: MISSING: {}",
@@ -332,26 +267,6 @@ fn report(outcomes: &[Outcome], out: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_seats_folder_is_a_plain_name() {
-        for (learner, folder_is) in [
-            ("Ada", "seat-003-Ada"),
-            ("", "seat-003"),
-            ("../../etc", "seat-003-..-..-etc"),
-            ("a/b\\c:d\n", "seat-003-a-b-c-d"),
-            ("Zoë 山田 😀", "seat-003-Zoë-山田"),
-            (" ", "seat-003"),
-            ("..", "seat-003"),
-        ] {
-            let seat = Seat {
-                seat: 3,
-                learner: learner.into(),
-                ..Default::default()
-            };
-            assert_eq!(folder(&seat), folder_is, "{learner:?}");
-        }
-    }
 
     #[test]
     fn only_seats_with_somebody_in_them_are_read() {

@@ -132,12 +132,14 @@ fn line(workshop: &Workshop) -> String {
         .filter(|seat| seat.state() == SeatState::Ready)
         .count();
     let taken = workshop.seat_list.iter().filter(|seat| seat.taken).count();
+    // What the seats say already needs no second telling.
+    let reason = Some(plain(&workshop.reason)).filter(|reason| !reason.ends_with("seats ready"));
     let line = format!(
         "{}  {}  {ready} of {} seats ready, {taken} taken  {}",
         workshop.id,
         show::status(workshop),
         workshop.seats,
-        plain(&workshop.reason)
+        reason.unwrap_or_default()
     );
     line.trim_end().to_owned()
 }
