@@ -8,7 +8,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-vmm=() seats=2 runtime=container listen=127.0.0.1:8080 cert='' key='' data=/var/lib/clarateach demo=1 down=''
+vmm=() seats=2 seats_said='' others=0 runtime=container listen=127.0.0.1:8080 cert='' key='' data=/var/lib/clarateach demo=1 down=''
 
 usage() {
   cat << HELP
@@ -37,7 +37,7 @@ HELP
 parse() {
   while (($#)); do
     case $1 in
-      --seats) seats=$(value "$@"); shift ;;
+      --seats) seats=$(value "$@") seats_said=1; shift ;;
       --runtime) runtime=$(value "$@"); shift ;;
       --listen) listen=$(value "$@"); shift ;;
       --tls-cert) cert=$(value "$@"); shift ;;
@@ -211,6 +211,7 @@ ensure_demo() {
   local all
   all=$(api GET /api/workshops) || die "The server did not list its workshops: $all"
   workshop=$(jq -c '.workshops[0] // empty' <<< "$all")
+  others=$(jq '[.workshops | length - 1, 0] | max' <<< "$all")
   [[ -n $workshop || -z $demo ]] || {
     workshop=$(api POST /api/workshops \
       "$(jq -nc --arg runtime "$runtime" --argjson seats "$seats" \
@@ -220,10 +221,8 @@ ensure_demo() {
 }
 
 show_way_in() {
-  local cli=$CARGO_TARGET_DIR/release/clarateach pin='' curl_pin='' code
-  if [[ -n $cert ]]; then
-    pin=" --ca $cert" curl_pin=" --cacert $cert"
-  fi
+  local bin=$CARGO_TARGET_DIR/release pin='' code='' has
+  [[ -z $cert ]] || pin=" --ca $cert"
   printf '\n%sClaraTeach is running at %s%s\n\n' "$BOLD" "$url" "$OFF"
   printf '  admin token   %s\n' "$data/admin.token"
   printf '  log           %s\n' "$log"
@@ -231,19 +230,30 @@ show_way_in() {
     printf '  workshops     none\n'
   else
     code=$(jq -r .code <<< "$workshop")
+    has=$(jq -r .seats <<< "$workshop")
     printf '  workshop      %s, %s seats (%s)\n' \
-      "$(jq -r '"\(.id) \"\(.name)\""' <<< "$workshop")" "$(jq -r .seats <<< "$workshop")" "$(jq -r .runtime <<< "$workshop")"
+      "$(jq -r '"\(.id) \"\(.name)\""' <<< "$workshop")" "$has" "$(jq -r .runtime <<< "$workshop")"
     printf '  join code     %s%s%s\n' "$BOLD" "$code" "$OFF"
+    ((others == 0)) || printf '  and %s more of earlier starts\n' "$others"
   fi
-  printf '\n%sList the workshops%s\n' "$BOLD" "$OFF"
-  # The token as a file: an argument would show it to everybody who runs ps.
-  printf "  curl%s -H @<(sudo sed 's/^/Authorization: Bearer /' %s) %s/api/workshops\n" "$curl_pin" "$data/admin.token" "$url"
+  # Short lines below, and no alias that a new shell would not know.
+  printf '\n%sIn another terminal%s\n' "$BOLD" "$OFF"
+  # shellcheck disable=SC2016 # the reader's own PATH
+  printf '  export PATH=%s:$PATH\n' "$bin"
+  # The token through a pipe: an argument would show it to everybody who runs ps.
+  printf '%sAs the instructor%s\n' "$BOLD" "$OFF"
+  printf '  sudo cat %s | clarateach login --server %s%s\n' "$data/admin.token" "$url" "$pin"
+  printf '  clarateach workshop list\n'
   if [[ -n $workshop ]]; then
-    printf '%sJoin, and open a terminal%s (~. on a new line leaves; the shell stays)\n' "$BOLD" "$OFF"
-    printf '  %s join %s --name Ada --server %s%s\n' "$cli" "$code" "$url" "$pin"
-    printf '  %s attach\n' "$cli"
+    printf '%sAs a learner%s (~. on a new line leaves; the shell stays)\n' "$BOLD" "$OFF"
+    printf '  clarateach join %s --name Ada --server %s%s\n' "$code" "$url" "$pin"
+    printf '  clarateach attach\n'
   fi
   printf '\nCtrl-C ends the server; the seats live on. %s --down removes everything.\n\n' "$again"
+  if [[ -n $workshop && -n $seats_said ]] && ((has != seats)); then
+    warn "--seats $seats is for a new demo workshop; the one above was there already."
+    note "Change it with: clarateach workshop update $(jq -r .id <<< "$workshop") --seats $seats"
+  fi
 }
 
 # Says when the seats are there. A seat that is not must not hold up anything.

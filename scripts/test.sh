@@ -100,9 +100,12 @@ stories() {
     cargo test --locked --workspace --no-fail-fast "${chosen[@]}" -- --show-output
 }
 
-e2e_stage() { stories container arrows class clients crash egress fake_gce gcp helping refusals survival; }
+e2e_stage() {
+  stories container arrows class clients command_line crash egress fake_gce gcp helping operators \
+    refusals survival
+}
 
-# Without `clients`: what they speak is the agent's, whatever is behind it, and they take nine
+# Without `clients` and `command_line`: what they speak is the agent's, whatever is behind it, and they take nine
 # minutes where KVM emulates.
 e2evm_stage() { stories firecracker class cloud crash egress refusals survival; }
 

@@ -5,7 +5,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use clarateach_proto::workshop::{
-    seat_service_client::SeatServiceClient, workshop_service_client::WorkshopServiceClient,
+    seat_service_client::SeatServiceClient, token_service_client::TokenServiceClient,
+    workshop_service_client::WorkshopServiceClient,
 };
 use http::Uri;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub(crate) struct ControlPlane {
     pub(crate) url: String,
     /// PEM; this machine's certificates when absent.
     pub(crate) ca: Option<PathBuf>,
+    /// PEM that `login` keeps; wins over `ca`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pin: Option<String>,
 }
 
 impl ControlPlane {
@@ -64,6 +68,7 @@ impl ControlPlane {
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
             ca,
+            pin: None,
         })
     }
 
@@ -77,7 +82,7 @@ impl ControlPlane {
             .connect_timeout(Duration::from_secs(10))
             .http2_keep_alive_interval(Duration::from_secs(30));
         if self.url.starts_with("https:") {
-            let roots = trust::control_plane_roots(self.ca.as_deref())?;
+            let roots = trust::control_plane_roots(self)?;
             endpoint = endpoint
                 .tls_config(ClientTlsConfig::new().trust_anchors(roots.roots))
                 .map_err(bad)?;
@@ -100,8 +105,17 @@ impl ControlPlane {
             Bearer::new(Some(token))?,
         ))
     }
+
+    /// What admins and instructors ask about tokens, with this API token.
+    pub(crate) fn tokens(&self, token: &str) -> Result<Tokens, Failure> {
+        Ok(TokenServiceClient::with_interceptor(
+            self.channel()?,
+            Bearer::new(Some(token))?,
+        ))
+    }
 }
 
+pub(crate) type Tokens = TokenServiceClient<InterceptedService<Channel, Bearer>>;
 pub(crate) type Seats = SeatServiceClient<InterceptedService<Channel, Bearer>>;
 pub(crate) type Workshops = WorkshopServiceClient<InterceptedService<Channel, Bearer>>;
 

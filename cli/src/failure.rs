@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Unreachable = 6,
     TimedOut = 7,
     WorkshopFailed = 8,
+    Interrupted = 130,
+    Terminated = 143,
 }
 
 /// The act that failed, why, and what to try.
@@ -49,6 +51,23 @@ impl Failure {
         Self::new(Exit::Fault, act).because(source)
     }
 
+    /// A file of this machine.
+    pub(crate) fn io(act: impl Into<String>, error: std::io::Error) -> Self {
+        let full = matches!(
+            error.kind(),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+        );
+        let exit = match error.kind() {
+            std::io::ErrorKind::NotFound => Exit::NotFound,
+            _ => Exit::Fault,
+        };
+        let failure = Self::new(exit, act).because(error);
+        if full {
+            return failure.hint("This machine's disk is full: make room and do it again.");
+        }
+        failure
+    }
+
     /// The server answered no, or did not answer.
     pub(crate) fn status(act: impl Into<String>, status: &Status) -> Self {
         let exit = match status.code() {
@@ -74,12 +93,19 @@ impl Failure {
             cause = error.source();
         }
         let failure = Self::new(exit, act);
-        if why.contains("invalid peer certificate") {
-            return failure
-                .because(why)
-                .hint("If the certificate is of your own making, name its file with --ca.");
+        let certificate = why.contains("invalid peer certificate");
+        let failure = failure.because(why);
+        match exit {
+            _ if certificate => failure.hint(
+                "If the certificate is of your own making, name its file with --ca; \
+                 clarateach doctor says more.",
+            ),
+            Exit::Unreachable => failure.hint("See clarateach doctor."),
+            Exit::Refused if status.code() == Code::Unauthenticated => {
+                failure.hint("Sign in with clarateach login, or name another --token-file.")
+            }
+            _ => failure,
         }
-        failure.because(why)
     }
 
     #[must_use]
@@ -100,6 +126,16 @@ impl Failure {
         self
     }
 
+    /// What a script sees.
+    pub(crate) fn exit(&self) -> u8 {
+        self.exit
+    }
+
+    /// Somebody ended us.
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.exit == Exit::Interrupted as u8 || self.exit == Exit::Terminated as u8
+    }
+
     /// The other end knows us not, or not any more.
     pub(crate) fn is_refusal(&self) -> bool {
         self.exit == Exit::Refused as u8
@@ -112,13 +148,24 @@ impl Failure {
             .any(|passing| self.exit == *passing as u8)
     }
 
-    fn text(&self) -> String {
-        let mut text = format!("clarateach: {}", self.act);
+    /// What to try, if we know.
+    pub(crate) fn what_to_try(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The act and why it failed, in one line.
+    pub(crate) fn line(&self) -> String {
+        let mut text = self.act.clone();
         let mut cause = self.source();
         while let Some(error) = cause {
             let _ = write!(text, ": {error}");
             cause = error.source();
         }
+        text
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("clarateach: {}", self.line());
         if let Some(hint) = &self.hint {
             let _ = write!(text, "\n  {hint}");
         }

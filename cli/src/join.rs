@@ -10,9 +10,10 @@ use tonic::{Code, Status};
 use crate::{
     api::ControlPlane,
     asking::{Asking, fresh_id},
-    config::{JoinArgs, Server},
+    config::{Format, JoinArgs, Server},
     failure::{Exit, Failure},
-    output::{plain, print, tell},
+    login,
+    output::{plain, pretty, print, tell},
     seat_session::{SeatSession, bare_code},
 };
 
@@ -27,11 +28,16 @@ const PAUSES: [Duration; 5] = [
 ];
 
 pub(crate) async fn run(at: &Server, args: JoinArgs) -> Result<(), Failure> {
-    let server = ControlPlane::parse(&at.url, at.ca.clone())?;
+    let server = login::server(at)?;
     let code = bare_code(&args.code);
     let before = SeatSession::load(&args.seat.seat)?
         .filter(|before| !args.new && before.code == code && before.server.url == server.url);
     let session = take(&server, &code, &args, before.as_ref()).await?;
+    match args.show.output {
+        Format::Json => return print(&pretty(&as_json(&session, before.is_some()))),
+        Format::Name => return print(&session.workshop),
+        Format::Table | Format::Wide => {}
+    }
     let class = plain(&session.workshop_name);
     print(&format!(
         "Seat {} of \"{class}\" ({}) is yours{}.",
@@ -50,6 +56,18 @@ pub(crate) async fn run(at: &Server, args: JoinArgs) -> Result<(), Failure> {
     }
     tell("Next: clarateach attach");
     Ok(())
+}
+
+/// For scripts. The seat token stays in the seat's own file.
+fn as_json(session: &SeatSession, again: bool) -> serde_json::Value {
+    serde_json::json!({
+        "workshop_id": session.workshop,
+        "workshop_name": session.workshop_name,
+        "seat": session.seat,
+        "again": again,
+        "reconnect_code": session.reconnect_code,
+        "ready": !(session.direct.terminal.is_empty() && session.gateway.terminal.is_empty()),
+    })
 }
 
 /// Asks until there is an answer, always under the same id, and remembers the seat.

@@ -48,7 +48,10 @@ impl Keeper {
         };
         keeper.renew().await?;
         keeper.until_there().await?;
-        if !keeper.gateway && !keeper.gateway_of().terminal.is_empty() && !keeper.is_near().await {
+        if !keeper.gateway
+            && !keeper.gateway_of().terminal.is_empty()
+            && !is_near(&keeper.ways().terminal).await
+        {
             tell("the worker cannot be reached from here: going through the control plane");
             keeper.gateway = true;
         }
@@ -75,22 +78,11 @@ impl Keeper {
         self.session.borrow().gateway.clone()
     }
 
-    /// Whether a connection straight to the worker opens: in a local network with
-    /// a worker behind the control plane's machine, none does.
-    async fn is_near(&self) -> bool {
-        let Ok(uri) = self.ways().terminal.parse::<http::Uri>() else {
-            return false;
-        };
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        let dial = TcpStream::connect((host, uri.port_u16().unwrap_or(443)));
-        matches!(timeout(NEAR, dial).await, Ok(Ok(_)))
-    }
-
     /// Whom to trust on that way.
     pub(crate) fn tls(&self) -> Result<std::sync::Arc<rustls::ClientConfig>, Failure> {
         let session = self.session.borrow();
         if self.gateway {
-            crate::trust::control_plane(session.server.ca.as_deref())
+            crate::trust::control_plane(&session.server)
         } else {
             crate::trust::pinned(&session.ca_certificate)
         }
@@ -194,6 +186,17 @@ impl Keeper {
             let _ = upstream.post_renew().await;
         }
     }
+}
+
+/// Whether a connection straight to the worker opens: in a local network with a
+/// worker behind the control plane's machine, none does.
+pub(crate) async fn is_near(url: &str) -> bool {
+    let Ok(uri) = url.parse::<http::Uri>() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let dial = TcpStream::connect((host, uri.port_u16().unwrap_or(443)));
+    matches!(timeout(NEAR, dial).await, Ok(Ok(_)))
 }
 
 /// How long a token lives from its issue. Read without checking it: that is the

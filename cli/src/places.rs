@@ -13,11 +13,23 @@ use crate::failure::{Exit, Failure};
 
 /// `$XDG_STATE_HOME/clarateach/seats`.
 pub(crate) fn seats() -> Result<PathBuf, Failure> {
-    from(std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME"))
+    let state = std::env::var_os("XDG_STATE_HOME");
+    below(state, std::env::var_os("HOME"), ".local/state")
         .map(|state| state.join("clarateach/seats"))
         .ok_or_else(|| {
             Failure::new(Exit::Fault, "there is no place to remember the seat")
                 .hint("Set HOME or XDG_STATE_HOME.")
+        })
+}
+
+/// `$XDG_CONFIG_HOME/clarateach/login.json`.
+pub(crate) fn login() -> Result<PathBuf, Failure> {
+    let config = std::env::var_os("XDG_CONFIG_HOME");
+    below(config, std::env::var_os("HOME"), ".config")
+        .map(|config| config.join("clarateach/login.json"))
+        .ok_or_else(|| {
+            Failure::new(Exit::Fault, "there is no place to remember a login")
+                .hint("Set HOME or XDG_CONFIG_HOME.")
         })
 }
 
@@ -36,12 +48,12 @@ pub(crate) fn keep(file: &Path, text: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A relative `XDG_STATE_HOME` is to be ignored.
-fn from(state: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+/// What a variable names, or else a folder at home. A relative one is to be ignored.
+fn below(named: Option<OsString>, home: Option<OsString>, usual: &str) -> Option<PathBuf> {
     let absolute = |dir: OsString| Some(PathBuf::from(dir)).filter(|dir| dir.is_absolute());
-    state
+    named
         .and_then(absolute)
-        .or_else(|| Some(home.and_then(absolute)?.join(".local/state")))
+        .or_else(|| Some(home.and_then(absolute)?.join(usual)))
 }
 
 #[cfg(test)]
@@ -51,6 +63,7 @@ mod tests {
     #[test]
     fn state_is_found_by_the_xdg_rules() {
         let some = |text: &str| Some(OsString::from(text));
+        let from = |named, home| below(named, home, ".local/state");
         assert_eq!(from(some("/s"), some("/h")), Some("/s".into()));
         assert_eq!(from(some("s"), some("/h")), Some("/h/.local/state".into()));
         assert_eq!(from(None, some("/h")), Some("/h/.local/state".into()));

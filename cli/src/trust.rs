@@ -6,7 +6,10 @@ use std::{fs, path::Path, sync::Arc};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-use crate::failure::{Exit, Failure};
+use crate::{
+    api::ControlPlane,
+    failure::{Exit, Failure},
+};
 
 /// TLS that believes this PEM and nothing else.
 pub(crate) fn pinned(pem: &str) -> Result<Arc<ClientConfig>, Failure> {
@@ -14,13 +17,16 @@ pub(crate) fn pinned(pem: &str) -> Result<Arc<ClientConfig>, Failure> {
 }
 
 /// TLS for plain HTTP and WebSockets of the control plane.
-pub(crate) fn control_plane(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
-    Ok(config(control_plane_roots(ca)?))
+pub(crate) fn control_plane(server: &ControlPlane) -> Result<Arc<ClientConfig>, Failure> {
+    Ok(config(control_plane_roots(server)?))
 }
 
 /// Whom the control plane's certificate must come from.
-pub(crate) fn control_plane_roots(ca: Option<&Path>) -> Result<RootCertStore, Failure> {
-    if let Some(file) = ca {
+pub(crate) fn control_plane_roots(server: &ControlPlane) -> Result<RootCertStore, Failure> {
+    if let Some(pin) = &server.pin {
+        return roots_of(pin);
+    }
+    if let Some(file) = &server.ca {
         return roots_of(&read_pem(file)?);
     }
     let mut roots = RootCertStore::empty();
@@ -35,7 +41,7 @@ pub(crate) fn control_plane_roots(ca: Option<&Path>) -> Result<RootCertStore, Fa
     Ok(roots)
 }
 
-fn roots_of(pem: &str) -> Result<RootCertStore, Failure> {
+pub(crate) fn roots_of(pem: &str) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let certificate = certificate
@@ -54,7 +60,7 @@ fn roots_of(pem: &str) -> Result<RootCertStore, Failure> {
 }
 
 /// A PEM file's text.
-fn read_pem(file: &Path) -> Result<String, Failure> {
+pub(crate) fn read_pem(file: &Path) -> Result<String, Failure> {
     fs::read_to_string(file)
         .map_err(|error| Failure::fault(format!("could not read {}", file.display()), error))
 }

@@ -1,38 +1,49 @@
-//! Workshops for whoever has an API token: list, create, change, delete.
+//! Workshops for whoever has an API token: list, create, look, change, delete.
 
-mod find;
-mod show;
+mod collect;
+pub(crate) mod find;
+pub(crate) mod show;
+mod update;
+mod watch;
 
-use std::{fs, io::IsTerminal};
+use std::io::IsTerminal;
 
 use clarateach_proto::workshop::{
-    CreateWorkshopRequest, DeleteWorkshopRequest, EgressPolicy, ListWorkshopsRequest, Resources,
-    Runtime, UpdateWorkshopRequest, WatchWorkshopRequest, Workshop, WorkshopStatus,
-    egress_policy::Mode,
+    CreateWorkshopRequest, DeleteWorkshopRequest, EgressPolicy, GetWorkshopRequest,
+    ListWorkshopsRequest, Resources, Runtime, UpdateWorkshopRequest, Workshop, egress_policy::Mode,
 };
-use rand::Rng;
 
 use crate::{
-    api::{ControlPlane, Workshops},
-    config::{CreateArgs, EgressArgs, EgressMode, RuntimeName, Server, WorkshopVerb},
+    api::Workshops,
+    asking::fresh_id,
+    config::{CreateArgs, EgressArgs, EgressMode, RuntimeName, Server, Until, WorkshopVerb},
     failure::{Exit, Failure},
+    interrupt, login,
     output::{plain, tell},
 };
 
 pub(crate) async fn run(at: &Server, verb: WorkshopVerb) -> Result<(), Failure> {
-    let server = ControlPlane::parse(&at.url, at.ca.clone())?;
-    let mut workshops = server.workshops(&api_token(at)?)?;
+    let server = login::server(at)?;
+    let mut workshops = server.workshops(&login::token(at, &server)?)?;
     match verb {
-        WorkshopVerb::List {
-            deleted,
-            output,
-            no_headers,
-        } => {
+        WorkshopVerb::List { deleted, show } => {
             let all = list(&mut workshops, deleted).await?;
-            show::many(&all, output, !no_headers)
+            show::many(&all, show)
         }
         WorkshopVerb::Create(args) => create(&mut workshops, args).await,
+        WorkshopVerb::Get { workshop, show } => {
+            let id = find::id(&mut workshops, &workshop).await?;
+            show::one(&get(&mut workshops, &id).await?, show)
+        }
+        WorkshopVerb::Watch(args) => {
+            let id = find::id(&mut workshops, &args.workshop).await?;
+            interrupt::or_stop(watch::run(&mut workshops, &id, &args)).await
+        }
+        WorkshopVerb::Update(args) => update::run(&mut workshops, args).await,
         WorkshopVerb::Egress(args) => change_egress(&mut workshops, args).await,
+        WorkshopVerb::Collect(args) => {
+            interrupt::or_stop(Box::pin(collect::run(&server, &mut workshops, args))).await
+        }
         WorkshopVerb::Delete {
             workshops: names,
             yes,
@@ -40,23 +51,19 @@ pub(crate) async fn run(at: &Server, verb: WorkshopVerb) -> Result<(), Failure> 
     }
 }
 
-/// Never from an argument: those are seen by everybody on the machine.
-fn api_token(at: &Server) -> Result<String, Failure> {
-    let Some(file) = &at.token_file else {
-        return Err(Failure::new(Exit::Refused, "this needs an API token").hint(
-            "Name its file with --token-file or CLARATEACH_TOKEN_FILE; the server writes \
-             the admin's to DATA_DIR/admin.token.",
-        ));
-    };
-    fs::read_to_string(file)
-        .map(|text| text.trim().to_owned())
-        .map_err(|error| {
-            Failure::new(Exit::Refused, format!("could not read {}", file.display())).because(error)
-        })
+/// One workshop, whole.
+pub(crate) async fn get(workshops: &mut Workshops, id: &str) -> Result<Workshop, Failure> {
+    let request = GetWorkshopRequest { id: id.to_owned() };
+    let found = workshops.get_workshop(request).await;
+    let found = found.map_err(|status| Failure::status(format!("could not get {id}"), &status))?;
+    Ok(found.into_inner())
 }
 
 /// Every page of them. Bounded by what the server holds.
-async fn list(workshops: &mut Workshops, deleted: bool) -> Result<Vec<Workshop>, Failure> {
+pub(crate) async fn list(
+    workshops: &mut Workshops,
+    deleted: bool,
+) -> Result<Vec<Workshop>, Failure> {
     let mut all = Vec::new();
     let mut page_token = String::new();
     loop {
@@ -84,19 +91,11 @@ async fn create(workshops: &mut Workshops, args: CreateArgs) -> Result<(), Failu
         RuntimeName::Firecracker => Runtime::Firecracker,
         RuntimeName::Container => Runtime::Container,
     };
-    let mut random = [0_u8; 16];
-    rand::rng().fill(&mut random);
     let request = CreateWorkshopRequest {
         name: args.name,
         seats: args.seats,
         runtime: runtime.into(),
-        ttl: args
-            .ttl
-            .map(|ttl| {
-                ttl.try_into()
-                    .map_err(|error| Failure::fault("that time is too long", error))
-            })
-            .transpose()?,
+        ttl: args.ttl.map(span).transpose()?,
         resources: Some(Resources {
             network_mbits: args.limits.network_mbits,
             disk_mib_per_second: args.limits.disk_mib_per_second,
@@ -104,7 +103,7 @@ async fn create(workshops: &mut Workshops, args: CreateArgs) -> Result<(), Failu
             ..Default::default()
         }),
         egress: Some(egress(args.egress, args.allow)),
-        request_id: format!("{:032x}", u128::from_be_bytes(random)),
+        request_id: fresh_id(),
         ..Default::default()
     };
     let mut made = workshops
@@ -113,9 +112,20 @@ async fn create(workshops: &mut Workshops, args: CreateArgs) -> Result<(), Failu
         .map_err(|status| Failure::status("could not create the workshop", &status))?
         .into_inner();
     if args.wait {
-        made = until_running(workshops, made).await?;
+        tell(&format!(
+            "{} is being made; Ctrl-C leaves it as it is.",
+            made.id
+        ));
+        let wait = watch::until(workshops, &made.id, Until::Running);
+        made = interrupt::or_stop(wait).await?;
     }
-    show::one(&made, args.output)
+    show::one(&made, args.show)
+}
+
+/// A time, as the schema has it.
+fn span(time: std::time::Duration) -> Result<prost_types::Duration, Failure> {
+    time.try_into()
+        .map_err(|_| Failure::new(Exit::Usage, "that time is too long"))
 }
 
 fn egress(mode: EgressMode, allow: Vec<String>) -> EgressPolicy {
@@ -131,58 +141,17 @@ fn egress(mode: EgressMode, allow: Vec<String>) -> EgressPolicy {
 }
 
 async fn change_egress(workshops: &mut Workshops, args: EgressArgs) -> Result<(), Failure> {
-    let all = list(workshops, false).await?;
-    let id = &find::one(&all, &args.workshop)?.id;
+    let id = find::id(workshops, &args.workshop).await?;
     let request = UpdateWorkshopRequest {
         id: id.clone(),
         egress: Some(egress(args.mode, args.allow)),
+        request_id: fresh_id(),
         ..Default::default()
     };
     let changed = workshops.update_workshop(request).await;
     let changed =
         changed.map_err(|status| Failure::status(format!("could not change {id}"), &status))?;
-    show::one(changed.get_ref(), args.output)
-}
-
-/// Says each step on stderr; Ctrl-C leaves the workshop as it is.
-async fn until_running(workshops: &mut Workshops, mut made: Workshop) -> Result<Workshop, Failure> {
-    let failed = |status| Failure::status("could not watch the workshop", &status);
-    let request = WatchWorkshopRequest {
-        id: made.id.clone(),
-        since_revision: 0,
-    };
-    let mut changes = workshops
-        .watch_workshop(request)
-        .await
-        .map_err(failed)?
-        .into_inner();
-    let mut told = String::new();
-    while let Some(change) = changes.message().await.map_err(failed)? {
-        let Some(workshop) = change.workshop else {
-            continue;
-        };
-        made = workshop;
-        match made.status() {
-            WorkshopStatus::Running => return Ok(made),
-            WorkshopStatus::Failed | WorkshopStatus::Deleting | WorkshopStatus::Deleted => {
-                let act = format!("{} is {}", made.id, show::status(&made));
-                return Err(Failure::new(Exit::WorkshopFailed, act).because(plain(&made.reason)));
-            }
-            _ => {}
-        }
-        let line = format!(
-            "{}: {} {}",
-            made.id,
-            show::status(&made),
-            plain(&made.reason)
-        );
-        if line != told {
-            tell(&line);
-            told = line;
-        }
-    }
-    Err(Failure::new(Exit::Unreachable, "the server ended the wait")
-        .hint(format!("{} lives on: clarateach workshop list", made.id)))
+    show::one(changed.get_ref(), args.show)
 }
 
 async fn delete(workshops: &mut Workshops, names: &[String], yes: bool) -> Result<(), Failure> {
@@ -212,20 +181,31 @@ async fn delete(workshops: &mut Workshops, names: &[String], yes: bool) -> Resul
 }
 
 fn agreed(found: &[&Workshop]) -> Result<bool, Failure> {
+    let lines = found.iter().map(|workshop| {
+        format!(
+            "{}  \"{}\", {} seats: machines and files of every learner",
+            workshop.id,
+            plain(&workshop.name),
+            workshop.seats
+        )
+    });
+    confirm(lines, "Delete for good?")
+}
+
+/// Whether a person says yes to these lines; somebody must be there to be asked.
+pub(crate) fn confirm(
+    lines: impl Iterator<Item = String>,
+    question: &str,
+) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(
             Failure::new(Exit::Usage, "nobody is there to be asked").hint("Say it with --yes.")
         );
     }
-    for workshop in found {
-        tell(&format!(
-            "{}  \"{}\", {} seats: machines and files of every learner",
-            workshop.id,
-            plain(&workshop.name),
-            workshop.seats
-        ));
+    for line in lines {
+        tell(&line);
     }
-    tell("Delete for good? [y/N]");
+    tell(&format!("{question} [y/N]"));
     let mut answer = String::new();
     std::io::stdin()
         .read_line(&mut answer)

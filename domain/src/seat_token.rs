@@ -29,6 +29,8 @@ pub enum Mode {
     Assist,
     /// Looks only; terminal only.
     Observe,
+    /// Reads files only, for the archive of a class's work.
+    Collect,
 }
 
 impl Mode {
@@ -38,6 +40,7 @@ impl Mode {
             Self::Drive => "drive",
             Self::Assist => "assist",
             Self::Observe => "observe",
+            Self::Collect => "collect",
         }
     }
 }

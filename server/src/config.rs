@@ -323,7 +323,8 @@ pub enum BadConfig {
         "refusing to listen on {0} without TLS: tokens and keystrokes would travel in the clear.\n\
          Make a certificate:\n  \
          openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \\\n    \
-         -subj /CN={1} -addext subjectAltName={2} -keyout tls.key -out tls.crt\n\
+         -subj /CN={1} -addext basicConstraints=critical,CA:FALSE \\\n    \
+         -addext subjectAltName={2} -keyout tls.key -out tls.crt\n\
          and start with --tls-cert tls.crt --tls-key tls.key; or listen on 127.0.0.1; or pass\n\
          --trusted-proxy when a proxy that terminates TLS stands before this server."
     )]

@@ -13,7 +13,7 @@ use clarateach_domain::{
     microvm::MicroVmState,
     seat_token::{BadToken, Claims, Mode, Verifier},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 
 use self::known::KnownTokens;
 use super::{
@@ -53,12 +53,13 @@ impl Gatekeeper {
     pub(crate) fn admit(
         &self,
         route: &Route,
+        method: &Method,
         query: Option<&str>,
         headers: &HeaderMap,
         now: DateTime<Utc>,
     ) -> Result<Permit, Refusal> {
         let claims = self.claims(query, headers, now)?;
-        may(&claims, route)?;
+        may(&claims, route, method)?;
         let door = self.fleet.door(route.seat).ok_or(UNKNOWN_SEAT)?;
         in_force(&claims, &door, route)?;
         Ok(Permit { claims, door })
@@ -118,6 +119,11 @@ const TERMINAL_ONLY: Refusal = Refusal::new(
     "TERMINAL_ONLY",
     "observers get neither files nor commands",
 );
+const READ_ONLY: Refusal = Refusal::new(
+    StatusCode::FORBIDDEN,
+    "READ_ONLY",
+    "this token reads files and does nothing else",
+);
 const REVOKED: Refusal = Refusal::new(
     StatusCode::FORBIDDEN,
     "TOKEN_REVOKED",
@@ -175,14 +181,16 @@ fn names_a_token(query: &str) -> bool {
     })
 }
 
-/// Whether the claims are for this route at all.
-fn may(claims: &Claims, route: &Route) -> Result<(), Refusal> {
+/// Whether the claims are for this route, and for doing this there, at all.
+fn may(claims: &Claims, route: &Route, method: &Method) -> Result<(), Refusal> {
     if claims.workshop != route.workshop || claims.seat != route.seat {
         return Err(OTHER_SEAT);
     }
     match (claims.mode, &route.verb) {
         (Mode::Drive, _) | (Mode::Assist | Mode::Observe, Verb::Terminal | Verb::Renew) => Ok(()),
         (Mode::Assist | Mode::Observe, Verb::Exec | Verb::Files(_)) => Err(TERMINAL_ONLY),
+        (Mode::Collect, Verb::Files(_)) if matches!(*method, Method::GET | Method::HEAD) => Ok(()),
+        (Mode::Collect, _) => Err(READ_ONLY),
     }
 }
 

@@ -25,7 +25,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use clarateach_domain::{seat_net, seat_token::Verifier};
+use clarateach_domain::{
+    seat_net,
+    seat_token::{Mode, Verifier},
+};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -140,9 +143,9 @@ impl Proxy {
     ) -> Result<Response<Body>, Refusal> {
         let (now, instant) = (Utc::now(), Instant::now());
         let query = request.uri().query();
-        let permit = self
-            .gatekeeper
-            .admit(&route, query, request.headers(), now)?;
+        let permit =
+            self.gatekeeper
+                .admit(&route, request.method(), query, request.headers(), now)?;
         let until = instant + left(&permit, now);
         self.stays.renew(&permit.claims, until);
         if route.verb == Verb::Renew {
@@ -220,7 +223,12 @@ fn hop(
         Verb::Exec | Verb::Renew => (seat_net::TERMINAL_PORT, "/exec"),
         Verb::Files(path) => (seat_net::FILES_PORT, path.as_str()),
     };
-    let mode = permit.claims.mode.as_str();
+    let mode = match permit.claims.mode {
+        // Guests know who drives and who looks on. Who may read files is decided here.
+        Mode::Collect => Mode::Drive,
+        mode @ (Mode::Drive | Mode::Assist | Mode::Observe) => mode,
+    };
+    let mode = mode.as_str();
     let value = |text: &str| HeaderValue::from_str(text).map_err(|_| Refusal::NOT_FOUND);
     let mut secret = value(&permit.door.secret)?;
     secret.set_sensitive(true);

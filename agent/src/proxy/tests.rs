@@ -111,6 +111,7 @@ async fn what_is_refused_never_reaches_a_guest() {
     };
     let seat_four = other(&|c| c.seat = SeatNo::try_from(4).unwrap());
     let observer = other(&|c| c.mode = Mode::Observe);
+    let collector = other(&|c| c.mode = Mode::Collect);
     let foreign = other(&|c| c.workshop = "ws-zzzzzzzzzz".parse().unwrap());
     let old = other(&|c| c.epoch = 1);
     let twice = format!("Authorization: Bearer {good}\r\n");
@@ -126,6 +127,12 @@ async fn what_is_refused_never_reaches_a_guest() {
         ("GET", "4/files/", seat_four.as_str(), "", "404"),
         ("GET", "3/files/", observer.as_str(), "", "403"),
         ("POST", "3/exec", observer.as_str(), form, "403"),
+        ("POST", "3/exec", collector.as_str(), form, "403"),
+        ("POST", "3/renew", collector.as_str(), form, "403"),
+        ("GET", "3/terminal", collector.as_str(), "", "403"),
+        ("PUT", "3/files/a", collector.as_str(), form, "403"),
+        ("DELETE", "3/files/a", collector.as_str(), "", "403"),
+        ("PROPFIND", "3/files/", collector.as_str(), "", "403"),
         ("GET", "3/files/", good.as_str(), twice.as_str(), "401"),
         ("GET", "3/files/", good.as_str(), offered.as_str(), "401"),
         ("GET", "3/files/?token=x", good.as_str(), "", "401"),

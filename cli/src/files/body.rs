@@ -25,7 +25,7 @@ pub(super) fn replace(body: Incoming, from: Vec<u8>, to: Vec<u8>) -> Body {
                         return Some((Ok(Frame::data(out)), Some((body, replacer))));
                     }
                 }
-                Some(Err(error)) => return Some((Err(error), None)),
+                Some(Err(error)) => return Some((Err(error.into()), None)),
                 None => return Some((Ok(Frame::data(replacer.finish())), None)),
             }
         }

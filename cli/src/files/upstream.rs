@@ -1,6 +1,7 @@
 //! The worker's files over HTTP: pooled connections, the present token, and
 //! nobody trusted but the workshop's CA (or whoever vouches for the gateway).
 
+use clarateach_proto::workshop::CollectSeatResponse;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -9,11 +10,14 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use rustls::ClientConfig;
 
 use super::Body;
 use crate::{
+    api::ControlPlane,
     failure::{Exit, Failure},
-    keeper::Keeper,
+    keeper::{Keeper, is_near},
+    trust,
 };
 
 /// Where a seat's files are now, and how to reach them.
@@ -35,21 +39,44 @@ impl Upstream {
             keeper.ways().files.parse().map_err(|error| {
                 Failure::fault("the server named no address for the files", error)
             })?;
-        let mut authorization: HeaderValue = format!("Bearer {}", session.token)
-            .parse()
-            .map_err(|error| Failure::fault("the seat's token is no token", error))?;
-        authorization.set_sensitive(true);
+        let authorization = bearer(&session.token)?;
         let client = match before {
             Some(before) if before.base == base && before.ca == session.ca_certificate => {
                 before.client.clone()
             }
-            _ => client(keeper)?,
+            _ => client(&*keeper.tls()?),
         };
         Ok(Self {
             base,
             ca: session.ca_certificate,
             authorization,
             client,
+        })
+    }
+
+    /// One seat's files, to read: straight from the worker, or through the control
+    /// plane where that does not answer or is wanted.
+    pub(crate) async fn collecting(
+        server: &ControlPlane,
+        way: CollectSeatResponse,
+        gateway: bool,
+    ) -> Result<Self, Failure> {
+        let direct = way.endpoints.unwrap_or_default().files;
+        let through = way.gateway.unwrap_or_default().files;
+        let near = !gateway && !direct.is_empty() && is_near(&direct).await;
+        let (url, tls) = if near {
+            (direct, trust::pinned(&way.ca_certificate)?)
+        } else {
+            (through, trust::control_plane(server)?)
+        };
+        let base: Uri = url
+            .parse()
+            .map_err(|error| Failure::fault("the server named no address for the files", error))?;
+        Ok(Self {
+            base,
+            ca: way.ca_certificate,
+            authorization: bearer(&way.token)?,
+            client: client(&tls),
         })
     }
 
@@ -105,21 +132,29 @@ impl Upstream {
     }
 }
 
-fn client(keeper: &Keeper) -> Result<Client<HttpsConnector<HttpConnector>, Body>, Failure> {
+fn bearer(token: &str) -> Result<HeaderValue, Failure> {
+    let mut bearer: HeaderValue = format!("Bearer {token}")
+        .parse()
+        .map_err(|error| Failure::fault("the seat's token is no token", error))?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
+}
+
+fn client(tls: &ClientConfig) -> Client<HttpsConnector<HttpConnector>, Body> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(std::time::Duration::from_secs(10)));
     // The connector says its own protocols.
-    let mut tls = (*keeper.tls()?).clone();
+    let mut tls = tls.clone();
     tls.alpn_protocols.clear();
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp);
-    Ok(Client::builder(TokioExecutor::new())
+    Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(std::time::Duration::from_secs(30))
-        .build(connector))
+        .build(connector)
 }

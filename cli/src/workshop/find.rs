@@ -1,8 +1,31 @@
-//! Which workshop a person means: an id, the beginning of one, or a name. Pure.
+//! Which workshop a person means: an id, the beginning of one, or a name.
 
 use clarateach_proto::workshop::Workshop;
 
-use crate::failure::{Exit, Failure};
+use crate::{
+    api::Workshops,
+    failure::{Exit, Failure},
+};
+
+/// The id of the one that is meant. A whole id is taken as it is: it may also be
+/// of a workshop that lists hide.
+pub(crate) async fn id(workshops: &mut Workshops, text: &str) -> Result<String, Failure> {
+    if is_id(text) {
+        return Ok(text.to_owned());
+    }
+    let all = super::list(workshops, false).await?;
+    Ok(one(&all, text)?.id.clone())
+}
+
+/// `ws-` and ten of [a-z0-9].
+fn is_id(text: &str) -> bool {
+    text.strip_prefix("ws-").is_some_and(|rest| {
+        rest.len() == 10
+            && rest
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    })
+}
 
 /// The one that is meant. An id wins over a name, a whole one over a beginning.
 pub(super) fn one<'w>(all: &'w [Workshop], text: &str) -> Result<&'w Workshop, Failure> {
@@ -65,6 +88,20 @@ mod tests {
                 found,
                 "{text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_whole_id_is_taken_unseen() {
+        for (text, whole) in [
+            ("ws-abc0000001", true),
+            ("ws-abc000000", false),
+            ("ws-ABC0000001", false),
+            ("ws-abc00000012", false),
+            ("Git", false),
+            ("", false),
+        ] {
+            assert_eq!(is_id(text), whole, "{text:?}");
         }
     }
 }

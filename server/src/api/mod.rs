@@ -5,6 +5,7 @@
 //! nothing at a cloud or an agent.
 
 pub mod auth;
+mod collect;
 mod cost;
 mod egress;
 pub mod error;

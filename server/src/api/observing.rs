@@ -16,7 +16,7 @@ use super::{
     error::{ApiError, Violation},
     now, wire,
 };
-use crate::store::{limits::Refused, principals::Principal, seats::Stay};
+use crate::store::{events::Event, limits::Refused, principals::Principal, seats::Stay};
 
 impl Api {
     /// A way in for an observer. Asked again, it is the same observer: a socket that is
@@ -42,8 +42,17 @@ impl Api {
             seat: number,
             epoch: seat.epoch,
         };
-        let claims = self.claims_of(&stay, mode, now())?;
-        let (token, expires_at) = self.sign_claims(claims).await?;
+        let now = now();
+        let object = format!("seat/{number}");
+        let event = Event {
+            actor: &who.id,
+            verb: "seat.observed",
+            object: &object,
+            reason: mode.as_str(),
+            data: "",
+        };
+        self.store.note(&workshop.id, event, now).await?;
+        let (token, expires_at) = self.sign(&stay, mode, now).await?;
         info!(workshop = %workshop.id, seat = %number, by = %who.name, mode = mode.as_str(), "seat observed");
         let (endpoints, gateway) = wire::ways(&view, seat, visit);
         Ok(pb::ObserveSeatResponse {

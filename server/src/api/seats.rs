@@ -128,7 +128,7 @@ impl Api {
         })?;
         let seat = joined.stay.seat;
         info!(%workshop, %seat, "seat taken");
-        let (token, expires_at) = self.sign(&joined.stay, now()).await?;
+        let (token, expires_at) = self.sign(&joined.stay, Mode::Drive, now()).await?;
         let view = self.view_of(&workshop).await?;
         let seat = view.seat(seat).ok_or_else(ApiError::no_seat)?;
         let (endpoints, gateway) = wire::ways(&view, seat, visit);
@@ -165,42 +165,14 @@ impl Api {
         view.ok_or_else(ApiError::no_workshop)
     }
 
-    /// A token for a stay, from `now`.
-    async fn sign(
-        &self,
-        stay: &Stay,
-        now: DateTime<Utc>,
-    ) -> Result<(String, DateTime<Utc>), ApiError> {
-        let claims = self.claims_of(stay, Mode::Drive, now)?;
-        self.sign_claims(claims).await
-    }
-
-    /// What a token for this stay says, from `now`.
-    pub(super) fn claims_of(
+    /// A token for a stay, from `now`; answers when it ends, too.
+    pub(super) async fn sign(
         &self,
         stay: &Stay,
         mode: Mode,
         now: DateTime<Utc>,
-    ) -> Result<Claims, ApiError> {
-        Ok(Claims {
-            workshop: stay.workshop.clone(),
-            learner: stay.learner.clone(),
-            seat: stay.seat,
-            epoch: stay.epoch,
-            sid: stay.id.clone(),
-            mode,
-            issued_at: now,
-            expires_at: wire::token_end(now, self.settings.seat_token_life),
-            jti: hex(&random::<16>()?),
-        })
-    }
-
-    /// Signs with the workshop's key; answers the token and when it ends.
-    pub(super) async fn sign_claims(
-        &self,
-        claims: Claims,
     ) -> Result<(String, DateTime<Utc>), ApiError> {
-        let workshop = &claims.workshop;
+        let workshop = &stay.workshop;
         let failed = |cause: &dyn std::fmt::Display| {
             tracing::error!(error = %cause, %workshop, "could not sign a seat token");
             ApiError::new(Code::Internal, "INTERNAL", "could not sign the seat token")
@@ -210,10 +182,22 @@ impl Api {
             .seat_key(workshop)
             .await?
             .ok_or_else(ApiError::no_workshop)?;
+        let expires_at = wire::token_end(now, self.settings.seat_token_life);
+        let claims = Claims {
+            workshop: workshop.clone(),
+            learner: stay.learner.clone(),
+            seat: stay.seat,
+            epoch: stay.epoch,
+            sid: stay.id.clone(),
+            mode,
+            issued_at: now,
+            expires_at,
+            jti: hex(&random::<16>()?),
+        };
         let signer =
             Signer::from_pem(key.as_bytes(), workshop.as_str()).map_err(|cause| failed(&cause))?;
         let token = signer.sign(&claims).map_err(|cause| failed(&cause))?;
-        Ok((token, claims.expires_at))
+        Ok((token, expires_at))
     }
 
     /// Whose seat token the request carries, if it still counts.
@@ -259,7 +243,7 @@ impl Api {
         let learner = self.learner(headers).await?;
         let view = self.view_of(&learner.stay.workshop).await?;
         let seat = view.seat(learner.stay.seat).ok_or_else(ApiError::no_seat)?;
-        let (token, expires_at) = self.sign(&learner.stay, now()).await?;
+        let (token, expires_at) = self.sign(&learner.stay, Mode::Drive, now()).await?;
         let (endpoints, gateway) = wire::ways(&view, seat, visit);
         Ok(pb::RefreshTokenResponse {
             token,

@@ -450,6 +450,15 @@ impl WorkshopService for Api {
         Ok(Response::new(Box::pin(stream)))
     }
 
+    async fn collect_seat(
+        &self,
+        request: Request<pb::CollectSeatRequest>,
+    ) -> Result<Response<pb::CollectSeatResponse>, Status> {
+        let (who, visit) = self.caller(&request).await?;
+        let way = self.collect(&who, request.get_ref(), &visit).await?;
+        Ok(Response::new(way))
+    }
+
     async fn get_seat_log(
         &self,
         request: Request<pb::GetSeatLogRequest>,

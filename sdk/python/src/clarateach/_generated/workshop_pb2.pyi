@@ -1413,6 +1413,76 @@ class GetSeatLogResponse(_message.Message):
 Global___GetSeatLogResponse: _TypeAlias = GetSeatLogResponse  # noqa: Y015
 
 @_typing.final
+class CollectSeatRequest(_message.Message):
+    """Names one seat whose files are to be read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSHOP_ID_FIELD_NUMBER: _builtins.int
+    SEAT_FIELD_NUMBER: _builtins.int
+    workshop_id: _builtins.str
+    """The workshop."""
+    seat: _builtins.int
+    """The seat."""
+    def __init__(
+        self,
+        *,
+        workshop_id: _builtins.str = ...,
+        seat: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seat", b"seat", "workshop_id", b"workshop_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectSeatRequest: _TypeAlias = CollectSeatRequest  # noqa: Y015
+
+@_typing.final
+class CollectSeatResponse(_message.Message):
+    """The way to a seat's files."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    CA_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """The seat token: GET and HEAD of files, nothing else."""
+    ca_certificate: _builtins.str
+    """The certificate of the workshop's own CA, PEM."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ends; what is under way then goes on."""
+
+    @_builtins.property
+    def endpoints(self) -> Global___Endpoints:
+        """Straight to the worker; empty until it is known."""
+
+    @_builtins.property
+    def gateway(self) -> Global___Endpoints:
+        """Through the control plane."""
+
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        endpoints: Global___Endpoints | None = ...,
+        gateway: Global___Endpoints | None = ...,
+        ca_certificate: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_certificate", b"ca_certificate", "endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectSeatResponse: _TypeAlias = CollectSeatResponse  # noqa: Y015
+
+@_typing.final
 class ApiToken(_message.Message):
     """An API token, without its text."""
 

@@ -111,6 +111,11 @@ class WorkshopServiceStub(object):
                 request_serializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.GetSeatLogRequest.SerializeToString,
                 response_deserializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.GetSeatLogResponse.FromString,
                 _registered_method=True)
+        self.CollectSeat = channel.unary_unary(
+                '/clarateach.workshop.v1.WorkshopService/CollectSeat',
+                request_serializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.CollectSeatRequest.SerializeToString,
+                response_deserializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.CollectSeatResponse.FromString,
+                _registered_method=True)
 
 
 class WorkshopServiceServicer(object):
@@ -224,6 +229,14 @@ class WorkshopServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CollectSeat(self, request, context):
+        """A token that reads a seat's files and does nothing else, for whoever keeps a
+        class's work. An event says who asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkshopServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -301,6 +314,11 @@ def add_WorkshopServiceServicer_to_server(servicer, server):
                     servicer.GetSeatLog,
                     request_deserializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.GetSeatLogRequest.FromString,
                     response_serializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.GetSeatLogResponse.SerializeToString,
+            ),
+            'CollectSeat': grpc.unary_unary_rpc_method_handler(
+                    servicer.CollectSeat,
+                    request_deserializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.CollectSeatRequest.FromString,
+                    response_serializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.CollectSeatResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -710,6 +728,33 @@ class WorkshopService(object):
             '/clarateach.workshop.v1.WorkshopService/GetSeatLog',
             clarateach_dot_workshop_dot_v1_dot_workshop__pb2.GetSeatLogRequest.SerializeToString,
             clarateach_dot_workshop_dot_v1_dot_workshop__pb2.GetSeatLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CollectSeat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clarateach.workshop.v1.WorkshopService/CollectSeat',
+            clarateach_dot_workshop_dot_v1_dot_workshop__pb2.CollectSeatRequest.SerializeToString,
+            clarateach_dot_workshop_dot_v1_dot_workshop__pb2.CollectSeatResponse.FromString,
             options,
             channel_credentials,
             insecure,

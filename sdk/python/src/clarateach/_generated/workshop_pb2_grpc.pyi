@@ -67,6 +67,10 @@ class WorkshopServiceStub:
     """Small pictures of every seat's screen, as they change."""
     GetSeatLog: _grpc.UnaryUnaryMultiCallable[_workshop_pb2.GetSeatLogRequest, _workshop_pb2.GetSeatLogResponse]
     """The end of what a seat's machine logged."""
+    CollectSeat: _grpc.UnaryUnaryMultiCallable[_workshop_pb2.CollectSeatRequest, _workshop_pb2.CollectSeatResponse]
+    """A token that reads a seat's files and does nothing else, for whoever keeps a
+    class's work. An event says who asked.
+    """
 
 @_typing.type_check_only
 class WorkshopServiceAsyncStub(WorkshopServiceStub):
@@ -107,6 +111,10 @@ class WorkshopServiceAsyncStub(WorkshopServiceStub):
     """Small pictures of every seat's screen, as they change."""
     GetSeatLog: _aio.UnaryUnaryMultiCallable[_workshop_pb2.GetSeatLogRequest, _workshop_pb2.GetSeatLogResponse]  # type: ignore[assignment]
     """The end of what a seat's machine logged."""
+    CollectSeat: _aio.UnaryUnaryMultiCallable[_workshop_pb2.CollectSeatRequest, _workshop_pb2.CollectSeatResponse]  # type: ignore[assignment]
+    """A token that reads a seat's files and does nothing else, for whoever keeps a
+    class's work. An event says who asked.
+    """
 
 class WorkshopServiceServicer(metaclass=_abc_1.ABCMeta):
     """Workshops and their seats, for instructors and admins. Every call wants
@@ -234,6 +242,16 @@ class WorkshopServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workshop_pb2.GetSeatLogResponse, _abc.Awaitable[_workshop_pb2.GetSeatLogResponse]]:
         """The end of what a seat's machine logged."""
+
+    @_abc_1.abstractmethod
+    def CollectSeat(
+        self,
+        request: _workshop_pb2.CollectSeatRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workshop_pb2.CollectSeatResponse, _abc.Awaitable[_workshop_pb2.CollectSeatResponse]]:
+        """A token that reads a seat's files and does nothing else, for whoever keeps a
+        class's work. An event says who asked.
+        """
 
 def add_WorkshopServiceServicer_to_server(servicer: WorkshopServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -1,0 +1,293 @@
+//! Arguments of `workshop`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{Show, parse};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkshopVerb {
+    /// The workshops you may see, newest first.
+    #[command(visible_alias = "ls")]
+    List {
+        /// Also those deleted in the last seven days.
+        #[arg(long)]
+        deleted: bool,
+        #[command(flatten)]
+        show: Show,
+    },
+    /// Make a workshop.
+    #[command(
+        after_help = "Example:\n  clarateach workshop create 'Git basics' --seats 20 --runtime container --ttl 4h --wait"
+    )]
+    Create(CreateArgs),
+    /// One workshop, with its workers and seats.
+    #[command(after_help = "\
+Examples:
+  clarateach workshop get 'Git basics'
+  clarateach workshop get ws-7k2 --output json | jq -r .code")]
+    Get {
+        /// Its id, the beginning of it, or its name.
+        workshop: String,
+        #[command(flatten)]
+        show: Show,
+    },
+    /// Say every change of a workshop, until it is gone or Ctrl-C.
+    #[command(after_help = "\
+Examples:
+  clarateach workshop watch 'Git basics'
+  clarateach workshop watch 'Git basics' --until running --output json
+
+A lost connection is dialled again. JSON is one object a line.")]
+    Watch(WatchArgs),
+    /// Change a workshop while learners work.
+    #[command(after_help = "\
+Examples:
+  clarateach workshop update 'Git basics' --extend 30m
+  clarateach workshop update 'Git basics' --ttl 2h           # two hours from now
+  clarateach workshop update 'Git basics' --seats 25 --name 'Git for all'
+  clarateach workshop update 'Git basics' --instructions steps.md")]
+    Update(UpdateArgs),
+    /// Change what a workshop's seats may reach; connections that this closes end.
+    #[command(
+        after_help = "Example:\n  clarateach workshop egress 'Git basics' allow-list --allow pypi.org,*.pythonhosted.org"
+    )]
+    Egress(EgressArgs),
+    /// Every learner's files as one tar archive, before the end takes them.
+    #[command(after_help = "\
+Examples:
+  clarateach workshop collect 'Git basics'                   # ws-….tar here
+  clarateach workshop collect 'Git basics' -O - | tar t
+  clarateach workshop collect 'Git basics' --seat 3 -O ada.tar
+
+Each seat is a folder, seat-003-Ada; collected.json at the end says what is there
+and what is not. Reads only: learners work on.")]
+    Collect(CollectArgs),
+    /// End workshops for good: machines and files of every seat go with them.
+    #[command(visible_alias = "rm")]
+    Delete {
+        /// Ids, beginnings of ids, or names.
+        #[arg(required = true)]
+        workshops: Vec<String>,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Its id, the beginning of it, or its name.
+    pub(crate) workshop: String,
+    /// End at this status; with 8 if it can no longer come.
+    #[arg(long, value_enum, value_name = "STATUS")]
+    pub(crate) until: Option<Until>,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+/// What `watch` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Until {
+    /// Every seat answers.
+    Running,
+    /// Nothing of it is left.
+    Deleted,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "change", required = true, multiple = true, args = ["seats", "ttl", "extend", "name", "instructions", "egress"])]
+pub(crate) struct UpdateArgs {
+    /// Its id, the beginning of it, or its name.
+    pub(crate) workshop: String,
+    /// So many seats from now on. Fewer removes free ones, highest first.
+    #[arg(long)]
+    pub(crate) seats: Option<u32>,
+    /// Take seats away from learners if fewer are wanted than are free.
+    #[arg(long, requires = "seats")]
+    pub(crate) evict: bool,
+    /// Time until it deletes itself, from now.
+    #[arg(long, value_parser = parse::duration, conflicts_with = "extend")]
+    pub(crate) ttl: Option<Duration>,
+    /// So much later than it would have been.
+    #[arg(long, value_parser = parse::duration)]
+    pub(crate) extend: Option<Duration>,
+    /// A new name.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A file with what learners read beside their terminal, Markdown; - for stdin.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) instructions: Option<PathBuf>,
+    /// What seats may reach from now on.
+    #[arg(long, value_enum)]
+    pub(crate) egress: Option<EgressMode>,
+    /// As in create, with --egress allow-list.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        requires = "egress",
+        required_if_eq("egress", "allow-list")
+    )]
+    pub(crate) allow: Vec<String>,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CollectArgs {
+    /// Its id, the beginning of it, or its name.
+    pub(crate) workshop: String,
+    /// The archive; - for stdout. The workshop's id and .tar if not said.
+    #[arg(short = 'O', long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Only these seats; may be repeated.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "NUMBER")]
+    pub(crate) seat: Vec<u32>,
+    /// Go through the control plane instead of straight to the workers.
+    #[arg(long)]
+    pub(crate) gateway: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// What people call it.
+    pub(crate) name: String,
+    /// How many seats.
+    #[arg(long)]
+    pub(crate) seats: u32,
+    /// What gives a seat its machine.
+    #[arg(long, value_enum)]
+    pub(crate) runtime: RuntimeName,
+    /// How long until it deletes itself, such as 90m, 4h or 1h30m.
+    #[arg(long, value_parser = parse::duration)]
+    pub(crate) ttl: Option<Duration>,
+    /// What seats may reach; private networks never.
+    #[arg(long, value_enum, default_value = "internet")]
+    pub(crate) egress: EgressMode,
+    /// A name (pypi.org, or *.pypi.org for all below it) or an IPv4 range that seats
+    /// may reach with --egress allow-list; may be repeated, or a list with commas.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        required_if_eq("egress", "allow-list")
+    )]
+    pub(crate) allow: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    /// Wait until every seat answers.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+/// What each seat may take of its worker; what is not said is a fair share.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct LimitArgs {
+    /// Network of a seat in Mbit/s, each way, 1 to 32000.
+    #[arg(
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "MBITS"
+    )]
+    pub(crate) network_mbits: u32,
+    /// Disk of a seat in MiB/s, reads and as much again for writes, 1 to 10000.
+    #[arg(
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "MIB"
+    )]
+    pub(crate) disk_mib_per_second: u32,
+    /// Processes and threads of a container, 64 to 32768; nothing to a MicroVM.
+    #[arg(
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "NUMBER"
+    )]
+    pub(crate) processes: u32,
+}
+
+/// As in the schema.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RuntimeName {
+    /// A MicroVM with its own kernel.
+    Firecracker,
+    /// Linux namespaces.
+    Container,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EgressArgs {
+    /// Its id, the beginning of it, or its name.
+    pub(crate) workshop: String,
+    /// What seats may reach; private networks never.
+    #[arg(value_enum)]
+    pub(crate) mode: EgressMode,
+    /// As in create, with allow-list.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        required_if_eq("mode", "allow-list")
+    )]
+    pub(crate) allow: Vec<String>,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+/// As in the schema.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum EgressMode {
+    /// The internet.
+    Internet,
+    /// Nothing.
+    None,
+    /// Only what --allow names.
+    AllowList,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::config::Cli;
+
+    #[test]
+    fn an_allow_list_says_what_it_allows() {
+        for (more, good) in [
+            ("", true),
+            ("--egress none", true),
+            ("--egress allow-list", false),
+            (
+                "--egress allow-list --allow a.org,b.org --allow c.org",
+                true,
+            ),
+            ("--egress some", false),
+            (
+                "--network-mbits 50 --disk-mib-per-second 20 --processes 300",
+                true,
+            ),
+            ("--network-mbits many", false),
+        ] {
+            let line = format!("clarateach workshop create x --seats 1 --runtime container {more}");
+            let parsed = Cli::try_parse_from(line.split_whitespace());
+            assert_eq!(parsed.is_ok(), good, "{more}: {:?}", parsed.err());
+        }
+        for (change, good) in [
+            ("none", true),
+            ("allow-list --allow a.org", true),
+            ("allow-list", false),
+            ("", false),
+        ] {
+            let line = format!("clarateach workshop egress ws-1 {change}");
+            let parsed = Cli::try_parse_from(line.split_whitespace());
+            assert_eq!(parsed.is_ok(), good, "{change}: {:?}", parsed.err());
+        }
+    }
+}

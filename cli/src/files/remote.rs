@@ -1,0 +1,284 @@
+//! A seat's files in our words: what is there, make a folder, remove, read, write.
+//!
+//! Way: a [`RemotePath`] -> one request -> an answer, or a [`Failure`] that says
+//! what the worker said and what to do. Waits of silence are bounded, lengths of
+//! transfers are not.
+
+use std::{sync::Mutex, sync::PoisonError, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{Body, BoxError, Upstream, path::RemotePath};
+use crate::{
+    failure::{Exit, Failure},
+    keeper::Keeper,
+    output::plain,
+};
+
+/// A worker that says nothing for so long has gone.
+pub(crate) const SILENCE: Duration = Duration::from_mins(1);
+/// No answer but a file's content is longer.
+const LONGEST: usize = 16 << 20;
+
+/// Anything that may answer for a seat's files.
+pub(crate) struct Remote {
+    keeper: Option<Keeper>,
+    kept: Mutex<Option<Upstream>>,
+}
+
+/// One thing in a folder.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) size: u64,
+    pub(crate) modified: Option<chrono::DateTime<chrono::Utc>>,
+    #[serde(default)]
+    pub(crate) mode: String,
+}
+
+impl Entry {
+    pub(crate) fn is_folder(&self) -> bool {
+        self.kind == "directory"
+    }
+
+    pub(crate) fn is_file(&self) -> bool {
+        self.kind == "file"
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    entries: Vec<Entry>,
+    next_page_token: String,
+}
+
+impl Remote {
+    /// With whatever token the keeper has.
+    pub(crate) fn new(keeper: Keeper) -> Self {
+        Self {
+            keeper: Some(keeper),
+            kept: Mutex::new(None),
+        }
+    }
+
+    /// With a token that nobody renews.
+    pub(crate) fn at(upstream: Upstream) -> Self {
+        Self {
+            keeper: None,
+            kept: Mutex::new(Some(upstream)),
+        }
+    }
+
+    fn upstream(&self) -> Result<Upstream, Failure> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keeper) = &self.keeper {
+            *kept = Some(Upstream::of(keeper, kept.as_ref())?);
+        }
+        kept.clone()
+            .ok_or_else(|| Failure::new(Exit::Fault, "there is no way to the files"))
+    }
+
+    /// A fresh token and address, after a refusal or a lost connection.
+    pub(crate) async fn renew(&self) -> Result<(), Failure> {
+        match &self.keeper {
+            Some(keeper) => keeper.renew().await,
+            None => Ok(()),
+        }
+    }
+
+    /// One request, whatever is answered. `query` begins with `?` or is empty.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &RemotePath,
+        query: &str,
+        headers: HeaderMap,
+        body: Body,
+    ) -> Result<Response<Incoming>, Failure> {
+        let upstream = self.upstream()?;
+        let base = upstream.base().path().trim_end_matches('/').to_owned();
+        // The workspace itself is spelled with a slash.
+        let slash = if path.is_root() { "/" } else { "" };
+        let url = format!("{base}{}{slash}{query}", path.encoded());
+        upstream.send(method, &url, headers, body).await
+    }
+
+    /// As [`Remote::send`], with nothing to send; a refused token is renewed once.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &RemotePath,
+        query: &str,
+        headers: HeaderMap,
+    ) -> Result<Response<Incoming>, Failure> {
+        let sent = self.send(method.clone(), path, query, headers.clone(), empty());
+        let answer = silent(sent, "the seat's files").await??;
+        if answer.status() != StatusCode::UNAUTHORIZED || self.keeper.is_none() {
+            return Ok(answer);
+        }
+        self.renew().await?;
+        silent(
+            self.send(method, path, query, headers, empty()),
+            "the seat's files",
+        )
+        .await?
+    }
+
+    /// What a folder holds, by name; nothing if it is a file.
+    pub(crate) async fn list(&self, path: &RemotePath) -> Result<Option<Vec<Entry>>, Failure> {
+        let act = || format!("could not look at {}", path.shown());
+        let mut accept = HeaderMap::new();
+        accept.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let mut all = Vec::new();
+        let mut query = String::new();
+        loop {
+            let answer = self.ask(Method::GET, path, &query, accept.clone()).await?;
+            let answer = good(answer, act).await?;
+            let kind = answer.headers().get(header::CONTENT_TYPE);
+            if kind.is_none_or(|kind| !kind.as_bytes().starts_with(b"application/json")) {
+                return Ok(None);
+            }
+            if answer.headers().contains_key(header::ETAG) {
+                return Ok(None); // a file of that kind
+            }
+            let page: Page = serde_json::from_slice(&text(answer, act).await?)
+                .map_err(|error| Failure::fault(act(), error))?;
+            all.extend(page.entries);
+            if page.next_page_token.is_empty() {
+                return Ok(Some(all));
+            }
+            let next = format!("?page_token={}", page.next_page_token);
+            if next == query {
+                return Ok(Some(all)); // a worker that repeats itself
+            }
+            query = next;
+        }
+    }
+
+    /// Makes a folder; one that is there is as good.
+    pub(crate) async fn make_folder(&self, path: &RemotePath) -> Result<(), Failure> {
+        let act = || format!("could not make the folder {}", path.shown());
+        let mkcol = Method::from_bytes(b"MKCOL").map_err(|error| Failure::fault(act(), error))?;
+        let answer = self.ask(mkcol, path, "", HeaderMap::new()).await?;
+        if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+            // RFC 4918: something is there. A file shows itself when it is written into.
+            return Ok(());
+        }
+        good(answer, act).await.map(drop)
+    }
+
+    /// Removes a file or a folder with all that is in it.
+    pub(crate) async fn remove(&self, path: &RemotePath) -> Result<(), Failure> {
+        let act = || format!("could not remove {}", path.shown());
+        let answer = self.ask(Method::DELETE, path, "", HeaderMap::new()).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(());
+        }
+        good(answer, act).await.map(drop)
+    }
+}
+
+/// `work`, unless nothing comes of it for too long.
+pub(crate) async fn silent<T>(work: impl Future<Output = T>, whom: &str) -> Result<T, Failure> {
+    timeout(SILENCE, work).await.map_err(|_| {
+        Failure::new(Exit::TimedOut, format!("{whom} said nothing for a minute"))
+            .hint("See clarateach doctor.")
+    })
+}
+
+/// Nothing to send.
+pub(crate) fn empty() -> Body {
+    Full::new(Bytes::new())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// The answer, if it is a good one.
+pub(crate) async fn good(
+    answer: Response<Incoming>,
+    act: impl Fn() -> String,
+) -> Result<Response<Incoming>, Failure> {
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let status = answer.status();
+    let said = text(answer, &act).await.unwrap_or_default();
+    Err(refusal(act(), status, &said))
+}
+
+async fn text(answer: Response<Incoming>, act: impl Fn() -> String) -> Result<Bytes, Failure> {
+    let body = Limited::new(answer.into_body(), LONGEST).collect();
+    let body = silent(body, "the seat's files").await?;
+    body.map(http_body_util::Collected::to_bytes)
+        .map_err(|error: BoxError| Failure::new(Exit::Unreachable, act()).because(error))
+}
+
+/// What a refusal means for people and scripts. Pure.
+fn refusal(act: String, status: StatusCode, said: &[u8]) -> Failure {
+    #[derive(Deserialize)]
+    struct Said {
+        error: Inner,
+    }
+    #[derive(Deserialize)]
+    struct Inner {
+        message: String,
+    }
+    let why = serde_json::from_slice::<Said>(said)
+        .map_or_else(|_| status.to_string(), |said| plain(&said.error.message));
+    let (exit, hint) = match status.as_u16() {
+        404 => (Exit::NotFound, Some("See clarateach files ls.")),
+        401 | 403 => (Exit::Refused, None),
+        405 | 409 | 412 | 423 => (
+            Exit::Conflict,
+            Some("A file may be where a folder should be, or its folder be missing."),
+        ),
+        507 => (
+            Exit::Conflict,
+            Some(
+                "The seat's disk is full: remove something there. What was there before is whole.",
+            ),
+        ),
+        502..=504 => (
+            Exit::Unreachable,
+            Some("Its machine may be restarting: try again."),
+        ),
+        _ => (Exit::Fault, None),
+    };
+    let failure = Failure::new(exit, act).because(why);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_the_worker_said() {
+        let json = br#"{"error":{"reason":"FULL","message":"no room"}}"#;
+        for (status, exit, said) in [
+            (404, Exit::NotFound, "could not: no room"),
+            (403, Exit::Refused, "could not: no room"),
+            (409, Exit::Conflict, "could not: no room"),
+            (507, Exit::Conflict, "could not: no room"),
+            (503, Exit::Unreachable, "could not: no room"),
+            (500, Exit::Fault, "could not: no room"),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let failure = refusal("could not".into(), status, json);
+            assert_eq!(failure.exit(), exit as u8, "{status}");
+            assert_eq!(failure.line(), said, "{status}");
+        }
+        let failure = refusal("could not".into(), StatusCode::NOT_FOUND, b"<html>");
+        assert_eq!(failure.line(), "could not: 404 Not Found");
+    }
+}

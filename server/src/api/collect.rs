@@ -1,0 +1,62 @@
+//! The way to a seat's files for whoever keeps a class's work.
+//!
+//! Way: the owner asks -> an event says so -> a token of the seat that reads
+//! files and nothing else; the agent holds it to that.
+
+use clarateach_domain::{ids::StayId, seat_token::Mode};
+use clarateach_proto::workshop as pb;
+use tonic::Code;
+use tracing::info;
+
+use super::{Api, Visit, error::ApiError, now, wire, wish};
+use crate::store::{events::Event, principals::Principal, sealing::random, seats::Stay};
+
+impl Api {
+    /// A token to read one taken seat's files with.
+    pub(super) async fn collect(
+        &self,
+        who: &Principal,
+        ask: &pb::CollectSeatRequest,
+        visit: &Visit,
+    ) -> Result<pb::CollectSeatResponse, ApiError> {
+        let workshop = self.own(who, &ask.workshop_id).await?.id;
+        let number = wish::seat_no(ask.seat)?;
+        let view = self.view_of(&workshop).await?;
+        let seat = view.seat(number).ok_or_else(ApiError::no_seat)?;
+        if seat.holder.is_none() {
+            return Err(ApiError::new(
+                Code::FailedPrecondition,
+                "SEAT_FREE",
+                "nobody holds this seat, so there is no work in it",
+            ));
+        }
+        let object = format!("seat/{number}");
+        let event = Event {
+            actor: &who.id,
+            verb: "seat.collected",
+            object: &object,
+            reason: "its files are read for the archive of the class",
+            data: "",
+        };
+        let now = now();
+        self.store.note(&workshop, event, now).await?;
+        info!(%workshop, seat = %number, by = %who.name, "seat to be collected");
+        // A stay of its own: the learner's sockets and this one do not renew each other.
+        let stay = Stay {
+            id: StayId::from_random(random()?),
+            learner: who.id.clone(),
+            workshop,
+            seat: number,
+            epoch: seat.epoch,
+        };
+        let (token, expires_at) = self.sign(&stay, Mode::Collect, now).await?;
+        let (endpoints, gateway) = wire::ways(&view, seat, visit);
+        Ok(pb::CollectSeatResponse {
+            token,
+            expires_at: Some(wire::time(expires_at)),
+            endpoints,
+            gateway: Some(gateway),
+            ca_certificate: view.workshop.ca_certificate.clone(),
+        })
+    }
+}
