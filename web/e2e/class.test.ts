@@ -87,6 +87,40 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     await picture(desk, "console-workshop");
   });
 
+  test("the instructor looks at a terminal, and types in it when they are let", async () => {
+    const [ada] = people as [(typeof people)[0]];
+    const wall = desk.getByRole("region", { name: "Seats" });
+    const tile = wall.getByRole("button").filter({ hasText: "Ada" });
+    // Without the greeting: its dim words are the shell's to choose, and no finding of ours.
+    await type(ada.page, "clear; echo learner-1\r");
+    await tile.getByText("learner-1", { exact: false }).waitFor();
+    await tile.click();
+    await desk.getByRole("button", { name: "Look at the terminal" }).click();
+    const look = desk.locator('[data-look="live"]');
+    await look.getByText("learner-1", { exact: true }).waitFor();
+    await ada.page.getByText("Somebody of the course staff looks").waitFor();
+    await picture(desk, "console-look");
+    expect(await audit(desk)).toEqual([]);
+    await desk.getByRole("button", { name: "Help in it" }).click();
+    await look.getByText("learner-1", { exact: true }).waitFor();
+    const keys = look.getByRole("textbox", { name: /^Terminal of seat/ });
+    await keys.pressSequentially("#");
+    await desk.getByText("they have not let you yet").waitFor();
+    await ada.page.getByRole("button", { name: "Let them type" }).click();
+    await expect
+      .poll(
+        async () => {
+          await keys.pressSequentially("echo by-two-hands\r");
+          return (await look.textContent())?.includes("by-two-hands");
+        },
+        { timeout: 30_000 },
+      )
+      .toBe(true);
+    await shows(ada.page, "by-two-hands");
+    await desk.getByRole("dialog").getByRole("button", { name: "Close" }).click();
+    await ada.page.getByText("of the course staff").waitFor({ state: "detached" });
+  });
+
   test("the class is full for a fourth, who comes in when there is room", async () => {
     const context = await house.person();
     const page = await context.newPage();

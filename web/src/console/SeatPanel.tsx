@@ -1,9 +1,14 @@
+import type { ObserveMode } from "@clarateach/sdk";
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { sure } from "../ui/ask.js";
+import { lately } from "../ui/Lazy.js";
 import type { Room, SeatView } from "./room.js";
 import { Status } from "./Status.js";
 import { told } from "./session.js";
+
+// The terminal's drawing is large: fetched by whoever looks.
+const Look = lately(() => import("./Look.js").then(({ Look }) => Look));
 
 /** One seat: how it stands, its machine's log, and what can be done. */
 export function SeatPanel(props: { room: Room; view: SeatView; onClose(): void }) {
@@ -11,6 +16,7 @@ export function SeatPanel(props: { room: Room; view: SeatView; onClose(): void }
   const dialog = useRef<HTMLDialogElement>(null);
   const log = useSignal<string | undefined>(undefined);
   useEffect(() => dialog.current?.showModal(), []);
+  const looking = useSignal<ObserveMode | undefined>(undefined);
   const info = view.info.value;
   const who = info.learner || (info.taken ? "a learner without a name" : "nobody");
   const reset = async () => {
@@ -51,6 +57,9 @@ export function SeatPanel(props: { room: Room; view: SeatView; onClose(): void }
           <dt>Worker</dt>
           <dd>{info.worker || "–"}</dd>
         </dl>
+        {looking.value && info.taken && (
+          <Look key={looking.value} room={room} seat={info.seat} mode={looking.value} />
+        )}
         {log.value !== undefined && (
           // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
           <pre class="log" tabIndex={0}>
@@ -58,6 +67,26 @@ export function SeatPanel(props: { room: Room; view: SeatView; onClose(): void }
           </pre>
         )}
         <div class="actions">
+          {info.taken && looking.value !== "observe" && (
+            <button
+              type="button"
+              onClick={() => {
+                looking.value = "observe";
+              }}
+            >
+              Look at the terminal
+            </button>
+          )}
+          {info.taken && looking.value !== "assist" && (
+            <button
+              type="button"
+              onClick={() => {
+                looking.value = "assist";
+              }}
+            >
+              Help in it
+            </button>
+          )}
           <button type="button" onClick={() => void read()}>
             {log.value === undefined ? "Read its log" : "Read again"}
           </button>

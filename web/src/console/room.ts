@@ -3,6 +3,8 @@
 import {
   type Client,
   type Notice,
+  type ObserveMode,
+  type Observer,
   type SeatInfo,
   UnsupportedError,
   type Workshop,
@@ -33,13 +35,13 @@ export class Room {
   readonly notices = signal<readonly Notice[]>([]);
   readonly trouble = signal("");
   readonly #client: Client;
-  readonly #id: string;
+  readonly id: string;
   readonly #over = new AbortController();
   #idle: ReturnType<typeof setInterval> | undefined;
 
   constructor(client: Client, id: string) {
     this.#client = client;
-    this.#id = id;
+    this.id = id;
   }
 
   /** Watches until `close`. */
@@ -58,7 +60,7 @@ export class Room {
   async act(does: (workshop: Workshop) => Promise<unknown>): Promise<boolean> {
     this.trouble.value = "";
     try {
-      await does(await this.#client.workshops.get(this.#id));
+      await does(await this.#client.workshops.get(this.id));
       return true;
     } catch (error) {
       this.trouble.value = told(error);
@@ -66,10 +68,15 @@ export class Room {
     }
   }
 
+  /** A way to look at a seat's terminal, or to help in it. */
+  async observe(seat: number, mode: ObserveMode): Promise<Observer> {
+    return (await this.#client.workshops.get(this.id)).observeSeat(seat, mode);
+  }
+
   async #watch(): Promise<void> {
     const { signal: over } = this.#over;
     try {
-      const watch = (signal: AbortSignal) => this.#client.workshops.watch(this.#id, { signal });
+      const watch = (signal: AbortSignal) => this.#client.workshops.watch(this.id, { signal });
       for await (const { workshop, notices } of awake(watch, over)) {
         if (workshop) this.#take(workshop);
         if (notices.length > 0) this.notices.value = [...this.notices.value, ...notices].slice(-5);
@@ -83,7 +90,7 @@ export class Room {
   async #preview(): Promise<void> {
     const { signal: over } = this.#over;
     try {
-      const workshop = await this.#client.workshops.get(this.#id, { signal: over });
+      const workshop = await this.#client.workshops.get(this.id, { signal: over });
       const previews = (signal: AbortSignal) => workshop.watchPreviews({ signal });
       for await (const { seat, lines } of awake(previews, over)) {
         const view = this.seats.value.find((one) => one.seat === seat);
@@ -100,7 +107,7 @@ export class Room {
     if (document.hidden || over) return;
     const { signal } = this.#over;
     try {
-      const workshop = await this.#client.workshops.get(this.#id, { signal });
+      const workshop = await this.#client.workshops.get(this.id, { signal });
       if (workshop.status !== "deleted") this.#seats(workshop.info.seatList);
     } catch (error) {
       // The watch says it, and better.

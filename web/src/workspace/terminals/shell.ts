@@ -3,8 +3,8 @@
 import {
   ConflictError,
   type Terminal as Line,
-  type Seat,
   type TerminalEvent,
+  type TerminalOptions,
 } from "@clarateach/sdk";
 import { effect, signal } from "@preact/signals";
 import { FitAddon } from "@xterm/addon-fit";
@@ -31,6 +31,13 @@ const SCROLLBACK = 5_000;
 /** Waits for a pane to be still before the shell is told of its size, in milliseconds. */
 const STILL_MS = 80;
 
+/** Whose terminals these are: a learner's seat, or what an observer was given of one. */
+export interface Source {
+  readonly workshopId: string;
+  readonly number: number;
+  terminal(name: string, options: TerminalOptions): Promise<Line>;
+}
+
 /** A terminal of the seat. */
 export class Shell {
   readonly name: string;
@@ -43,7 +50,10 @@ export class Shell {
   readonly foreign = signal<string | undefined>(undefined);
   readonly screen: Terminal;
   readonly drawing: Drawing;
-  readonly #seat: Seat;
+  /** Why keys were not taken, when they last were not. */
+  readonly refused = signal("");
+  readonly #seat: Source;
+  readonly #follows: boolean;
   readonly #fit = new FitAddon();
   readonly #serialize = new SerializeAddon();
   readonly #stops: (() => void)[] = [];
@@ -53,9 +63,11 @@ export class Shell {
   #wanted: { cols: number; rows: number } | undefined;
   #still: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(seat: Seat, name: string) {
+  /** `follows`: its size is the learner's to choose, and nothing of it is kept. */
+  constructor(seat: Source, name: string, { follows = false } = {}) {
     this.name = name;
     this.#seat = seat;
+    this.#follows = follows;
     this.screen = new Terminal({
       allowProposedApi: true,
       scrollback: SCROLLBACK,
@@ -78,7 +90,7 @@ export class Shell {
     this.drawing = new Drawing(this.screen);
     this.screen.onData((text) => this.#typed(text));
     this.screen.onBinary((text) => this.#typed(Uint8Array.from(text, (c) => c.charCodeAt(0))));
-    const kept = takeScreen(this.#key);
+    const kept = follows ? undefined : takeScreen(this.#key);
     if (kept) this.#recall(kept);
     const keep = (): void => this.#remember();
     window.addEventListener("pagehide", keep);
@@ -109,6 +121,7 @@ export class Shell {
 
   /** Asks for the size that fits; a hidden pane asks for nothing. */
   fit(): void {
+    if (this.#follows) return;
     const place = this.screen.element?.parentElement;
     if (!place?.clientWidth || !place.clientHeight) return;
     const fits = this.#fit.proposeDimensions();
@@ -212,6 +225,9 @@ export class Shell {
         this.viewers.value = event.count;
         this.watching.value = event.watching;
         break;
+      case "refused":
+        this.refused.value = event.reason;
+        break;
       case "disconnected":
         if (this.state.value.is !== "away") this.state.value = { is: "away", since: Date.now() };
         break;
@@ -234,7 +250,7 @@ export class Shell {
 
   #remember(): void {
     const at = this.#drawn;
-    if (!at) return;
+    if (!at || this.#follows) return;
     const { cols, rows } = this.screen;
     const drawn = this.#serialize.serialize({ scrollback: 2_000 });
     keepScreen(this.#key, { ...at, cols, rows, drawn });
