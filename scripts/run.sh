@@ -239,6 +239,9 @@ show_way_in() {
   # The token as a file: an argument would show it to everybody who runs ps.
   printf "  curl%s -H @<(sudo sed 's/^/Authorization: Bearer /' %s) %s/api/workshops\n" "$curl_pin" "$data/admin.token" "$url"
   if [[ -n $workshop ]]; then
+    printf '%sIn a browser%s: learners at the first, instructors at the second with the admin token\n' "$BOLD" "$OFF"
+    printf '  %s/j/%s\n' "$url" "$code"
+    printf '  %s/console\n' "$url"
     printf '%sJoin, and open a terminal%s (~. on a new line leaves; the shell stays)\n' "$BOLD" "$OFF"
     printf '  %s join %s --name Ada --server %s%s\n' "$cli" "$code" "$url" "$pin"
     printf '  %s attach\n' "$cli"
