@@ -146,7 +146,7 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
     await upload("second");
     await page.getByText("is there already").waitFor();
     await page.getByRole("button", { name: "Replace" }).click();
-    await type(page, "clear; cat src/*.txt\r");
+    await type(page, "clear; until grep second src/*.txt; do sleep 0.1; done\r");
     await shows(page, "second");
     await line.click();
     const [download] = await Promise.all([
