@@ -1,3 +1,4 @@
+import "./instructions.css";
 import { lexer, type Token, type Tokens } from "marked";
 import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
