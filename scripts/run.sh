@@ -245,7 +245,10 @@ show_way_in() {
   printf '  sudo cat %s | clarateach login --server %s%s\n' "$data/admin.token" "$url" "$pin"
   printf '  clarateach workshop list\n'
   if [[ -n $workshop ]]; then
-    printf '%sAs a learner%s (~. on a new line leaves; the shell stays)\n' "$BOLD" "$OFF"
+    printf '%sIn a browser%s: learners at the first, instructors at the second with the admin token\n' "$BOLD" "$OFF"
+    printf '  %s/j/%s\n' "$url" "$code"
+    printf '  %s/console\n' "$url"
+    printf '%sIn a terminal, as a learner%s (~. on a new line leaves; the shell stays)\n' "$BOLD" "$OFF"
     printf '  clarateach join %s --name Ada --server %s%s\n' "$code" "$url" "$pin"
     printf '  clarateach attach\n'
   fi

@@ -63,7 +63,8 @@ deny_stage() {
 
 clippy_stage() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
 
-build_stage() { cargo build --locked --workspace --bins; }
+# The pages come first: the server looks for them when it is built.
+build_stage() { scripts/build-web.sh && cargo build --locked --workspace --bins; }
 
 guest_stage() { scripts/build-guest.sh --images "$IMAGES" --guest-only; }
 

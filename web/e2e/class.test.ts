@@ -186,7 +186,7 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
       .getByRole("dialog", { name: /^Take seat/ })
       .getByRole("button", { name: "Take it back" })
       .click();
-    await revoked.page.getByText("Your seat was given back").waitFor();
+    await revoked.page.getByText("Your seat was taken back").waitFor();
     await picture(revoked.page, "join-revoked");
     await desk.getByRole("dialog").getByRole("button", { name: "Close" }).click();
   });

@@ -77,6 +77,8 @@ describe.skipIf(missing !== "")("a learner comes in, and stays", () => {
     await seat.files.write("go", "");
     seat.close();
     cable.mend();
+    // As the browser says when its own network is back: the page need not wait out its pause.
+    await page.evaluate(() => window.dispatchEvent(new Event("online")));
     await shows(page, "said-while-away");
     await type(page, "echo back-$((1+1))\r");
     await shows(page, "back-2");

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { Download, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { House, join, missing, picture, screen, shows, type } from "./support/house.js";
 
@@ -146,17 +146,17 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
     await upload("second");
     await page.getByText("is there already").waitFor();
     await page.getByRole("button", { name: "Replace" }).click();
-    await type(page, "clear; cat src/*.txt\r");
+    await type(page, "clear; until grep second src/*.txt; do sleep 0.1; done\r");
     await shows(page, "second");
     await line.click();
     const [download] = await Promise.all([
-      anyDownload(page),
+      page.waitForEvent("download"),
       page.getByRole("button", { name: "Download", exact: true }).click(),
     ]);
     expect(download.suggestedFilename()).toContain("moji");
     expect(await readFile(await download.path(), "utf8")).toBe("second");
     const [archive] = await Promise.all([
-      anyDownload(page),
+      page.waitForEvent("download"),
       page.getByRole("button", { name: "Download all" }).click(),
     ]);
     expect(archive.suggestedFilename()).toMatch(/\.tar$/);
@@ -195,11 +195,3 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
     );
   });
 });
-
-/** The next download: it comes in a tab that the browser opens for it, and closes. */
-function anyDownload(page: Page): Promise<Download> {
-  return new Promise((resolve) => {
-    page.once("download", resolve);
-    page.context().once("page", (tab) => tab.once("download", resolve));
-  });
-}

@@ -1,5 +1,6 @@
 // Way: styles may be made -> the address -> a page, loaded when it is needed.
 import "./ui/base.css";
+import "./ui/controls.css";
 import { render } from "preact";
 import { App } from "./app/App.js";
 import { signStyles } from "./app/nonce.js";

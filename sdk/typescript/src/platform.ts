@@ -60,6 +60,8 @@ export interface Platform {
   openSocket(request: SocketRequest): Promise<Socket>;
   /** Whether a connection to the host and port of `url` opens from here; for route `auto`. */
   isNear(url: string): Promise<boolean>;
+  /** Resolves when a lost connection is worth a try at once, or with the signal; absent where nothing tells. */
+  restored?(signal: AbortSignal): Promise<void>;
   /** Lets go of idle connections. */
   close(): void;
 }

@@ -101,10 +101,23 @@ export async function keepLine(access: Access, user: LineUser, signal: AbortSign
           },
         );
       }
-      await pause(backoff.next(failure?.retryAfterMs), signal);
+      await rest(access, backoff.next(failure?.retryAfterMs), signal);
     }
   } finally {
     access.sockets -= 1;
+  }
+}
+
+/** Waits before the next attempt, unless something says that it is worth one now. */
+async function rest(access: Access, ms: number, signal: AbortSignal): Promise<void> {
+  const resting = new Scope({ signal });
+  try {
+    const woken = access.platform.restored?.(resting.signal);
+    const over = pause(ms, resting.signal);
+    await (woken === undefined ? over : Promise.race([over, woken]));
+  } finally {
+    resting.abort();
+    resting.close();
   }
 }
 

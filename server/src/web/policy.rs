@@ -7,14 +7,15 @@ pub(super) const WITHOUT_SCRIPTS: &str = "default-src 'none'; style-src 'unsafe-
 /// The policy of one answer. `base` is this server as the caller sees it.
 ///
 /// Styles that scripts make (the terminal's, the editor's) carry the nonce; those on
-/// elements are let through, for the terminal draws 24-bit colours with them.
+/// elements are let through, for the terminal draws 24-bit colours with them. Downloads
+/// begin in a frame that is not seen; what a guest sends otherwise refuses to be framed.
 pub(super) fn of_page(nonce: &str, base: &str) -> String {
     let sockets = sockets(base).unwrap_or_default();
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; \
          style-src-elem 'self' 'nonce-{nonce}'; style-src-attr 'unsafe-inline'; \
          connect-src 'self'{sockets}; img-src 'self' data: blob:; font-src 'self'; \
-         worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+         worker-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
          require-trusted-types-for 'script'"
     )
 }

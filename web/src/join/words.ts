@@ -57,8 +57,8 @@ export const OVER: Words = {
 
 /** The instructor took the seat back. */
 export const REVOKED: Words = {
-  title: "Your seat was given back",
-  text: "Your instructor took it, and its files are gone. Join again for another seat.",
+  title: "Your seat was taken back",
+  text: "Its files are gone. Join again for another seat.",
   form: true,
 };
 

@@ -1,3 +1,4 @@
+import "./instructions.css";
 import { lexer, type Token, type Tokens } from "marked";
 import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
@@ -33,18 +34,15 @@ function block(token: Token, onRun: (code: string) => void): ComponentChildren {
       return <p>{inline(token.tokens)}</p>;
     case "text":
       return token.tokens ? inline(token.tokens) : token.text;
+    case "checkbox":
+      return <Done is={(token as Tokens.Checkbox).checked} />;
     case "blockquote":
       return <blockquote>{inner(token.tokens)}</blockquote>;
     case "hr":
       return <hr />;
     case "list": {
       const { ordered, start, items } = token as Tokens.List;
-      const lines = items.map((item) => (
-        <li>
-          {item.task && <input type="checkbox" checked={item.checked ?? false} disabled />}{" "}
-          {inner(item.tokens)}
-        </li>
-      ));
+      const lines = items.map((item) => <li>{inner(item.tokens)}</li>);
       return ordered ? <ol start={Number(start) || 1}>{lines}</ol> : <ul>{lines}</ul>;
     }
     case "table": {
@@ -78,6 +76,16 @@ function block(token: Token, onRun: (code: string) => void): ComponentChildren {
   }
 }
 
+/** A box of a task list: what is written there, and not for the learner to tick. */
+function Done({ is }: { is: boolean }) {
+  return (
+    <>
+      <span aria-hidden="true">{is ? "☑" : "☐"} </span>
+      <span class="unseen">{is ? "done: " : "to do: "}</span>
+    </>
+  );
+}
+
 function Code(props: { code: string; language: string; onRun(code: string): void }) {
   const { code, language, onRun } = props;
   return (
@@ -108,6 +116,8 @@ function inline(tokens: Token[] | undefined): ComponentChildren {
         return <del>{inline(token.tokens)}</del>;
       case "codespan":
         return <code>{token.text}</code>;
+      case "checkbox":
+        return <Done is={(token as Tokens.Checkbox).checked} />;
       case "br":
         return <br />;
       case "link":

@@ -1,6 +1,7 @@
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { fromNetwork } from "../faults.js";
 import type { Platform } from "../platform.js";
+import { restored } from "./restored.js";
 import { openSocket } from "./socket.js";
 
 /** Browsers: grpc-web and the gateway, on the control plane's own origin. */
@@ -20,6 +21,7 @@ export function browserPlatform(baseUrl: string): Platform {
     openSocket,
     // No browser trusts a workshop's own CA.
     isNear: async () => false,
+    restored,
     // Connections are the browser's own.
     close: () => undefined,
   };

@@ -1,3 +1,4 @@
+import "./editor.css";
 import { useEffect, useRef } from "preact/hooks";
 import { dark } from "../../app/theme.js";
 import { ask } from "../../ui/ask.js";

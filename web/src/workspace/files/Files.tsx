@@ -1,3 +1,4 @@
+import "./files.css";
 import type { FileEntry, Seat } from "@clarateach/sdk";
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";

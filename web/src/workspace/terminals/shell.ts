@@ -28,6 +28,8 @@ export type State =
 
 /** Lines above the screen that are kept. */
 const SCROLLBACK = 5_000;
+/** So many bytes may be read and not drawn: one by one they would wait for each other. */
+const AHEAD = 128 * 1024;
 /** Waits for a pane to be still before the shell is told of its size, in milliseconds. */
 const STILL_MS = 80;
 
@@ -60,6 +62,13 @@ export class Shell {
   readonly #over = new AbortController();
   #line: Line | undefined;
   #drawn: { instance: string; offset: number } | undefined;
+  /** Bytes that were read and not drawn yet. */
+  #ahead = 0;
+  #wake: (() => void) | undefined;
+  /** Whether what is drawn is new, and not a replay. */
+  #live = false;
+  /** How often the line was cut. */
+  #cuts = 0;
   #wanted: { cols: number; rows: number } | undefined;
   #still: ReturnType<typeof setTimeout> | undefined;
 
@@ -148,10 +157,11 @@ export class Shell {
       });
       this.#line = line;
       for await (const bytes of line) {
-        // Read on only when this is drawn: so the shell hears how far the learner is.
-        await new Promise<void>((drawn) => this.screen.write(bytes, drawn));
-        this.#drawn = { instance: line.instance, offset: line.offset ?? 0 };
+        this.#draw(bytes, { instance: line.instance, offset: line.offset ?? 0 });
+        // Reading on says how far the learner is: never much further than the screen.
+        while (this.#ahead > AHEAD) await new Promise<void>((wake) => (this.#wake = wake));
       }
+      await new Promise<void>((drawn) => this.screen.write("", drawn));
       this.#drawn = undefined;
       this.state.value = { is: "ended", code: line.exitCode };
     } catch (error) {
@@ -160,6 +170,7 @@ export class Shell {
       this.state.value = { is: "lost", why };
     } finally {
       this.#line = undefined;
+      this.#live = false;
     }
   }
 
@@ -195,28 +206,48 @@ export class Shell {
 
   #typed(data: string | Uint8Array): void {
     // A screen answers questions of programs by itself: in a replay they were answered long ago.
-    if (!this.#line?.live) return;
+    if (!this.#live || !this.#line) return;
     this.#line.write(data).catch((error) => {
       if (!(error instanceof ConflictError)) console.warn("a key was not sent", error);
     });
   }
 
+  #draw(bytes: Uint8Array, at: { instance: string; offset: number }): void {
+    this.#ahead += bytes.length;
+    this.screen.write(bytes, () => {
+      this.#ahead -= bytes.length;
+      this.#drawn = at;
+      if (this.#ahead <= AHEAD) this.#wake?.();
+    });
+  }
+
+  /** Heard in order with output that is drawn later: what concerns the screen waits its turn. */
   #happened(event: TerminalEvent): void {
+    const cuts = this.#cuts;
+    const inTurn = (does: () => void): void => this.screen.write("", does);
     switch (event.type) {
       case "attached":
-        this.#sized(event.cols, event.rows);
+        this.#live = false;
         this.viewers.value = event.viewers;
+        inTurn(() => this.#sized(event.cols, event.rows));
         break;
       case "resized":
-        this.#sized(event.cols, event.rows);
+        inTurn(() => this.#sized(event.cols, event.rows));
         break;
       case "live":
-        this.state.value = { is: "live" };
+        inTurn(() => {
+          // The line may have been cut while the replay was drawn.
+          if (cuts !== this.#cuts) return;
+          this.#live = true;
+          this.state.value = { is: "live" };
+        });
         break;
       case "repaint":
+        this.#live = false;
+        if (!this.#drawn) break;
         // The painting is of the whole screen.
-        if (this.#drawn) this.screen.reset();
-        if (event.lost > 0 && this.#drawn) this.#rule(`${event.lost} bytes of output are gone`);
+        inTurn(() => this.screen.reset());
+        if (event.lost > 0) this.#rule(`${event.lost} bytes of output are gone`);
         break;
       case "restarted":
         this.#rule("a new shell: the machine or the shell was started again");
@@ -229,6 +260,9 @@ export class Shell {
         this.refused.value = event.reason;
         break;
       case "disconnected":
+        // At once: from now on nothing that is typed arrives.
+        this.#cuts += 1;
+        this.#live = false;
         if (this.state.value.is !== "away") this.state.value = { is: "away", since: Date.now() };
         break;
       default:
@@ -243,7 +277,7 @@ export class Shell {
     this.foreign.value = ours ? undefined : `${cols} × ${rows}`;
   }
 
-  /** A line across the screen, in order with its output. */
+  /** A line across the screen, in its turn. */
   #rule(text: string): void {
     this.screen.write(`\x1b[0m\r\n\x1b[2m── ${text} ──\x1b[0m\r\n`);
   }

@@ -1,0 +1,179 @@
+// What a page adds: our workspace beside a bare xterm.js page, each at its own shell through the
+// same gateway, in one Chromium, in turns. Prints figures and ratios; asserts nothing.
+//
+// Usage: CLARATEACH_URL=… CLARATEACH_TOKEN_FILE=… node bench/page.mjs [ROUNDS]
+// Draws without WebGL: in a software renderer that says nothing about a learner's machine.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { Client } from "@clarateach/sdk";
+import { chromium } from "playwright-core";
+
+const url = process.env.CLARATEACH_URL;
+const token = readFileSync(process.env.CLARATEACH_TOKEN_FILE, "utf8").trim();
+const rounds = Number(process.argv[2] ?? 5);
+const KEYS = 60;
+const FLOOD = 20_000_000;
+const xterm = readFileSync(createRequire(import.meta.url).resolve("@xterm/xterm"), "utf8");
+
+const client = new Client({ url, token });
+const workshop = await client.workshops.create({
+  name: "bench",
+  seats: 2,
+  runtime: "container",
+  ttl: "1h",
+});
+const browser = await chromium.launch({
+  executablePath: process.env.CLARATEACH_CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox"],
+});
+try {
+  await workshop.waitRunning();
+  const pages = { ours: await ours(), bare: await bare() };
+  const seen = { ours: { keys: [], flood: [] }, bare: { keys: [], flood: [] } };
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [name, page] of Object.entries(pages)) {
+      await page.bringToFront();
+      seen[name].keys.push(...(await keys(page)));
+      seen[name].flood.push(await flood(page));
+    }
+  }
+  report(seen);
+} finally {
+  await browser.close();
+  await workshop.delete();
+  await workshop.waitDeleted();
+  client.close();
+}
+
+/** Our workspace, as a learner has it. */
+async function ours() {
+  const page = await (await browser.newContext({ baseURL: url })).newPage();
+  const began = performance.now();
+  await page.goto(`/j/${workshop.code}`);
+  await page.getByRole("button", { name: "Join", exact: true }).click();
+  const clicked = performance.now();
+  await page.locator(".xterm-rows", { hasText: "$" }).waitFor();
+  const now = performance.now();
+  console.log(
+    `click on Join to prompt: ${(now - clicked).toFixed(0)} ms; from the address: ${(now - began).toFixed(0)} ms`,
+  );
+  await page.getByRole("button", { name: "I have it" }).click();
+  return page;
+}
+
+/** xterm.js and a WebSocket, and nothing else: no acks, no replay, no second look. */
+async function bare() {
+  const page = await (await browser.newContext({ baseURL: url, bypassCSP: true })).newPage();
+  const joined = await (
+    await fetch(`${url}/api/join`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ code: workshop.code }),
+    })
+  ).json();
+  await page.goto("/");
+  await page.evaluate(() => document.body.replaceChildren());
+  await page.addScriptTag({ content: xterm });
+  await page.evaluate(
+    ([address, seatToken]) => {
+      const screen = new Terminal({ cols: 100, rows: 30 });
+      const place = document.createElement("div");
+      document.body.append(place);
+      screen.open(place);
+      const offers = ["clarateach.terminal.v1", `clarateach.bearer.v1.${seatToken}`];
+      const socket = new WebSocket(`${address}?cols=100&rows=30`, offers);
+      socket.binaryType = "arraybuffer";
+      socket.onmessage = ({ data }) => {
+        if (typeof data !== "string") screen.write(new Uint8Array(data));
+      };
+      screen.onData((text) => socket.send(new TextEncoder().encode(text)));
+      screen.focus();
+    },
+    [joined.gateway.terminal, joined.token],
+  );
+  await page.locator(".xterm-rows", { hasText: "$" }).waitFor();
+  return page;
+}
+
+/** From a key to its glyph in the rows, in milliseconds. */
+async function keys(page) {
+  const area = page.locator(".xterm-helper-textarea").first();
+  await area.focus();
+  await page.keyboard.type("clear; cat\r");
+  await shows(page, /^\s*$/);
+  await page.evaluate(() => {
+    window.took = [];
+    const rows = document.querySelector(".xterm-rows");
+    let at;
+    let wanted = 0;
+    window.onkeydown = null;
+    window.heard?.();
+    const down = () => {
+      at = performance.now();
+      wanted += 1;
+    };
+    const drawn = new MutationObserver(() => {
+      if (at !== undefined && (rows.textContent.match(/x/g) ?? []).length >= wanted) {
+        window.took.push(performance.now() - at);
+        at = undefined;
+      }
+    });
+    drawn.observe(rows, { childList: true, characterData: true, subtree: true });
+    window.addEventListener("keydown", down, true);
+    window.heard = () => {
+      drawn.disconnect();
+      window.removeEventListener("keydown", down, true);
+    };
+  });
+  for (let n = 1; n <= KEYS; n += 1) {
+    await page.keyboard.press("x");
+    while ((await page.evaluate(() => window.took.length)) < n);
+  }
+  const took = await page.evaluate(() => {
+    window.heard();
+    return window.took;
+  });
+  await page.keyboard.press("Control+C");
+  return took;
+}
+
+/** `cat` of a large file until what follows it is drawn, in MB a second. */
+async function flood(page) {
+  await page.keyboard.type(
+    `clear; [ -e big ] || yes 'a line of text, as programs print it, of some length' | head -c ${FLOOD} > big; echo re''ady\r`,
+  );
+  await shows(page, /^ready/m);
+  const began = performance.now();
+  await page.keyboard.type("clear; cat big; clear; echo al''l\r");
+  await shows(page, /^all/m);
+  return FLOOD / 1e3 / (performance.now() - began);
+}
+
+async function shows(page, wanted) {
+  for (;;) {
+    const rows = await page.evaluate(() =>
+      Array.from(document.querySelectorAll(".xterm-rows > div"), (row) => row.textContent).join(
+        "\n",
+      ),
+    );
+    if (wanted.test(rows)) return;
+  }
+}
+
+function report({ ours: us, bare: them }) {
+  const at = (all, part) => all.toSorted((a, b) => a - b)[Math.floor((all.length - 1) * part)];
+  for (const [what, part] of [
+    ["p50", 0.5],
+    ["p99", 0.99],
+  ]) {
+    const [a, b] = [at(us.keys, part), at(them.keys, part)];
+    console.log(
+      `key to glyph ${what}: ${a.toFixed(1)} ms, bare ${b.toFixed(1)} ms: ${(a / b).toFixed(2)} x`,
+    );
+  }
+  const [a, b] = [at(us.flood, 0.5), at(them.flood, 0.5)];
+  const spread = (all) => `${Math.min(...all).toFixed(1)}-${Math.max(...all).toFixed(1)}`;
+  console.log(
+    `cat of 20 MB: ${a.toFixed(1)} MB/s (${spread(us.flood)}), bare ${b.toFixed(1)} (${spread(them.flood)}): ${(a / b).toFixed(2)} x`,
+  );
+}
