@@ -191,6 +191,22 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     await desk.getByRole("dialog").getByRole("button", { name: "Close" }).click();
   });
 
+  test("it is stopped, and comes back with its learners and their files", async () => {
+    const { page } = people[2] as (typeof people)[0];
+    await type(page, "echo mi''ne > kept; cat kept\r");
+    await shows(page, "mine");
+    await desk.getByRole("button", { name: "Stop…" }).click();
+    await desk.getByRole("dialog").getByRole("button", { name: "Stop", exact: true }).click();
+    await desk.getByRole("button", { name: "Start", exact: true }).waitFor();
+    await desk.getByText("stopped; starting it brings seats and files back").waitFor();
+    await picture(desk, "console-stopped");
+    await desk.getByRole("button", { name: "Start", exact: true }).click();
+    await desk.getByRole("button", { name: "Stop…" }).waitFor();
+    await page.locator('.pane[data-state="live"]').waitFor({ timeout: 60_000 });
+    await type(page, "clear; echo it-is-$(cat kept)\r");
+    await shows(page, "it-is-mine");
+  });
+
   test("it is deleted by its name, and everybody is told", async () => {
     await desk.getByRole("link", { name: "Workshops" }).click();
     await desk.getByRole("link", { name: CLASS }).waitFor();

@@ -57,9 +57,6 @@ export function SeatPanel(props: { room: Room; view: SeatView; onClose(): void }
           <dt>Worker</dt>
           <dd>{info.worker || "–"}</dd>
         </dl>
-        {looking.value && info.taken && (
-          <Look key={looking.value} room={room} seat={info.seat} mode={looking.value} />
-        )}
         {log.value !== undefined && (
           // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys
           <pre class="log" tabIndex={0}>
@@ -100,6 +97,9 @@ export function SeatPanel(props: { room: Room; view: SeatView; onClose(): void }
             Close
           </button>
         </div>
+        {looking.value && info.taken && (
+          <Look key={looking.value} room={room} seat={info.seat} mode={looking.value} />
+        )}
       </div>
     </dialog>
   );

@@ -3,7 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { span, useNow } from "../app/time.js";
-import { ask, askText } from "../ui/ask.js";
+import { ask, askText, sure } from "../ui/ask.js";
 import { Copy } from "../ui/Copy.js";
 import { lately } from "../ui/Lazy.js";
 import { takenOf } from "./List.js";
@@ -120,6 +120,18 @@ function Head(props: { info: WorkshopInfo; room: Room; now: number; onInvite(): 
     const seats = Number(text);
     if (text && Number.isInteger(seats)) await room.act((workshop) => workshop.update({ seats }));
   };
+  const stopped = info.status === "stopped" || info.status === "stopping";
+  const pause = async () => {
+    if (stopped) {
+      await room.act((workshop) => workshop.start());
+      return;
+    }
+    const body =
+      "Shells and programs end. Seats, learners and their files are kept, and starting it brings them back. Its time goes on.";
+    if (await sure(`Stop ${info.name}?`, body, "Stop")) {
+      await room.act((workshop) => workshop.stop());
+    }
+  };
   const remove = async () => {
     const taken = takenOf(info.seatList);
     const answer = await ask({
@@ -151,6 +163,11 @@ function Head(props: { info: WorkshopInfo; room: Room; now: number; onInvite(): 
             <button type="button" onClick={() => void resize()}>
               Seats…
             </button>
+            {info.status !== "failed" && (
+              <button type="button" onClick={() => void pause()}>
+                {stopped ? "Start" : "Stop…"}
+              </button>
+            )}
             <button type="button" class="danger" onClick={() => void remove()}>
               Delete…
             </button>
