@@ -119,7 +119,7 @@ async fn create(workshops: &mut Workshops, args: CreateArgs) -> Result<(), Failu
         let wait = watch::until(workshops, &made.id, Until::Running);
         made = interrupt::or_stop(wait).await?;
     }
-    show::one(&made, args.show)
+    show::brief(&made, args.show)
 }
 
 /// A time, as the schema has it.
@@ -151,7 +151,7 @@ async fn change_egress(workshops: &mut Workshops, args: EgressArgs) -> Result<()
     let changed = workshops.update_workshop(request).await;
     let changed =
         changed.map_err(|status| Failure::status(format!("could not change {id}"), &status))?;
-    show::one(changed.get_ref(), args.show)
+    show::brief(changed.get_ref(), args.show)
 }
 
 async fn delete(workshops: &mut Workshops, names: &[String], yes: bool) -> Result<(), Failure> {

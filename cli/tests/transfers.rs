@@ -57,25 +57,29 @@ fn answer(request: &Request<Incoming>, after: After, etag: &'static str) -> Resp
         from.parse::<usize>().unwrap()
     });
     let mut answer = Response::builder().header("accept-ranges", "bytes");
-    let half = |from: usize| Bytes::copy_from_slice(&all[from..(from + SIZE / 2).min(SIZE)]);
-    let pieces: Vec<std::io::Result<Frame<Bytes>>> = if let Some(from) = asked {
+    let piece = if let Some(from) = asked {
         answer = answer
             .status(StatusCode::PARTIAL_CONTENT)
             .header("etag", etag)
             .header("content-length", SIZE - from)
             .header("content-range", format!("bytes {from}-{}/{SIZE}", SIZE - 1));
-        vec![Ok(Frame::data(Bytes::copy_from_slice(&all[from..])))]
+        Bytes::copy_from_slice(&all[from..])
     } else {
         answer = answer
             .header("etag", "\"first\"")
             .header("content-length", SIZE);
-        vec![Ok(Frame::data(half(0)))]
+        Bytes::copy_from_slice(&all[..SIZE / 2])
     };
+    let pieces = [Ok(Frame::data(piece))];
     let end = asked.is_none().then_some(after);
     let tail = stream::once(async move {
         match end {
             Some(After::Stalls) => std::future::pending().await,
-            Some(After::Breaks) => Err(std::io::Error::other("cut")),
+            Some(After::Breaks) => {
+                // A body that is waited for has what it gave so far sent.
+                tokio::task::yield_now().await;
+                Err(std::io::Error::other("cut"))
+            }
             None => Ok(Frame::data(Bytes::new())),
         }
     });

@@ -59,17 +59,25 @@ pub(super) fn many(all: &[Workshop], show: Show) -> Result<(), Failure> {
     )
 }
 
+/// The row alone; JSON has everything all the same.
+pub(super) fn brief(workshop: &Workshop, show: Show) -> Result<(), Failure> {
+    match show.output {
+        Format::Json => print(&pretty(&as_json(workshop))),
+        Format::Table | Format::Wide | Format::Name => many(std::slice::from_ref(workshop), show),
+    }
+}
+
 /// The row, and below it what else there is to know.
 pub(super) fn one(workshop: &Workshop, show: Show) -> Result<(), Failure> {
-    if show.output == Format::Json {
-        return print(&pretty(&as_json(workshop)));
-    }
-    many(std::slice::from_ref(workshop), show)?;
-    if show.output == Format::Name || workshop.seat_list.is_empty() {
+    brief(workshop, show)?;
+    if matches!(show.output, Format::Json | Format::Name) {
         return Ok(());
     }
     let details = details(workshop);
     print(&format!("\n{}", columns(&details)))?;
+    if workshop.seat_list.is_empty() {
+        return Ok(());
+    }
     print("")?;
     crate::seats::print_all(&workshop.seat_list, show)
 }

@@ -46,7 +46,7 @@ pub(super) async fn run(workshops: &mut Workshops, args: UpdateArgs) -> Result<(
         }
         failure
     })?;
-    show::one(changed.get_ref(), args.show)
+    show::brief(changed.get_ref(), args.show)
 }
 
 /// The time from now until `more` after the present end. By the server's clock:

@@ -18,7 +18,7 @@ use clarateach_proto::workshop::{
 };
 use futures_util::{SinkExt, Stream, StreamExt};
 use pty_process::{Pts, Pty, Size};
-use rustix::termios::{Termios, tcgetattr};
+use rustix::termios::{LocalModes, Termios, tcgetattr};
 use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, TcpStream},
@@ -344,12 +344,18 @@ pub(crate) struct Attached {
 
 impl Attached {
     pub(crate) fn start(home: &Path, server: &str) -> Self {
+        Self::start_as(home, server, &["attach"])
+    }
+
+    /// Another verb of it.
+    pub(crate) fn start_as(home: &Path, server: &str, arguments: &[&str]) -> Self {
         let (pty, pts) = pty_process::open().unwrap();
         pty.resize(Size::new(40, 100)).unwrap();
         let before = tcgetattr(&pts).unwrap();
         let child = pty_process::Command::new(env!("CARGO_BIN_EXE_clarateach"))
-            .arg("attach")
+            .args(arguments)
             .env_clear()
+            .env("HOME", home)
             .env("XDG_STATE_HOME", home)
             .env("CLARATEACH_URL", server)
             .kill_on_drop(true)
@@ -407,6 +413,12 @@ impl Attached {
         };
         timeout(PATIENCE, ending).await.expect("an end in time");
         code.expect("an exit, not a signal")
+    }
+
+    /// Whether keys are shown now.
+    pub(crate) fn echoes(&self) -> bool {
+        let modes = tcgetattr(&self.pts).unwrap().local_modes;
+        modes.contains(LocalModes::ECHO)
     }
 
     /// Whether the terminal is as it was.

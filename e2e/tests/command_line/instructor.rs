@@ -1,6 +1,11 @@
 //! What an instructor does, from `login` to `delete`, and what the doctor says.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    process::Stdio,
+};
 
 use clarateach_e2e::house_or_skip;
 use serde_json::Value;
@@ -156,5 +161,27 @@ async fn the_doctor_says_what_is_well_and_what_to_do() {
         "{}",
         tls.out
     );
+    house.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_lives_through_a_servers_death() {
+    let mut house = house_or_skip!();
+    let ada = Person::new();
+    ada.login(&house);
+    let workshop = house.class("Restart", 1).await;
+    let line = [
+        "workshop", "watch", "Restart", "--until", "deleted", "-o", "json",
+    ];
+    let mut watching = ada.command(&line).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let status = |line: &str| serde_json::from_str::<Value>(line).unwrap()["status"].clone();
+    assert_eq!(status(&lines.next().unwrap().unwrap()), "running");
+    house.kill_server();
+    house.start_server().await;
+    house.delete(&workshop.id).await;
+    let last = lines.map_while(Result::ok).last().unwrap();
+    assert_eq!(status(&last), "deleted");
+    assert_eq!(watching.wait().unwrap().code(), Some(0));
     house.close();
 }
