@@ -14,8 +14,8 @@ pub(crate) use operator::{
     CompletionArgs, DoctorArgs, LoginArgs, ManArgs, RoleName, SeatNumbers, SeatsVerb, TokenVerb,
 };
 pub(crate) use workshop::{
-    CollectArgs, CreateArgs, EgressArgs, EgressMode, RuntimeName, Until, UpdateArgs, WatchArgs,
-    WorkshopVerb,
+    CollectArgs, CreateArgs, EgressArgs, EgressMode, PauseArgs, RuntimeName, Until, UpdateArgs,
+    WatchArgs, WorkshopVerb,
 };
 
 const EXIT_CODES: &str = "\

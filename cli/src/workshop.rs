@@ -2,6 +2,7 @@
 
 mod collect;
 pub(crate) mod find;
+mod pause;
 pub(crate) mod show;
 mod update;
 mod watch;
@@ -12,6 +13,8 @@ use clarateach_proto::workshop::{
     CreateWorkshopRequest, DeleteWorkshopRequest, EgressPolicy, GetWorkshopRequest,
     ListWorkshopsRequest, Resources, Runtime, UpdateWorkshopRequest, Workshop, egress_policy::Mode,
 };
+
+use pause::Pause;
 
 use crate::{
     api::Workshops,
@@ -44,6 +47,8 @@ pub(crate) async fn run(at: &Server, verb: WorkshopVerb) -> Result<(), Failure> 
         WorkshopVerb::Collect(args) => {
             interrupt::or_stop(Box::pin(collect::run(&server, &mut workshops, args))).await
         }
+        WorkshopVerb::Stop(args) => pause::run(&mut workshops, args, Pause::Stop).await,
+        WorkshopVerb::Start(args) => pause::run(&mut workshops, args, Pause::Start).await,
         WorkshopVerb::Delete {
             workshops: names,
             yes,

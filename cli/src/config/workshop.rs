@@ -64,6 +64,16 @@ Examples:
 Each seat is a folder, seat-003-Ada; collected.json at the end says what is there
 and what is not. Reads only: learners work on.")]
     Collect(CollectArgs),
+    /// End a workshop's machines, and keep its seats, learners and files.
+    #[command(after_help = "\
+Example:
+  clarateach workshop stop 'Git basics' --wait
+
+Its time goes on: a stopped workshop ends like any other.")]
+    Stop(PauseArgs),
+    /// Bring a stopped workshop back, with new addresses and new shells.
+    #[command(after_help = "Example:\n  clarateach workshop start 'Git basics' --wait")]
+    Start(PauseArgs),
     /// End workshops for good: machines and files of every seat go with them.
     #[command(visible_alias = "rm")]
     Delete {
@@ -74,6 +84,17 @@ and what is not. Reads only: learners work on.")]
         #[arg(short, long)]
         yes: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PauseArgs {
+    /// Its id, the beginning of it, or its name.
+    pub(crate) workshop: String,
+    /// Until it is so, saying each step; Ctrl-C leaves it as it is.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) show: Show,
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +113,8 @@ pub(crate) struct WatchArgs {
 pub(crate) enum Until {
     /// Every seat answers.
     Running,
+    /// Nothing of it runs.
+    Stopped,
     /// Nothing of it is left.
     Deleted,
 }

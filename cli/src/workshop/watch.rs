@@ -146,7 +146,7 @@ fn line(workshop: &Workshop) -> String {
 
 /// The workshop, if the watch is over with it. Pure.
 fn ended(workshop: &Workshop, until: Option<Until>) -> Result<Option<Workshop>, Failure> {
-    use WorkshopStatus::{Deleted, Deleting, Failed, Running};
+    use WorkshopStatus::{Deleted, Deleting, Failed, Running, Stopped, Stopping};
     let never = || {
         let act = format!("{} is {}", workshop.id, show::status(workshop));
         Err(Failure::new(Exit::WorkshopFailed, act)
@@ -154,10 +154,11 @@ fn ended(workshop: &Workshop, until: Option<Until>) -> Result<Option<Workshop>, 
             .hint("clarateach workshop get says more."))
     };
     match (workshop.status(), until) {
-        (Running, Some(Until::Running)) | (Deleted, Some(Until::Deleted) | None) => {
-            Ok(Some(workshop.clone()))
-        }
-        (Failed | Deleting | Deleted, Some(Until::Running)) => never(),
+        (Running, Some(Until::Running))
+        | (Stopped, Some(Until::Stopped))
+        | (Deleted, Some(Until::Deleted) | None) => Ok(Some(workshop.clone())),
+        (Stopped | Stopping, Some(Until::Running))
+        | (Failed | Deleting | Deleted, Some(Until::Running | Until::Stopped)) => never(),
         _ => Ok(None),
     }
 }
@@ -168,7 +169,9 @@ mod tests {
 
     #[test]
     fn a_watch_ends_where_it_was_told_to() {
-        use WorkshopStatus::{Degraded, Deleted, Deleting, Failed, Provisioning, Running};
+        use WorkshopStatus::{
+            Degraded, Deleted, Deleting, Failed, Provisioning, Running, Stopped, Stopping,
+        };
         let at = |status: WorkshopStatus| Workshop {
             status: status.into(),
             ..Default::default()
@@ -186,6 +189,11 @@ mod tests {
             (Deleted, Some(Until::Deleted), Some(true)),
             (Deleted, Some(Until::Running), None),
             (Deleted, None, Some(true)),
+            (Stopping, Some(Until::Stopped), Some(false)),
+            (Stopped, Some(Until::Stopped), Some(true)),
+            (Deleted, Some(Until::Stopped), None),
+            (Stopped, Some(Until::Running), None),
+            (Stopped, None, Some(false)),
         ] {
             let got = ended(&at(status), until).ok().map(|ended| ended.is_some());
             assert_eq!(got, wanted, "{status:?} {until:?}");

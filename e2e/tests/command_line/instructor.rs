@@ -90,6 +90,17 @@ async fn an_instructor_runs_a_class_from_login_to_delete() {
     ada.run("workshop watch Rust --until running").good();
     assert!(!ada.run("seats list Rust").good().contains("Bob"));
     ada.run("seats log Rust 2").good();
+    assert!(
+        ada.run("workshop stop Rust --wait")
+            .good()
+            .contains("stopped")
+    );
+    assert_eq!(ada.run("workshop watch Rust --until running").code, 8);
+    assert!(
+        ada.run("workshop start Rust --wait")
+            .good()
+            .contains("running")
+    );
 
     // A token for a colleague, until it is taken back.
     let token = ada
