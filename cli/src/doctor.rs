@@ -86,7 +86,7 @@ async fn line(checks: &mut Vec<Check>, server: &ControlPlane) -> bool {
             checks.push(Check::fails(
                 "answer",
                 failure.line(),
-                Some("Something answers there that is no ClaraTeach server: check the address and port."),
+                Some("Something else answers there: check the address and port, and whether it begins with https://."),
             ));
             false
         }
