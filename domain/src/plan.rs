@@ -433,10 +433,16 @@ fn settle_worker(
 
 /// Desired: stopped. Seats are not deleted: their disks stay.
 fn stop(want: &Want, seen: &Seen, now: DateTime<Utc>, plan: &mut Plan) {
+    let patience = want.since + SEATS_DEADLINE;
     let mut waiting = 0;
     for (&ordinal, worker) in &seen.workers {
         match worker.ground {
             Ground::Missing | Ground::Stopped => {}
+            // Its guests must write what they hold first, and only its agent can ask them.
+            Ground::Up if matches!(worker.agent, AgentSeen::Silent) && now < patience => {
+                waiting += 1;
+                plan.look_again(Some(patience), now);
+            }
             Ground::Up | Ground::Broken | Ground::Making => {
                 waiting += 1;
                 plan.try_step(Step::StopWorker(ordinal), &worker.tries, now);

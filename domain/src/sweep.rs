@@ -58,10 +58,10 @@ pub fn fate(
     let newer = match (stray.made_at, newest) {
         (_, None) => true,
         (Some(made), Some(newest)) => made > newest,
-        // Of a place that knows no times: it was made by something that is gone.
+        // Nor is it removed: for all that is known it is young.
         (None, Some(_)) => false,
     };
-    let young = stray.made_at.is_some_and(|made| made + grace > now);
+    let young = stray.made_at.is_none_or(|made| made + grace > now);
     match mode {
         Mode::Report => Fate::Report,
         Mode::Remove if newer || stray.quarantined => Fate::Quarantine,
@@ -127,7 +127,7 @@ mod tests {
                 with(|stray| stray.made_at = None),
                 Mode::Remove,
                 newest,
-                Fate::Remove,
+                Fate::Wait,
             ),
         ] {
             let got = fate(stray, mode, newest, GRACE, now);

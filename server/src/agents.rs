@@ -282,10 +282,12 @@ impl Agents {
     pub async fn settle(&self, worker: &WorkerName, at: DateTime<Utc>) -> Result<(), AgentError> {
         const ACT: &str = "put the seats' files on disk";
         let message = "your instructor stops the workshop now; your files are kept";
-        self.notify(worker, "draining", message, at).await?;
+        // Files matter more than words: who could not be told is settled all the same.
+        let told = self.notify(worker, "draining", message, at).await;
         let mut client = self.client(worker, ACT)?;
         let call = async move { client.sync_seats(pb::SyncSeatsRequest {}).await.map(drop) };
-        self.all(worker, ACT, SYNC_CALL, [call]).await
+        self.all(worker, ACT, SYNC_CALL, [call]).await?;
+        told
     }
 
     /// The end of what a seat's machine logged, at most 64 KiB; `None` when there

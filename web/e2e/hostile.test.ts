@@ -1,11 +1,11 @@
-import type { Page } from "playwright-core";
+import type { Page, Route } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { House, join, missing, shows, type, url } from "./support/house.js";
 
 /** What a learner's file tries when a browser takes it for a page of the control plane. */
-const EVIL = `<!doctype html><title>owned</title><script>
-document.title = "owned:" + localStorage.length;
-fetch("/api/workshops");
+const EVIL = `<!doctype html><title>a page</title><script>
+document.title = "owned";
+fetch("/api/workshops?owned");
 </script>`;
 
 /** A seat as a program has it: the token that pages keep to themselves. */
@@ -22,7 +22,9 @@ describe.skipIf(missing !== "")("a hostile seat", () => {
   beforeAll(async () => {
     await house.open();
     const { code } = await house.workshop({ name: "Hostile" });
-    page = await (await house.person()).newPage();
+    // Whatever wants to reach the clipboard may: only the page itself is in its way.
+    const permissions = ["clipboard-read", "clipboard-write"];
+    page = await (await house.person({ permissions })).newPage();
     await join(page, code, "Mallory");
     const note = page.getByRole("region", { name: "Your way back" });
     const answer = await fetch(`${url}/api/join`, {
@@ -48,23 +50,76 @@ describe.skipIf(missing !== "")("a hostile seat", () => {
 
   test("its files are no pages: not by their address, not in a frame, not from a form", async () => {
     const { files } = seat.gateway;
-    const other = await page.context().newPage();
-    const answer = await other.goto(`${files}/evil.html`);
-    expect(answer?.status()).toBe(401);
-    expect(await other.title()).toBe("");
-    // As the page that one is on could be made to do it.
-    await page.evaluate((src) => {
-      const frame = document.createElement("iframe");
-      frame.src = src;
-      document.body.append(frame);
-      return new Promise((loaded) => {
-        frame.onload = loaded;
-      });
-    }, `${files}/evil.html`);
-    expect(page.frames().some((frame) => frame.url().endsWith("evil.html"))).toBe(true);
-    for (const frame of page.frames()) expect(await frame.title()).not.toContain("owned");
-    // With the token even: a download, never a page.
+    const evil = `${files}/evil.html`;
+    const context = page.context();
+    const done: string[] = [];
+    context.on("request", (request) => {
+      if (request.url().endsWith("?owned")) done.push(request.url());
+    });
+    const other = await context.newPage();
+    // Without what the gateway adds it does its harm: what follows can fail.
+    await other.route("**/bare.html", (route) =>
+      route.fulfill({ contentType: "text/html", body: EVIL }),
+    );
+    await other.goto("/bare.html");
+    await expect.poll(() => done.length).toBe(1);
+    expect(await other.title()).toBe("owned");
+    done.length = 0;
+    expect((await other.goto(evil))?.status()).toBe(401);
+
+    // As the page gets it, which has the token.
+    const got = await page.evaluate(
+      async ([address, token]) => {
+        const headers = { authorization: `Bearer ${token}` };
+        const answer = await fetch(address as string, { headers });
+        const blob = await answer.blob();
+        const frame = document.createElement("iframe");
+        frame.src = URL.createObjectURL(new Blob([blob], { type: "text/html" }));
+        const loaded = new Promise((resolve) => {
+          frame.onload = resolve;
+        });
+        document.body.append(frame);
+        await loaded;
+        return { status: answer.status, text: await blob.text(), headers: [...answer.headers] };
+      },
+      [evil, seat.token],
+    );
+    expect(got.status).toBe(200);
+    expect(got.text).toBe(EVIL);
+    const headers = Object.fromEntries(got.headers);
+    expect(headers["content-security-policy"]).toMatch(/^sandbox;/);
+    expect(headers["x-content-type-options"]).toBe("nosniff");
+    expect(headers["x-frame-options"]).toBe("DENY");
+
+    // As if a browser sent the token by itself, as it would a cookie: the real answer, navigated to.
+    const withToken = (route: Route): Promise<void> => {
+      const sent = { ...route.request().headers(), authorization: `Bearer ${seat.token}` };
+      return route.continue({ headers: sent });
+    };
+    for (const one of [page, other]) await one.route(evil, withToken);
+    const answer = await other.goto(evil);
+    expect(answer?.status()).toBe(200);
+    expect(answer?.headers()["content-type"]).toContain("text/html");
+    expect(await other.title()).toBe("a page");
+    const [framed] = await Promise.all([
+      page.waitForResponse(evil),
+      page.evaluate((src) => {
+        const frame = document.createElement("iframe");
+        frame.src = src;
+        document.body.append(frame);
+        return new Promise((loaded) => {
+          frame.onload = loaded;
+        });
+      }, evil),
+    ]);
+    expect(framed.status()).toBe(200);
+    expect(page.frames().length).toBe(3);
+    for (const frame of page.frames().slice(1))
+      expect(await frame.title()).not.toMatch(/owned|a page/);
+    for (const one of [page, other]) await one.unroute(evil);
+    // From a form, with the token in it: a download, never a page.
     await other.goto("/");
+    const posted = other.waitForResponse(`${files}/download`);
     const [download] = await Promise.all([
       other.waitForEvent("download"),
       other.evaluate(
@@ -84,8 +139,13 @@ describe.skipIf(missing !== "")("a hostile seat", () => {
         [files, seat.token],
       ),
     ]);
+    const sent = (await posted).headers();
+    expect(sent["content-disposition"]).toMatch(/^attachment;/);
+    expect(sent["content-security-policy"]).toMatch(/^sandbox;/);
+    expect(sent["x-content-type-options"]).toBe("nosniff");
     expect(download.suggestedFilename()).toBe("evil.html");
     expect(await other.title()).toContain("ClaraTeach");
+    expect(done).toEqual([]);
     await other.close();
   });
 
@@ -103,16 +163,55 @@ describe.skipIf(missing !== "")("a hostile seat", () => {
   });
 
   test("what its shell prints is text: no title, no link of another kind, no clipboard", async () => {
+    await page.bringToFront();
     const before = await page.title();
-    await type(
-      page,
-      "clear; printf '\\033]0;owned\\007\\033]52;c;b3duZWQ=\\007\\033]8;;javascript:alert(1)\\007link\\033]8;;\\007 <b>bold</b>\\n'; echo pri''nted\r",
-    );
-    await shows(page, "printed");
+    await page.evaluate(() => navigator.clipboard.writeText("the learner's"));
+    const link = (to: string, text: string) => `\\033]8;;${to}\\007${text}\\033]8;;\\007`;
+    const printed = [
+      "\\033]0;owned\\007\\033]52;c;b3duZWQ=\\007\\033]52;;b3duZWQ=\\007",
+      link("https://example.org/", "good-link"),
+      link("javascript:alert(1)", "evil-link"),
+      "javascript:alert(2)",
+      "<b>bold</b>",
+    ];
+    await type(page, `clear; printf '${printed.join("\\n")}\\n'; echo pri''nted\r`);
+    await shows(page, /^printed/m);
     await shows(page, "<b>bold</b>");
     expect(await page.title()).toBe(before);
-    await page.keyboard.press("Control+V");
-    await type(page, "echo no''thing\r");
-    await shows(page, "nothing");
+    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe("the learner's");
+
+    const asked: string[] = [];
+    page.on("dialog", (dialog) => {
+      asked.push(dialog.message());
+      void dialog.dismiss();
+    });
+    const pages = page.context().pages().length;
+    await click(page, "evil-link");
+    await click(page, "javascript:alert(2)");
+    // A link that is one asks first: the clicks do arrive.
+    await click(page, "good-link");
+    await expect.poll(() => asked.length).toBe(1);
+    expect(asked[0]).toContain("https://example.org/");
+    expect(page.context().pages().length).toBe(pages);
+    expect(await page.title()).toBe(before);
   });
 });
+
+/** Clicks on what the terminal in front shows, as a hand does: there first, and then down. */
+async function click(page: Page, text: string): Promise<void> {
+  const place = await page.evaluate((wanted) => {
+    for (const row of document.querySelectorAll(".pane:not([hidden]) .xterm-rows > div")) {
+      if (!row.textContent?.startsWith(wanted)) continue;
+      const { left, top, height } = row.getBoundingClientRect();
+      return { x: left + 20, y: top + height / 2 };
+    }
+    return undefined;
+  }, text);
+  if (!place) throw new Error(`${text} is not shown`);
+  await page.mouse.move(place.x + 10, place.y);
+  await page.mouse.move(place.x, place.y);
+  // Links are looked for when the pointer has come.
+  await page.waitForTimeout(300);
+  await page.mouse.down();
+  await page.mouse.up();
+}

@@ -185,6 +185,25 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
     expect(await screen(page)).toContain("ready");
   });
 
+  test("files: line ends stay as they were", async () => {
+    await type(page, "clear; printf 'one\\r\\ntwo\\r\\n' > dos.txt; echo ma''de\r");
+    await shows(page, "made");
+    await page.getByRole("button", { name: "Look again" }).click();
+    await page.getByRole("treeitem", { name: "dos.txt" }).click();
+    const sheet = page.getByRole("textbox", { name: "dos.txt" });
+    await sheet.click();
+    await page.getByRole("button", { name: "Saved" }).waitFor();
+    expect(await page.getByLabel("not saved").count()).toBe(0);
+    await page.keyboard.press("Control+End");
+    await page.keyboard.type("three\n");
+    await page.getByLabel("not saved").waitFor();
+    await page.keyboard.press("Control+S");
+    await page.getByRole("button", { name: "Saved" }).waitFor();
+    await type(page, "clear; od -An -c dos.txt | tr -d ' \\n'; echo\r");
+    await shows(page, "one\\r\\ntwo\\r\\nthree\\r\\n");
+    await page.getByRole("button", { name: "Close dos.txt" }).click();
+  });
+
   test("a phone can read and type", async () => {
     await page.setViewportSize({ width: 390, height: 800 });
     await picture(page, "workspace-phone");

@@ -1,6 +1,8 @@
 import { ConflictError, type FileEntry, FileMissingError, type Seat } from "@clarateach/sdk";
+import { Text } from "@codemirror/state";
 import { expect, test } from "vitest";
 import { type Doc, Documents, dirty } from "../src/workspace/editor/documents.js";
+import { endingOf, written } from "../src/workspace/editor/endings.js";
 import { Tree } from "../src/workspace/files/tree.js";
 
 /** A seat with files in memory, as strict about ETags as the real one. */
@@ -95,6 +97,60 @@ test("theirs can be taken, and a removed file be made again or let go", async ()
   expect(doc().conflict.value).toEqual({ etag: "", theirs: undefined });
   await documents.keepMine(doc());
   expect(shelf.files.get("a.txt")?.text).toBe("mine");
+});
+
+test("a save that fails in a way nobody thought of can be tried again", async () => {
+  const shelf = new Shelf();
+  shelf.put("a.txt", "one");
+  const { seat } = shelf;
+  const write = seat.files.write.bind(seat.files);
+  let faults = 1;
+  const fails: Seat["files"]["write"] = (...call) =>
+    faults-- > 0 ? Promise.reject(new TypeError("a fault of our own")) : write(...call);
+  const documents = new Documents({ files: { ...seat.files, write: fails } } as unknown as Seat);
+  await documents.open(entry("a.txt"));
+  const doc = documents.list.value[0] as Doc;
+  doc.text.value = "two";
+  await expect(documents.save(doc)).rejects.toThrow("a fault of our own");
+  await documents.save(doc);
+  expect(shelf.files.get("a.txt")?.text).toBe("two");
+});
+
+test("how lines end is found, and given back", () => {
+  for (const [text, ending] of [
+    ["", "\n"],
+    ["one", "\n"],
+    ["one\ntwo\n", "\n"],
+    ["one\r\n\r\ntwo\r\n", "\r\n"],
+    ["one\r\ntwo\n", undefined],
+    ["one\ntwo\r\n", undefined],
+    ["one\rtwo", undefined],
+    ["one\r\r\ntwo", undefined],
+  ] as const) {
+    expect(endingOf(text), JSON.stringify(text)).toBe(ending);
+    // As CodeMirror takes a text apart.
+    const lines = Text.of(text.split(/\r\n?|\n/));
+    if (ending) expect(written(lines, ending)).toBe(text);
+  }
+});
+
+test("a file whose lines do not end alike is looked at, and not edited", async () => {
+  const { shelf, documents, doc } = await opened();
+  shelf.put("mixed.txt", "one\r\ntwo\n");
+  shelf.put("crlf.txt", "one\r\ntwo\r\n");
+  await documents.open(entry("mixed.txt"));
+  await documents.open(entry("crlf.txt"));
+  const [, mixed, crlf] = documents.list.value as Doc[];
+  expect(mixed?.readOnly).toContain("do not all end alike");
+  expect(dirty(mixed as Doc)).toBe(false);
+  expect(crlf?.readOnly).toBeUndefined();
+  // Also when it came to be so while it was open.
+  shelf.put("a.txt", "one\rtwo");
+  doc().text.value = "mine";
+  await documents.save(doc());
+  documents.takeTheirs(doc());
+  expect(doc().readOnly).toContain("do not all end alike");
+  expect(dirty(doc())).toBe(false);
 });
 
 test("open files follow a move of their folder", async () => {

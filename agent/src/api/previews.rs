@@ -3,7 +3,10 @@
 //! Way: every ready seat is asked twice a second while somebody watches -> what differs
 //! from what was told last -> the stream. Nobody is asked when nobody watches.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use clarateach_domain::{ids::SeatNo, microvm::MicroVmState};
 use clarateach_proto::agent as pb;
@@ -46,34 +49,37 @@ async fn look(fleet: Fleet, to_reader: mpsc::Sender<Result<pb::WatchPreviewsResp
     let list = fleet.watch();
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // A guest that is slow is not asked again meanwhile, and holds up nobody else.
+    let (mut looks, mut asked) = (FuturesUnordered::new(), HashSet::new());
     loop {
-        tick.tick().await;
-        let seats = list.borrow().clone();
-        let mut looks: FuturesUnordered<_> = seats
-            .iter()
-            .map(|vm| {
-                let (fleet, seat, ready) = (&fleet, vm.seat, vm.state == MicroVmState::Ready);
-                async move {
-                    if ready {
-                        (seat, fleet.preview(seat).await)
-                    } else {
-                        // What its last machine showed is not there any more.
-                        (seat, Some(Preview::default()))
-                    }
+        tokio::select! {
+            _ = tick.tick() => {
+                let seats = list.borrow().clone();
+                for vm in seats.iter().filter(|vm| asked.insert(vm.seat)) {
+                    looks.push(ask(fleet.clone(), vm.seat, vm.state == MicroVmState::Ready));
                 }
-            })
-            .collect();
-        while let Some((seat, shown)) = looks.next().await {
-            let Some(shown) = shown else { continue };
-            if told.get(&seat) == Some(&shown) {
-                continue;
+                told.retain(|seat, _| seats.iter().any(|vm| vm.seat == *seat));
             }
-            let picture = wire::preview(seat, &shown);
-            told.insert(seat, shown);
-            if to_reader.send(Ok(picture)).await.is_err() {
-                return;
+            Some((seat, shown)) = looks.next() => {
+                asked.remove(&seat);
+                let Some(shown) = shown.filter(|shown| told.get(&seat) != Some(shown)) else {
+                    continue;
+                };
+                let picture = wire::preview(seat, &shown);
+                told.insert(seat, shown);
+                if to_reader.send(Ok(picture)).await.is_err() {
+                    return;
+                }
             }
         }
-        told.retain(|seat, _| seats.iter().any(|vm| vm.seat == *seat));
+    }
+}
+
+async fn ask(fleet: Fleet, seat: SeatNo, ready: bool) -> (SeatNo, Option<Preview>) {
+    if ready {
+        (seat, fleet.preview(seat).await)
+    } else {
+        // What its last machine showed is not there any more.
+        (seat, Some(Preview::default()))
     }
 }

@@ -114,7 +114,7 @@ pub(crate) fn below_root(raw: &[u8]) -> Option<PathBuf> {
 }
 
 /// Whether a link would point outside, by its words alone. Pure.
-fn leads_out(link: &Path, target: &Path) -> bool {
+pub(crate) fn leads_out(link: &Path, target: &Path) -> bool {
     let mut depth = link.components().count().saturating_sub(1);
     for part in target.components() {
         match part {

@@ -10,7 +10,7 @@ mod archive;
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::{self, Seek},
+    io::{self, Read as _, Seek},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -76,6 +76,9 @@ pub(super) async fn run(
         Some(dir) if dir != Path::new("") => dir.to_owned(),
         _ => PathBuf::from("."),
     };
+    let disk = workshop.resources.as_ref().map_or(0, |has| has.disk_mib);
+    // Headers take room, too; and a disk that nobody names is taken for a large one.
+    let most = (u64::from(if disk == 0 { 65_536 } else { disk }) * 3 / 2 + 64) << 20;
     let mut outcomes = Vec::new();
     {
         let read = stream::iter(seats).map(|seat| {
@@ -86,6 +89,7 @@ pub(super) async fn run(
                 gateway,
                 spool: spool.clone(),
                 meter: meter.clone(),
+                most,
             };
             async move {
                 let archive = way.fetch(seat.seat).await;
@@ -167,6 +171,8 @@ struct Way {
     gateway: bool,
     spool: PathBuf,
     meter: Meter,
+    /// Bytes that one seat may send.
+    most: u64,
 }
 
 impl Way {
@@ -199,9 +205,15 @@ impl Way {
         let failed = |error| Failure::io("could not keep a seat's files for a moment", error);
         let (sender, mut stream) = pipe::stream();
         let spool = self.spool.clone();
+        let most = self.most;
         let keeping = spawn_blocking(move || {
             let mut file = tempfile::tempfile_in(spool)?;
-            io::copy(&mut stream, &mut file)?;
+            let kept = io::copy(&mut (&mut stream).take(most), &mut file)?;
+            if kept == most {
+                return Err(io::Error::other("it sends more than its disk can hold"));
+            }
+            file.rewind()?;
+            archive::check(&file)?;
             file.rewind()?;
             Ok(file)
         });

@@ -459,20 +459,49 @@ fn deleted_is_final() {
 
 #[test]
 fn stopping_keeps_disks_and_starting_brings_them_back() {
-    for (ground, steps, phase) in [
-        (Ground::Up, vec![Step::StopWorker(ord(1))], Phase::Stopping),
+    let late = i64::try_from(SEATS_DEADLINE.as_secs()).unwrap();
+    let stop = || vec![Step::StopWorker(ord(1))];
+    for (ground, agent, now, steps, phase) in [
+        (Ground::Up, answers(vec![]), 1, stop(), Phase::Stopping),
+        // Its agent may come back and have the guests write what they hold.
+        (Ground::Up, AgentSeen::Silent, 1, vec![], Phase::Stopping),
+        (Ground::Up, AgentSeen::Silent, late, stop(), Phase::Stopping),
         (
             Ground::Broken,
-            vec![Step::StopWorker(ord(1))],
+            AgentSeen::Silent,
+            1,
+            stop(),
             Phase::Stopping,
         ),
-        (Ground::Stopping, vec![], Phase::Stopping),
-        (Ground::Stopped, vec![], Phase::Stopped),
-        (Ground::Missing, vec![], Phase::Stopped),
+        (
+            Ground::Stopping,
+            AgentSeen::Silent,
+            1,
+            vec![],
+            Phase::Stopping,
+        ),
+        (
+            Ground::Stopped,
+            AgentSeen::Silent,
+            1,
+            vec![],
+            Phase::Stopped,
+        ),
+        (
+            Ground::Missing,
+            AgentSeen::Silent,
+            1,
+            vec![],
+            Phase::Stopped,
+        ),
     ] {
         let stop = want(Desired::Stopped, Phase::Running, 1);
-        let plan = plan(&stop, &seen([worker(ground, AgentSeen::Silent)]), at(1));
-        assert_eq!((plan.steps, plan.phase), (steps, phase), "{ground:?}");
+        let plan = plan(&stop, &seen([worker(ground, agent)]), at(now));
+        assert_eq!(
+            (plan.steps, plan.phase),
+            (steps, phase),
+            "{ground:?} at {now}"
+        );
     }
     let start = want(Desired::Present, Phase::Stopped, 1);
     let sight = seen([worker(Ground::Stopped, AgentSeen::Silent)]);

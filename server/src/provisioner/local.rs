@@ -184,7 +184,9 @@ impl Provisioner for Local {
         let inner = self.0.clone();
         blocking(move || {
             let made_at = |name: &WorkerName| {
-                let noted = fs::metadata(inner.dir(name).join(INDEX));
+                let dir = inner.dir(name);
+                // Half removed it has no index any more.
+                let noted = fs::metadata(dir.join(INDEX)).or_else(|_| fs::metadata(&dir));
                 Some(noted.and_then(|file| file.modified()).ok()?.into())
             };
             let names = inner.list()?.into_iter();

@@ -14,6 +14,7 @@ use clarateach_domain::{
     microvm::MicroVmSpec,
     plan::{Ground, Ordinal, Step},
 };
+use futures_util::future::join_all;
 use tracing::{info, warn};
 
 use super::{
@@ -54,10 +55,6 @@ impl Reconciler {
                 self.try_act(of, at, "start", act).await
             }
             Step::StopWorker(at) => {
-                // One that does not answer must stop all the same.
-                if let Err(error) = self.agents.settle(&name(at), now).await {
-                    warn!(worker = at, error = ?error, "it is stopped without a word to its seats");
-                }
                 self.agents.forget(&name(at));
                 let act = async { Ok(self.provisioner.stop(&name(at)).await?) };
                 self.try_act(of, at, "stop", act).await
@@ -116,6 +113,21 @@ impl Reconciler {
                 Ok(true)
             }
         }
+    }
+
+    /// Before workers are stopped: all their learners are told, and their files written, at
+    /// the same time. One that does not answer stops all the same.
+    pub(super) async fn settle_before_stops(&self, of: &Settling, steps: &[Step]) -> bool {
+        let stops = steps.iter().filter_map(|step| match step {
+            Step::StopWorker(at) => Some(WorkerName::of(&of.id, *at)),
+            _ => None,
+        });
+        let settling = stops.map(|name| async move {
+            if let Err(error) = self.agents.settle(&name, Utc::now()).await {
+                warn!(worker = %name, error = ?error, "its seats may lose what they held");
+            }
+        });
+        !join_all(settling).await.is_empty()
     }
 
     /// The row, the effect, the end.

@@ -159,6 +159,13 @@ impl Reconciler {
             if plan.steps.is_empty() {
                 return Ok(plan.again.map(|when| until(when, now)));
             }
+            if self.settle_before_stops(&before, &plan.steps).await {
+                // That may take long, and they may be wanted again by now.
+                let now = self.store.settling(id).await?;
+                if now.is_none_or(|now| now.generation != before.generation) {
+                    continue;
+                }
+            }
             for step in plan.steps {
                 if !self.apply(&before, &looked, step).await? {
                     return Ok(Some(plan.again.map_or(AFTER_FAILURE, |when| {

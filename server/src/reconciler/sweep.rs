@@ -35,6 +35,8 @@ pub(super) struct Sweeping {
 #[derive(Debug, Clone, Copy)]
 struct Began {
     newest: Option<DateTime<Utc>>,
+    /// Whether a sweep has judged every worker since then.
+    judged: bool,
 }
 
 impl Sweeping {
@@ -57,12 +59,15 @@ impl Reconciler {
             return;
         }
         let read = async {
-            let newest = self.store.newest_row().await?;
+            let newest = self.store.sweep_from(Utc::now()).await?;
             Ok::<_, StoreError>((newest, self.store.quarantined().await?))
         };
         match read.await {
             Ok((newest, quarantined)) => {
-                sweeping.began = Some(Began { newest });
+                sweeping.began = Some(Began {
+                    newest,
+                    judged: false,
+                });
                 sweeping.quarantined = quarantined.into_iter().collect();
             }
             Err(cause) => warn!(error = ?cause, "nothing is swept: the newest row was not found"),
@@ -74,7 +79,7 @@ impl Reconciler {
         let Ok(mut sweeping) = self.sweeping.try_lock() else {
             return;
         };
-        let Some(Began { newest }) = sweeping.began else {
+        let Some(began) = sweeping.began else {
             return;
         };
         // The provisioner first: a worker that comes in between has a row.
@@ -103,11 +108,26 @@ impl Reconciler {
                 seen_before: sweeping.suspects.contains(&name),
                 quarantined: sweeping.quarantined.contains(name.as_str()),
             };
-            let fate = sweep::fate(stray, sweeping.mode, newest, sweeping.grace, now);
+            let fate = sweep::fate(stray, sweeping.mode, began.newest, sweeping.grace, now);
             found.insert(name, (stray, fate));
         }
         for (name, (stray, fate)) in &found {
             self.meet(name, *stray, *fate, &mut sweeping, now).await;
+        }
+        // Who only reports has put nothing in quarantine yet.
+        let noted = found.iter().all(|(name, (_, fate))| {
+            *fate != Fate::Quarantine || sweeping.quarantined.contains(name.as_str())
+        });
+        if noted && sweeping.mode != Mode::Report && !began.judged {
+            match self.store.swept(now).await {
+                Ok(()) => {
+                    sweeping.began = Some(Began {
+                        judged: true,
+                        ..began
+                    });
+                }
+                Err(cause) => warn!(error = ?cause, "a sweep could not be noted"),
+            }
         }
         sweeping.suspects = found.into_keys().collect();
     }

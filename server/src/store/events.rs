@@ -4,7 +4,7 @@
 //! and an event that carries it.
 
 use chrono::{DateTime, Utc};
-use clarateach_domain::ids::{WorkerName, WorkshopId};
+use clarateach_domain::ids::WorkshopId;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
     QueryOrder, QuerySelect, sea_query::Expr,
@@ -133,48 +133,7 @@ pub async fn record_notice(
     record(txn, workshop, event, now).await
 }
 
-/// The verb of events that say which workers are left alone.
-const QUARANTINED: &str = "worker.quarantined";
-
 impl Store {
-    /// When something last happened to a workshop; `None` in an empty database.
-    pub async fn newest_row(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let last = event::Entity::find()
-            .filter(event::Column::WorkshopId.is_not_null())
-            .order_by_desc(event::Column::Id)
-            .one(&self.db)
-            .await?;
-        Ok(last.map(|event| event.at))
-    }
-
-    /// Workers that were put in quarantine, by name.
-    pub async fn quarantined(&self) -> Result<Vec<String>, StoreError> {
-        let events = event::Entity::find()
-            .filter(event::Column::Verb.eq(QUARANTINED))
-            .all(&self.db)
-            .await?;
-        Ok(events.into_iter().map(|event| event.object).collect())
-    }
-
-    /// Notes that a worker without a row is left alone.
-    pub async fn quarantine(
-        &self,
-        worker: &WorkerName,
-        now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        let txn = self.begin_write().await?;
-        let event = Event {
-            actor: "reconciler",
-            verb: QUARANTINED,
-            object: worker.as_str(),
-            reason: "no row knows it, and it is newer than the newest row",
-            data: "",
-        };
-        record_global(&txn, event, now).await?;
-        txn.commit().await?;
-        Ok(())
-    }
-
     /// The notices of a workshop after a revision, oldest first, with theirs.
     pub async fn notices_since(
         &self,

@@ -20,6 +20,7 @@ pub mod requests;
 pub mod sealing;
 pub mod seats;
 pub mod settle;
+pub mod sweeps;
 pub mod text;
 pub mod view;
 pub mod workers;

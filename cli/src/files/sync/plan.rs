@@ -63,7 +63,11 @@ pub(super) fn plan(origin: &Items, copy: &Items, delete: bool) -> Plan {
         }
     }
     if delete {
-        let gone = copy.keys().filter(|path| !origin.contains_key(path));
+        // A seat's list leaves out names that are no text, so their absence says nothing.
+        let told = |path: &RemotePath| path.names().all(|name| name.to_str().is_some());
+        let gone = copy
+            .keys()
+            .filter(|path| told(path) && !origin.contains_key(path));
         plan.remove.extend(gone.cloned());
     }
     // What lies below something that is blocked or goes, goes with it.
@@ -86,7 +90,7 @@ fn seconds(at: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::{ffi::OsStr, time::Duration};
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, time::Duration};
 
     use super::*;
 
@@ -185,5 +189,17 @@ mod tests {
             let plan = plan(&items(&origin), &items(&copy), delete);
             assert_eq!(said(&plan), wanted, "{origin:?} {copy:?}");
         }
+    }
+
+    #[test]
+    fn what_the_origin_could_not_name_is_no_reason_to_remove() {
+        let file = Item::File {
+            size: 1,
+            modified: UNIX_EPOCH,
+        };
+        let odd = RemotePath::default().join(OsStr::from_bytes(b"\xff.txt"));
+        let plain = RemotePath::default().join(OsStr::new("old.txt"));
+        let copy = Items::from([(odd, file), (plain.clone(), file)]);
+        assert_eq!(plan(&Items::new(), &copy, true).remove, [plain]);
     }
 }

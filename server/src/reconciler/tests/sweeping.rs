@@ -66,6 +66,31 @@ async fn what_is_left_over_goes_when_it_is_seen_twice_and_rows_keep_theirs() {
 }
 
 #[tokio::test]
+async fn who_only_reports_first_does_not_lose_the_moment() {
+    let mut stage = Stage::faked(false).await;
+    let id = stage.create(1).await;
+    stage.until_phase(&id, Phase::Running).await;
+    stage.kill().await;
+    stage.store.swept(Utc::now()).await.unwrap();
+    stage.stray(Utc::now()).await;
+    // A careful start, or one that cannot list; meanwhile things happen.
+    let careful = stage.sweeper(Mode::Report).await;
+    for _ in 0..2 {
+        careful.sweep().await;
+    }
+    stage.change(&id, seats(1)).await;
+    let sweeper = stage.sweeper(Mode::Remove).await;
+    for _ in 0..3 {
+        sweeper.sweep().await;
+    }
+    assert_eq!(
+        stage.there().await.len(),
+        2,
+        "it is newer than what was put back"
+    );
+}
+
+#[tokio::test]
 async fn what_is_lost_with_a_worker_is_told_once() {
     let stage = Stage::faked(false).await;
     let id = stage.create(1).await;
@@ -105,7 +130,8 @@ async fn what_is_newer_than_the_database_is_left_alone_also_by_later_starts() {
 
     // Life goes on, and by the next start there are newer rows.
     stage.change(&id, seats(1)).await;
-    assert!(stage.store.newest_row().await.unwrap().unwrap() > made_at);
+    let from = stage.store.sweep_from(Utc::now()).await.unwrap();
+    assert!(from.unwrap() > made_at);
     let sweeper = stage.sweeper(Mode::Remove).await;
     for _ in 0..3 {
         sweeper.sweep().await;

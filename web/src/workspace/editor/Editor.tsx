@@ -139,6 +139,8 @@ function Sheet(props: { doc: Doc; documents: Documents; shown: boolean; onSave()
   const replaced = doc.replaced.value;
   useEffect(() => made.current?.setDark(isDark), [isDark]);
   useEffect(() => made.current?.setText(doc.text.value), [replaced]);
+  const readOnly = doc.readOnly !== undefined;
+  useEffect(() => made.current?.setReadOnly(readOnly), [readOnly]);
   useEffect(() => {
     if (shown) made.current?.focus();
   }, [shown]);

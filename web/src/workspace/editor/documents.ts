@@ -8,11 +8,14 @@ import {
   type Seat,
 } from "@clarateach/sdk";
 import { computed, type Signal, signal } from "@preact/signals";
+import { endingOf } from "./endings.js";
 
 /** Larger files, and those that are no text, are looked at and not edited. */
 const EDITED = 2 * 1024 * 1024;
 /** Of those larger ones so much is shown. */
 const LOOKED_AT = 256 * 1024;
+const MIXED =
+  "Its lines do not all end alike, and a save would change that: it cannot be edited here.";
 
 /** Somebody else's version of a file that was changed here. */
 export interface Conflict {
@@ -74,19 +77,23 @@ export class Documents {
     if (doc.busy.value || doc.readOnly !== undefined) return;
     doc.busy.value = true;
     const text = doc.text.value;
-    await this.#try(`Save ${doc.path}`, async () => {
-      try {
-        const condition = over === "" ? { create: true } : { ifMatch: over ?? doc.etag };
-        const etag = await this.#seat.files.write(doc.path, text, condition);
-        doc.conflict.value = undefined;
-        this.#replace(doc, { saved: text, etag });
-      } catch (error) {
-        const changed = error instanceof ConflictError || error instanceof FileMissingError;
-        if (!changed) throw error;
-        doc.conflict.value = await this.#theirs(doc.path);
-      }
-    });
-    doc.busy.value = false;
+    try {
+      await this.#try(`Save ${doc.path}`, async () => {
+        try {
+          const condition = over === "" ? { create: true } : { ifMatch: over ?? doc.etag };
+          const etag = await this.#seat.files.write(doc.path, text, condition);
+          doc.conflict.value = undefined;
+          this.#replace(doc, { saved: text, etag });
+        } catch (error) {
+          const changed = error instanceof ConflictError || error instanceof FileMissingError;
+          if (!changed) throw error;
+          doc.conflict.value = await this.#theirs(doc.path);
+        }
+      });
+    } finally {
+      // Also when `#try` passes a fault on: the file could never be saved again.
+      doc.busy.value = false;
+    }
   }
 
   /** Mine over theirs. */
@@ -106,7 +113,8 @@ export class Documents {
     }
     doc.text.value = conflict.theirs;
     doc.replaced.value += 1;
-    this.#replace(doc, { saved: conflict.theirs, etag: conflict.etag });
+    const readOnly = endingOf(conflict.theirs) === undefined ? MIXED : undefined;
+    this.#replace(doc, { saved: conflict.theirs, etag: conflict.etag, readOnly });
   }
 
   /** Closes a file, with what was not saved. */
@@ -142,7 +150,9 @@ export class Documents {
         ? "It is no text: download it to look at it."
         : large
           ? "It is large: only its beginning is shown, and it cannot be edited here."
-          : undefined;
+          : endingOf(text) === undefined
+            ? MIXED
+            : undefined;
     return {
       path,
       saved: text ?? "",

@@ -26,6 +26,7 @@ import {
 } from "@codemirror/view";
 import { nonce } from "../../app/nonce.js";
 import { darkStyle } from "./colours.js";
+import { endingOf, written } from "./endings.js";
 
 /** How an editor is made. */
 export interface Wish {
@@ -41,6 +42,7 @@ export interface Wish {
 /** An editor of one file. */
 export interface Mirror {
   setDark(dark: boolean): void;
+  setReadOnly(readOnly: boolean): void;
   setText(text: string): void;
   focus(): void;
   destroy(): void;
@@ -50,6 +52,11 @@ export interface Mirror {
 export function mirror(wish: Wish): Mirror {
   const colours = new Compartment();
   const language = new Compartment();
+  const editing = new Compartment();
+  // Kept here, not as CodeMirror's `lineSeparator`: with that, a "\n" that is pasted ends no
+  // line, and would be a line end of another kind in the file. A text of mixed ones is read-only.
+  let ending = endingOf(wish.text) ?? "\n";
+  let replacing = false;
   const save = (): boolean => {
     wish.onSave?.();
     return true;
@@ -80,10 +87,11 @@ export function mirror(wish: Wish): Mirror {
           // Escape, then Tab, leaves the editor: CodeMirror's own way out for keyboards.
           indentWithTab,
         ]),
-        EditorState.readOnly.of(wish.readOnly),
+        editing.of(EditorState.readOnly.of(wish.readOnly)),
         EditorView.contentAttributes.of({ "aria-label": wish.name }),
         EditorView.updateListener.of((update) => {
-          if (update.docChanged) wish.onText?.(update.state.doc.toString());
+          // What came from outside is known there, to the last line end.
+          if (update.docChanged && !replacing) wish.onText?.(written(update.state.doc, ending));
         }),
         colours.of(coloursOf(wish.dark)),
         language.of([]),
@@ -95,9 +103,15 @@ export function mirror(wish: Wish): Mirror {
   });
   return {
     setDark: (dark) => view.dispatch({ effects: colours.reconfigure(coloursOf(dark)) }),
+    setReadOnly: (readOnly) =>
+      view.dispatch({ effects: editing.reconfigure(EditorState.readOnly.of(readOnly)) }),
     setText: (text) => {
-      const whole = { from: 0, to: view.state.doc.length, insert: text };
-      if (view.state.doc.toString() !== text) view.dispatch({ changes: whole });
+      ending = endingOf(text) ?? "\n";
+      const insert = view.state.toText(text);
+      if (insert.eq(view.state.doc)) return;
+      replacing = true;
+      view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert } });
+      replacing = false;
     },
     focus: () => view.focus(),
     destroy: () => view.destroy(),
