@@ -21,7 +21,7 @@ async fn a_class_is_collected_and_nobody_may_write_with_that() {
         let long = "d".repeat(120);
         let ran = learner
             .run(&format!(
-                "mkdir -p {long}/{long}; echo deep > {long}/{long}/f; ln -s /etc/passwd link"
+                "mkdir -p {long}/{long}; echo deep > {long}/{long}/f; ln -s /etc/passwd out; ln -s work.txt link"
             ))
             .await;
         assert_eq!(ran.exit_code, Some(0), "{}", ran.stderr);
@@ -54,7 +54,11 @@ async fn a_class_is_collected_and_nobody_may_write_with_that() {
         );
         assert_eq!(
             fs::read_link(to.join("seat-001-Zoë-山田/link")).unwrap(),
-            Path::new("/etc/passwd")
+            Path::new("work.txt")
+        );
+        assert!(
+            !to.join("seat-001-Zoë-山田/out").is_symlink(),
+            "it leads out"
         );
         let told: Value = serde_json::from_str(&read("collected.json")).unwrap();
         assert_eq!(told["seats"].as_array().unwrap().len(), 2);
