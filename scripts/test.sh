@@ -172,7 +172,7 @@ prepare() {
       deny) ensure_cargo_deny ;;
       unit | e2e | e2evm) ensure_runtime && ensure_buf && PATH=${BUF%/*}:$PATH &&
         ensure_commands openssl=openssl litmus=litmus cadaver=cadaver rclone=rclone \
-          losetup=mount diff=diffutils ;;
+          losetup=mount diff=diffutils jq=jq curl=curl ;;
       sdkpy) ensure_runtime && ensure_commands python3=python3 openssl=openssl && ensure_python_venv ;;
     esac || return
   done
