@@ -289,15 +289,12 @@ impl Worker {
             .collect()
     }
 
-    /// The memory of all templates, and the disks that they had mounted.
-    pub(crate) fn template_files(&self) -> Vec<PathBuf> {
+    /// The memory files of all templates.
+    pub(crate) fn template_memories(&self) -> Vec<PathBuf> {
         let found: Vec<_> = fs::read_dir(self.images.join("snapshots"))
             .unwrap()
-            .flat_map(|entry| {
-                let folder = entry.unwrap().path();
-                ["memory", "seat.ext4"].map(|name| folder.join(name))
-            })
-            .filter(|file| file.exists())
+            .map(|entry| entry.unwrap().path().join("memory"))
+            .filter(|memory| memory.exists())
             .collect();
         assert!(!found.is_empty(), "no template was kept");
         found

@@ -30,8 +30,7 @@ use super::{
     Inner,
     api::{Api, ApiError},
     jail::{self, Jail, Shown},
-    limits,
-    recipe::{self, For},
+    limits, recipe,
     snapshot::Snapshot,
 };
 use crate::{
@@ -50,8 +49,6 @@ struct Ground {
     allowed: Limits,
     slot: Slot,
     seat: SeatDir,
-    /// The disk was made just now and never used.
-    fresh: bool,
 }
 
 impl Inner {
@@ -72,13 +69,7 @@ impl Inner {
         let template = if self.host.cold_boot {
             Ok((None, String::new()))
         } else {
-            let made_for = if ground.fresh {
-                For::OwnDisk
-            } else {
-                For::AnyDisk
-            };
-            self.template(&ground.disks, ground.resources, made_for)
-                .await
+            self.template(&ground.disks, ground.resources).await
         };
         let (snapshot, key) = match template {
             Ok(found) => found,
@@ -130,8 +121,7 @@ impl Inner {
         self.sums.check_own(&self.host.kernel)?;
         self.sums.check(&disks.base)?;
         self.sums.check(&disks.boot)?;
-        let fresh = kept.as_deref() != Some(&disks.rootfs_name);
-        if fresh {
+        if kept.as_deref() != Some(&disks.rootfs_name) {
             gone(fs::remove_file(&named)).context("could not forget the old disk")?;
             gone(fs::remove_file(&file)).context("could not remove the old disk")?;
             disk::copy(&self.template_disk(spec.resources.disk_mib)?, &file)?;
@@ -145,7 +135,6 @@ impl Inner {
             allowed: allowed::of(spec),
             slot: spec.slot,
             seat,
-            fresh,
         })
     }
 
@@ -164,10 +153,6 @@ impl Inner {
                 let (slot, mbits) = (ground.slot, ground.allowed.network_mbits);
                 let tap = inner.network.open_tap(slot, ground.jail.user, mbits)?;
                 let disk = ground.seat.file("disk.img");
-                if let Some(mounted) = snapshot.as_ref().and_then(|found| found.disk.as_ref()) {
-                    // What the machine's memory takes for granted.
-                    disk::replace(mounted, &disk)?;
-                }
                 let mut shown = inner.shown(&ground.disks, &disk);
                 shown.extend(snapshot.into_iter().flat_map(|snapshot| {
                     [
