@@ -40,27 +40,36 @@ pub enum Fate {
     Wait,
     /// Nothing: this sweep only says what it finds.
     Report,
-    /// It is newer than the newest row: left alone from now on, until a person decides.
+    /// The database may not know of it: left alone from now on, until a person decides.
     Quarantine,
     /// It goes with all that is on it.
     Remove,
 }
 
-/// What becomes of `stray`. `newest` is the time of the newest row that this process found
-/// when it began, `None` for an empty database.
-pub fn fate(
-    stray: Stray,
-    mode: Mode,
-    newest: Option<DateTime<Utc>>,
-    grace: Duration,
-    now: DateTime<Utc>,
-) -> Fate {
-    let newer = match (stray.made_at, newest) {
-        (_, None) => true,
-        (Some(made), Some(newest)) => made > newest,
-        // Nor is it removed: for all that is known it is young.
-        (None, Some(_)) => false,
-    };
+/// The time of which a database that was put back knows nothing. Only what was made in it
+/// can be somebody else's: before it this database would have a row, and since it was
+/// looked at whatever has no row any more was this database's own, and is left over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Its newest row; `None` for an empty database.
+    pub newest: Option<DateTime<Utc>>,
+    /// When it was looked at, by this host's clock.
+    pub until: DateTime<Utc>,
+}
+
+/// A cloud's clock and this host's differ by less.
+const CLOCKS_APART: Duration = Duration::from_mins(1);
+
+impl Gap {
+    fn holds(self, made: DateTime<Utc>) -> bool {
+        self.newest.is_none_or(|newest| made > newest) && made <= self.until + CLOCKS_APART
+    }
+}
+
+/// What becomes of `stray`.
+pub fn fate(stray: Stray, mode: Mode, gap: Gap, grace: Duration, now: DateTime<Utc>) -> Fate {
+    // What is of no known age is not removed either: for all that is known it is young.
+    let newer = stray.made_at.is_some_and(|made| gap.holds(made));
     let young = stray.made_at.is_none_or(|made| made + grace > now);
     match mode {
         Mode::Report => Fate::Report,
@@ -78,8 +87,15 @@ mod tests {
     fn only_what_is_surely_left_over_is_removed() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let ago = |minutes: u64| now - Duration::from_mins(minutes);
-        // The database's newest row is an hour old.
-        let newest = Some(ago(60));
+        // The database's newest row was an hour old when it was looked at, half an hour ago.
+        let newest = Gap {
+            newest: Some(ago(60)),
+            until: ago(30),
+        };
+        let empty = Gap {
+            newest: None,
+            ..newest
+        };
         let old = Stray {
             made_at: Some(ago(90)),
             seen_before: true,
@@ -120,8 +136,15 @@ mod tests {
                 newest,
                 Fate::Quarantine,
             ),
-            ("no rows at all", old, Mode::Remove, None, Fate::Quarantine),
-            ("no rows at all", old, Mode::All, None, Fate::Remove),
+            (
+                "our own, which came late",
+                with(|stray| stray.made_at = stray.made_at.map(|at| at + GRACE * 7)),
+                Mode::Remove,
+                newest,
+                Fate::Remove,
+            ),
+            ("no rows at all", old, Mode::Remove, empty, Fate::Quarantine),
+            ("no rows at all", old, Mode::All, empty, Fate::Remove),
             (
                 "of no known age",
                 with(|stray| stray.made_at = None),

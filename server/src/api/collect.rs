@@ -5,11 +5,12 @@
 
 use clarateach_domain::{ids::StayId, seat_token::Mode};
 use clarateach_proto::workshop as pb;
-use tonic::Code;
 use tracing::info;
 
 use super::{Api, Visit, error::ApiError, now, wire, wish};
-use crate::store::{events::Event, principals::Principal, sealing::random, seats::Stay};
+use crate::store::{
+    events::Event, limits::Refused, principals::Principal, sealing::random, seats::Stay,
+};
 
 impl Api {
     /// A token to read one taken seat's files with.
@@ -24,11 +25,7 @@ impl Api {
         let view = self.view_of(&workshop).await?;
         let seat = view.seat(number).ok_or_else(ApiError::no_seat)?;
         if seat.holder.is_none() {
-            return Err(ApiError::new(
-                Code::FailedPrecondition,
-                "SEAT_FREE",
-                "nobody holds this seat, so there is no work in it",
-            ));
+            return Err(Refused::SeatFree.into());
         }
         let object = format!("seat/{number}");
         let event = Event {

@@ -12,7 +12,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use clarateach_domain::{
     ids::WorkerName,
-    sweep::{self, Fate, Mode, Stray},
+    sweep::{self, Fate, Gap, Mode, Stray},
 };
 use tracing::{info, warn};
 
@@ -34,7 +34,7 @@ pub(super) struct Sweeping {
 /// How the database was when this process began.
 #[derive(Debug, Clone, Copy)]
 struct Began {
-    newest: Option<DateTime<Utc>>,
+    gap: Gap,
     /// Whether a sweep has judged every worker since then.
     judged: bool,
 }
@@ -59,15 +59,12 @@ impl Reconciler {
             return;
         }
         let read = async {
-            let newest = self.store.sweep_from(Utc::now()).await?;
-            Ok::<_, StoreError>((newest, self.store.quarantined().await?))
+            let gap = self.store.sweep_gap(Utc::now()).await?;
+            Ok::<_, StoreError>((gap, self.store.quarantined().await?))
         };
         match read.await {
-            Ok((newest, quarantined)) => {
-                sweeping.began = Some(Began {
-                    newest,
-                    judged: false,
-                });
+            Ok((gap, quarantined)) => {
+                sweeping.began = Some(Began { gap, judged: false });
                 sweeping.quarantined = quarantined.into_iter().collect();
             }
             Err(cause) => warn!(error = ?cause, "nothing is swept: the newest row was not found"),
@@ -108,7 +105,7 @@ impl Reconciler {
                 seen_before: sweeping.suspects.contains(&name),
                 quarantined: sweeping.quarantined.contains(name.as_str()),
             };
-            let fate = sweep::fate(stray, sweeping.mode, began.newest, sweeping.grace, now);
+            let fate = sweep::fate(stray, sweeping.mode, began.gap, sweeping.grace, now);
             found.insert(name, (stray, fate));
         }
         for (name, (stray, fate)) in &found {
@@ -148,8 +145,8 @@ impl Reconciler {
             Fate::Report => warn!(worker = %name, "worker without a row found: --sweep=report"),
             Fate::Quarantine => {
                 if !stray.seen_before {
-                    warn!(worker = %name, "worker without a row is newer than the database, \
-                        which may have been put back: it is left alone and goes on costing, \
+                    warn!(worker = %name, "worker without a row is newer than the database was \
+                        at the start, which may have been put back: it is left alone and goes on costing, \
                         until you remove it, or all such workers by --sweep=all");
                 }
                 if sweeping.quarantined.insert(name.to_string())

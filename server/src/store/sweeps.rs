@@ -6,7 +6,7 @@
 //! what the other one made.
 
 use chrono::{DateTime, Utc};
-use clarateach_domain::ids::WorkerName;
+use clarateach_domain::{ids::WorkerName, sweep::Gap};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::{Event, Store, StoreError, entity::event, record_global};
@@ -19,13 +19,16 @@ const PENDING: &str = "sweep.pending";
 const DONE: &str = "sweep.done";
 
 impl Store {
-    /// When something last happened to a workshop before this installation was last swept
-    /// whole; `None` for a database that was empty then. To be asked at every start, before
-    /// anything else is written.
-    pub async fn sweep_from(
-        &self,
-        now: DateTime<Utc>,
-    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+    /// From when something last happened to a workshop before this installation was last
+    /// swept whole, until `now`: a database that was put back may bring an earlier start's
+    /// moment along, but not an earlier end. To be asked at every start, before anything
+    /// else is written.
+    pub async fn sweep_gap(&self, now: DateTime<Utc>) -> Result<Gap, StoreError> {
+        let newest = self.sweep_from(now).await?;
+        Ok(Gap { newest, until: now })
+    }
+
+    async fn sweep_from(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
         let txn = self.begin_write().await?;
         let last = event::Entity::find()
             .filter(event::Column::Verb.is_in([PENDING, DONE]))

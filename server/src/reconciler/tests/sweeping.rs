@@ -130,8 +130,8 @@ async fn what_is_newer_than_the_database_is_left_alone_also_by_later_starts() {
 
     // Life goes on, and by the next start there are newer rows.
     stage.change(&id, seats(1)).await;
-    let from = stage.store.sweep_from(Utc::now()).await.unwrap();
-    assert!(from.unwrap() > made_at);
+    let gap = stage.store.sweep_gap(Utc::now()).await.unwrap();
+    assert!(gap.newest.unwrap() > made_at);
     let sweeper = stage.sweeper(Mode::Remove).await;
     for _ in 0..3 {
         sweeper.sweep().await;
