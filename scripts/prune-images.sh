@@ -36,8 +36,8 @@ declare -A used=()
 use() {
   used[$1]=1
   case $1 in
-    rootfs-*) used[base-${1#rootfs-}.ext4]=1 ;;
-    guest-*) used[boot-${1#guest-}.ext4]=1 ;;
+    rootfs-*) used[base-${1#rootfs-}.ext4]=1 used[base-${1#rootfs-}-emulated.ext4]=1 ;;
+    guest-*) used[boot-${1#guest-}.ext4]=1 used[boot-${1#guest-}-emulated.ext4]=1 ;;
   esac
 }
 

@@ -18,6 +18,8 @@ mod leaks;
 mod limits;
 #[path = "microvms/logs.rs"]
 mod logs;
+#[path = "microvms/registers.rs"]
+mod registers;
 #[path = "seats/worker.rs"]
 mod worker;
 
@@ -85,18 +87,22 @@ fn clones_of_one_template_share_no_randomness_no_name_and_no_secret() {
         std::fs::read_to_string(secret).unwrap()
     });
     assert_ne!(secrets[0], secrets[1]);
-    for memory in worker.template_memories() {
-        let holds = |text: &str| {
-            let grep = std::process::Command::new("grep")
-                .args(["-qaF", "-e", text])
-                .arg(&memory)
-                .status();
-            grep.unwrap().success()
+    let planted = [secrets[0].as_str(), &secrets[1], "seat-1", "GREETING"];
+    for file in worker.template_files() {
+        // Once for all of them: a template is half a gigabyte, and there may be many.
+        let hold = |texts: &[&str]| {
+            let mut grep = std::process::Command::new("grep");
+            grep.args(["-qaF"]);
+            grep.args(texts.iter().flat_map(|text| ["-e", text]));
+            grep.arg(&file).status().unwrap().success()
         };
-        assert!(holds("clarateach"), "the search finds nothing at all");
-        for planted in [secrets[0].as_str(), &secrets[1], "seat-1", "GREETING"] {
-            assert!(!holds(planted), "{planted}");
-        }
+        let there = if file.ends_with("memory") {
+            "clarateach"
+        } else {
+            "lost+found"
+        };
+        assert!(hold(&[there]), "the search finds nothing at all");
+        assert!(!hold(&planted), "{} holds what is a seat's", file.display());
     }
     for seat in [1, 2] {
         assert_eq!(fleet.ask(&format!("remove {seat}")), "ok");

@@ -13,20 +13,23 @@ use std::{
 };
 
 /// What the cache holds, and whether it stays.
-const IMAGES: [(&str, bool); 17] = [
+const IMAGES: [(&str, bool); 20] = [
     ("rootfs-now", true),
     ("rootfs-seat", true),
     ("rootfs-noted", true),
     ("rootfs-old", false),
     ("rootfs-young", true),
     ("base-now.ext4", true),
+    ("base-now-emulated.ext4", true),
     ("base-seat.ext4", true),
     ("base-old.ext4", false),
     ("guest-now", true),
     ("guest-mounted", true),
     ("guest-old", false),
     ("boot-now.ext4", true),
+    ("boot-now-emulated.ext4", true),
     ("boot-old.ext4", false),
+    ("boot-old-emulated.ext4", false),
     ("vmlinux-hardware-now", true),
     ("vmlinux-hardware-old", false),
     ("snapshots/later", true),

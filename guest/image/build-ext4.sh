@@ -16,7 +16,7 @@ images=$IMAGES
 while (($#)); do
   case $1 in
     --images) images=${2:?--images wants a directory}; shift ;;
-    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
     *) die "unknown argument $1" "See --help." ;;
   esac
   shift
@@ -43,11 +43,20 @@ make_disk() {
   note "$images/$1 ($(du -h "$images/$1" | cut -f1)B, $(took $((SECONDS - began))))"
 }
 
-base=base-${rootfs#rootfs-}.ext4 boot=boot-${guest#guest-}.ext4
+variant='' suffix=''
+if kvm_emulates; then variant=emulated suffix=-emulated; fi
+base=base-${rootfs#rootfs-}$suffix.ext4 boot=boot-${guest#guest-}$suffix.ext4
 if [[ ! -e $images/$base ]]; then
   step "making the MicroVMs' base disk"
-  mib=$(du -sm --apparent-size "$images/$rootfs/" | cut -f1)
-  make_disk "$base" "$images/$rootfs" $((mib * 5 / 4 + 40))
+  tree=$images/$rootfs
+  if [[ $variant == emulated ]]; then
+    tree=$images/.ext4-base
+    cp -a --reflink=auto "$images/$rootfs" "$tree"
+    "$here/hide-avx.sh" "$tree"
+  fi
+  mib=$(du -sm --apparent-size "$tree/" | cut -f1)
+  make_disk "$base" "$tree" $((mib * 5 / 4 + 40))
+  [[ $variant != emulated ]] || rm -rf --one-file-system "$tree"
 fi
 if [[ ! -e $images/$boot ]]; then
   step "making the MicroVMs' boot disk"
@@ -56,6 +65,7 @@ if [[ ! -e $images/$boot ]]; then
   # The guest's early boot mounts on these; nothing is ever written to this disk.
   mkdir "$tree"/{base,seat,new,dev,proc,sys,tmp,run}
   install -m 0755 "$images/$guest" "$tree/guest"
+  [[ $variant != emulated ]] || "$here/hide-avx.sh" "$tree"
   mib=$(du -sm --apparent-size "$tree/guest" | cut -f1)
   make_disk "$boot" "$tree" $((mib + 4))
   rm -rf --one-file-system "$tree"

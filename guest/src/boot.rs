@@ -7,8 +7,9 @@
 mod firecracker;
 pub(crate) mod identity;
 mod network;
+mod warm;
 
-use std::{fs, time::Instant};
+use std::{fs, net::SocketAddr, time::Instant};
 
 use anyhow::Context as _;
 use clarateach_proto::guest::Interface;
@@ -16,7 +17,7 @@ use rustix::{fs::Mode, process::umask};
 use tracing::debug;
 
 use crate::{
-    config::{Config, Runtime},
+    config::{Config, Runtime, Template},
     learner, sys,
 };
 
@@ -26,7 +27,15 @@ pub(crate) fn boot(config: &Config) -> anyhow::Result<()> {
     // What the guest makes is readable, and writable by its owner alone.
     umask(Mode::from_raw_mode(0o022));
     match config.runtime {
-        Runtime::Firecracker => firecracker::mount_base(),
+        Runtime::Firecracker => {
+            firecracker::mount_base(config.template.is_some())?;
+            if config.template == Some(Template::OwnDisk) {
+                firecracker::enter_seat_disk()?;
+                make_folders(config)?;
+                identity::make_room().context("could not make the files of an identity")?;
+            }
+            Ok(())
+        }
         Runtime::Container | Runtime::Process => make_folders(config),
     }
 }
@@ -49,14 +58,22 @@ pub(crate) fn take_seat(
     let random = began.elapsed();
     if firecracker::enter_seat_disk()? {
         make_folders(config)?;
-        identity::renew_machine_id().context("could not write /etc/machine-id")?;
     }
+    identity::renew_machine_id().context("could not write /etc/machine-id")?;
     let entered = began.elapsed();
     if let Some(interface) = interface {
         network::bring_up(interface)?;
     }
     debug!(?random, ?entered, took = ?began.elapsed(), "seat taken");
     Ok(())
+}
+
+/// A machine that others are restored from does once what each of them does first:
+/// its code is then in the memory that they share.
+pub(crate) async fn warm_up(config: &Config, ports: [SocketAddr; 2]) {
+    if config.template.is_some() {
+        warm::up(ports).await;
+    }
 }
 
 fn make_folders(config: &Config) -> anyhow::Result<()> {

@@ -42,6 +42,28 @@ impl FromStr for Runtime {
     }
 }
 
+/// A machine that belongs to nobody and is written to files, for others to be
+/// restored from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Template {
+    /// For seats whose disk is there already: it is left alone.
+    AnyDisk,
+    /// For seats that start from a copy of this machine's disk.
+    OwnDisk,
+}
+
+impl FromStr for Template {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "any-disk" => Ok(Self::AnyDisk),
+            "own-disk" => Ok(Self::OwnDisk),
+            _ => Err("any-disk or own-disk is wanted"),
+        }
+    }
+}
+
 /// What was asked of the program.
 pub(crate) enum Asked {
     /// To be a guest.
@@ -61,6 +83,8 @@ pub(crate) struct Config {
     /// What made this machine. No default: a guest that guesses could mount
     /// over its host.
     pub(crate) runtime: Runtime,
+    /// Whether it is a template, and of what.
+    pub(crate) template: Option<Template>,
     /// How many listening sockets were handed over from descriptor 3 on; the
     /// first is the control channel.
     pub(crate) listen_fds: u32,
@@ -93,6 +117,8 @@ clarateach-guest: PID 1 of a seat, with terminal, commands and files
 
   --runtime WHAT           what made this machine: container, firecracker, or
                            process for tests [CLARATEACH_RUNTIME]; must be said
+  --template WHAT          others are restored from this machine: any-disk or
+                           own-disk [CLARATEACH_TEMPLATE]
   --control FILE           make the control socket here, instead of taking
                            descriptor 3 [LISTEN_FDS]
   --terminal-listen ADDR   terminals and commands (default: 0.0.0.0:3001)
@@ -131,6 +157,7 @@ impl Config {
             runtime: flag
                 .or_variable("--runtime", "CLARATEACH_RUNTIME")?
                 .context("--runtime must say what made this machine")?,
+            template: flag.or_variable("--template", "CLARATEACH_TEMPLATE")?,
             listen_fds: flag.or_variable("--listen-fds", "LISTEN_FDS")?.unwrap_or(0),
             control: flag.given("--control")?,
             terminal_listen: flag

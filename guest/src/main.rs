@@ -79,6 +79,7 @@ async fn live(config: Config) -> anyhow::Result<()> {
         .await
         .context("could not serve terminals")?;
     seat.publish_addresses(served, files.address)?;
+    boot::warm_up(seat.config(), [served, files.address]).await;
     control::start(control, &seat, &terminals, stopper);
     info!(terminal = %served, files = %files.address, "guest started");
 

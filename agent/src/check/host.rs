@@ -182,7 +182,7 @@ fn rootfs(folder: &Path) -> Line {
 }
 
 fn disk(name: &'static str, folder: &Path, which: fn(images::Disks) -> std::path::PathBuf) -> Line {
-    let chosen = images::choose_disks(folder, None)
+    let chosen = images::choose_disks(folder, None, Virtualization::of_this_host().of_disks())
         .context("could not choose the disks")
         .and_then(|disks| readable(&which(disks)));
     Line::of(name, chosen, Verdict::Missing).otherwise(BUILD_MICROVM)

@@ -109,6 +109,13 @@ pub(super) fn copy(template: &Path, to: &Path) -> anyhow::Result<()> {
     }
 }
 
+/// [`copy`] in place of a disk that is there: all of it or nothing.
+pub(super) fn replace(template: &Path, disk: &Path) -> anyhow::Result<()> {
+    let fresh = disk.with_extension("new");
+    copy(template, &fresh)?;
+    fs::rename(&fresh, disk).context("could not put the seat's disk in its place")
+}
+
 fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)

@@ -86,8 +86,8 @@ impl FirecrackerRuntime {
             .with_context(|| format!("could not find the images in {}", images.display()))?;
         let host = Host::examine(settings, &images)?;
         let sums = Sums::of(&images);
-        let disks =
-            images::choose_disks(&images, None).context("could not choose the MicroVMs' disks")?;
+        let disks = images::choose_disks(&images, None, host.virtualization.of_disks())
+            .context("could not choose the MicroVMs' disks")?;
         if settings.kernel.is_none() {
             sums.check(&host.kernel)?;
         }

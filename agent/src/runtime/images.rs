@@ -27,16 +27,16 @@ pub(crate) struct Disks {
     pub(crate) boot: PathBuf,
 }
 
-/// As [`choose`], for a MicroVM.
-pub(crate) fn choose_disks(images: &Path, kept: Option<&str>) -> io::Result<Disks> {
+/// As [`choose`], for a MicroVM; `kind` is what such a host's disks have after their hash.
+pub(crate) fn choose_disks(images: &Path, kept: Option<&str>, kind: &str) -> io::Result<Disks> {
     let Image {
         rootfs_name, guest, ..
     } = choose(images, kept)?;
     let hash = rootfs_name.trim_start_matches("rootfs-");
-    let base = there(images.join(format!("base-{hash}.ext4")))?;
+    let base = there(images.join(format!("base-{hash}{kind}.ext4")))?;
     let guest = guest.file_name().unwrap_or_default().to_string_lossy();
     let hash = guest.trim_start_matches("guest-");
-    let boot = there(images.join(format!("boot-{hash}.ext4")))?;
+    let boot = there(images.join(format!("boot-{hash}{kind}.ext4")))?;
     Ok(Disks {
         rootfs_name,
         base,

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Worker, images, run};
+use super::{Worker, images, kvm_emulates, run};
 
 impl Worker {
     /// From now on this worker has a folder of images of its own: links to the
@@ -34,9 +34,10 @@ impl Worker {
             let name = named(pointer).unwrap();
             name.trim().strip_prefix(prefix).map(String::from).unwrap()
         };
+        let kind = if kvm_emulates() { "-emulated" } else { "" };
         let name = match which {
-            "base" => format!("base-{}.ext4", hash("current", "rootfs-")),
-            "boot" => format!("boot-{}.ext4", hash("guest-current", "guest-")),
+            "base" => format!("base-{}{kind}.ext4", hash("current", "rootfs-")),
+            "boot" => format!("boot-{}{kind}.ext4", hash("guest-current", "guest-")),
             "vmlinux" => ["hardware", "emulated"]
                 .iter()
                 .find_map(|kind| named(&format!("vmlinux-{kind}-current")).ok())

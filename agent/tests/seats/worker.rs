@@ -126,8 +126,8 @@ impl Worker {
         prelude.clone_into(&mut self.prelude);
     }
 
-    /// How long a guest may take until it answers.
-    pub(crate) fn boot_within(&mut self, within: Duration) {
+    /// MicroVMs boot by themselves, and may take so long until their guest answers.
+    pub(crate) fn boot_alone_within(&mut self, within: Duration) {
         self.boot_within = Some(within);
     }
 
@@ -289,12 +289,15 @@ impl Worker {
             .collect()
     }
 
-    /// The memory files of all templates.
-    pub(crate) fn template_memories(&self) -> Vec<PathBuf> {
+    /// The memory of all templates, and the disks that they had mounted.
+    pub(crate) fn template_files(&self) -> Vec<PathBuf> {
         let found: Vec<_> = fs::read_dir(self.images.join("snapshots"))
             .unwrap()
-            .map(|entry| entry.unwrap().path().join("memory"))
-            .filter(|memory| memory.exists())
+            .flat_map(|entry| {
+                let folder = entry.unwrap().path();
+                ["memory", "seat.ext4"].map(|name| folder.join(name))
+            })
+            .filter(|file| file.exists())
             .collect();
         assert!(!found.is_empty(), "no template was kept");
         found
@@ -590,7 +593,7 @@ pub(crate) fn fleet_here() {
             firecracker: firecracker_dir().join("firecracker"),
             jailer: firecracker_dir().join("jailer"),
             kernel: None,
-            cold_boot: false,
+            cold_boot: boot_within != "0",
             boot_within: boot_within
                 .parse()
                 .ok()

@@ -1,10 +1,12 @@
-//! What a bare kernel lacks, in two steps around a snapshot.
+//! What a bare kernel lacks, in two steps.
 //!
 //! The kernel starts this program from a small disk of its own (`vda`, read
-//! only). [`mount_base`] mounts what all seats share (`vdb`, read only): so far
-//! a snapshot's clones are alike. [`enter_seat_disk`] lays the seat's own disk
-//! (`vdc`) over it and makes both the root of every process, threads that run
-//! included; the disks themselves are then out of sight.
+//! only). [`mount_base`] mounts what all seats share (`vdb`, read only).
+//! [`enter_seat_disk`] lays the seat's own disk (`vdc`) over it and makes both the
+//! root of every process, threads that run included; the disks themselves are
+//! then out of sight. A snapshot is taken between the two, for seats whose disk
+//! is there already; or after both, for seats that start from a copy of the very
+//! disk that it was taken with.
 
 use std::{
     ffi::CStr,
@@ -24,7 +26,7 @@ use tracing::debug;
 const BASE: &str = "/base";
 const SEAT: &str = "/seat";
 const NEW: &str = "/new";
-/// Whether the seat's disk is the root. A snapshot is taken before.
+/// Whether the seat's disk is the root.
 static ENTERED: AtomicBool = AtomicBool::new(false);
 const SEAT_DEVICE: &str = "/dev/vdc";
 /// Layers of the seat's disk, relative to the small disk's root.
@@ -80,8 +82,9 @@ const READ: [&str; 5] = [
     "/etc/profile",
 ];
 
-/// Mounts what every seat has. The kernel has mounted `/dev`.
-pub(crate) fn mount_base() -> anyhow::Result<()> {
+/// Mounts what every seat has, or what those have that are restored from this
+/// `template`. The kernel has mounted `/dev`.
+pub(crate) fn mount_base(template: bool) -> anyhow::Result<()> {
     for Mount {
         source,
         target,
@@ -97,19 +100,19 @@ pub(crate) fn mount_base() -> anyhow::Result<()> {
             .with_context(|| format!("could not mount {kind} at {target}"))?;
     }
     make_links().context("could not make the links of /dev")?;
-    look_around();
+    look_around(template);
     Ok(())
 }
 
 /// Has the kernel know what every seat asks for first, so that a restored one
 /// finds it in the memory it shares with the others. What is missing is no
 /// fault: another image has other files.
-fn look_around() {
+fn look_around(template: bool) {
     for path in LOOKED_AT {
         fs::metadata(format!("{BASE}{path}")).ok();
     }
     // A template only: a machine that boots for one seat would wait for it.
-    if std::env::var_os("CLARATEACH_TEMPLATE").is_some() {
+    if template {
         for path in READ {
             fs::read(format!("{BASE}{path}")).ok();
         }

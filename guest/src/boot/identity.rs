@@ -46,6 +46,14 @@ pub(crate) fn apply(config: &Config, identity: &Identity, unix_nanos: i64) {
     }
 }
 
+/// Has the files of an identity on the seat's own disk before there is one: what
+/// is there is written over, and not copied up from the base first.
+pub(crate) fn make_room() -> io::Result<()> {
+    fs::write("/etc/machine-id", "\n")?;
+    fs::write("/etc/hosts", hosts("seat"))?;
+    fs::write("/etc/resolv.conf", "\n")
+}
+
 /// Gives a machine that has none an id of its own.
 pub(crate) fn renew_machine_id() -> io::Result<()> {
     const PATH: &str = "/etc/machine-id";

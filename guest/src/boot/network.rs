@@ -67,6 +67,14 @@ pub(crate) fn bring_up(wanted: &Interface) -> anyhow::Result<()> {
         .context("could not set the default route")
 }
 
+/// Brings up `lo` alone.
+pub(crate) fn loopback_up() -> anyhow::Result<()> {
+    let mut netlink = Netlink::open().context("could not open a netlink socket")?;
+    netlink
+        .act(&up(index_of("lo")?, None), 0)
+        .context("could not bring up the loopback")
+}
+
 fn index_of(name: &str) -> anyhow::Result<u32> {
     let socket = rustix::net::socket(
         rustix::net::AddressFamily::INET,

@@ -30,7 +30,8 @@ use super::{
     Inner,
     api::{Api, ApiError},
     jail::{self, Jail, Shown},
-    limits, recipe,
+    limits,
+    recipe::{self, For},
     snapshot::Snapshot,
 };
 use crate::{
@@ -49,6 +50,8 @@ struct Ground {
     allowed: Limits,
     slot: Slot,
     seat: SeatDir,
+    /// The disk was made just now and never used.
+    fresh: bool,
 }
 
 impl Inner {
@@ -69,7 +72,13 @@ impl Inner {
         let template = if self.host.cold_boot {
             Ok((None, String::new()))
         } else {
-            self.template(&ground.disks, ground.resources).await
+            let made_for = if ground.fresh {
+                For::OwnDisk
+            } else {
+                For::AnyDisk
+            };
+            self.template(&ground.disks, ground.resources, made_for)
+                .await
         };
         let (snapshot, key) = match template {
             Ok(found) => found,
@@ -115,13 +124,16 @@ impl Inner {
         let kept = (disk == Disk::Keep && file.exists())
             .then(|| fs::read_to_string(&named).ok())
             .flatten();
-        let disks = images::choose_disks(&self.images, kept.as_deref().map(str::trim))
+        let kept = kept.as_deref().map(str::trim);
+        let kind = self.host.virtualization.of_disks();
+        let disks = images::choose_disks(&self.images, kept, kind)
             .context("could not choose the MicroVM's disks")?;
         // Looked at each time: they may have changed since the agent's start.
         self.sums.check_own(&self.host.kernel)?;
         self.sums.check(&disks.base)?;
         self.sums.check(&disks.boot)?;
-        if kept.as_deref() != Some(&disks.rootfs_name) {
+        let fresh = kept != Some(disks.rootfs_name.as_str());
+        if fresh {
             gone(fs::remove_file(&named)).context("could not forget the old disk")?;
             gone(fs::remove_file(&file)).context("could not remove the old disk")?;
             disk::copy(&self.template_disk(spec.resources.disk_mib)?, &file)?;
@@ -135,6 +147,7 @@ impl Inner {
             allowed: allowed::of(spec),
             slot: spec.slot,
             seat,
+            fresh,
         })
     }
 
@@ -153,6 +166,10 @@ impl Inner {
                 let (slot, mbits) = (ground.slot, ground.allowed.network_mbits);
                 let tap = inner.network.open_tap(slot, ground.jail.user, mbits)?;
                 let disk = ground.seat.file("disk.img");
+                if let Some(mounted) = snapshot.as_ref().and_then(|found| found.disk.as_ref()) {
+                    // What the machine's memory takes for granted.
+                    disk::replace(mounted, &disk)?;
+                }
                 let mut shown = inner.shown(&ground.disks, &disk);
                 shown.extend(snapshot.into_iter().flat_map(|snapshot| {
                     [

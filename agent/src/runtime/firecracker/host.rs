@@ -69,6 +69,15 @@ impl Virtualization {
         }
     }
 
+    /// As disks' names have it, after their hash. Where ring 0 is emulated, programs are
+    /// kept from registers that no kernel there saves (`guest/image/hide-avx.sh`).
+    pub(crate) fn of_disks(self) -> &'static str {
+        match self {
+            Self::Hardware => "",
+            Self::Emulated => "-emulated",
+        }
+    }
+
     /// How long a guest may take until it answers.
     fn boot_within(self) -> Duration {
         match self {

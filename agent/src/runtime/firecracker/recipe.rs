@@ -2,6 +2,7 @@
 //! boots and for the template of those that are restored.
 
 use clarateach_domain::{limits::Limits, microvm::Resources};
+use serde::Serialize;
 
 use super::{
     api::{
@@ -147,10 +148,24 @@ pub(super) fn boot_args(virtualization: Virtualization) -> String {
     command_line(virtualization, "")
 }
 
+/// What a machine that many are restored from is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum For {
+    /// Seats whose disk is there: they lay it over the base themselves.
+    AnyDisk,
+    /// Fresh seats: their disk is a copy of the template's, mounted already.
+    OwnDisk,
+}
+
 /// As [`boot_args`], for a machine that many are restored from: it reads ahead
 /// what all of them will want.
-pub(super) fn template_boot_args(virtualization: Virtualization) -> String {
-    command_line(virtualization, " CLARATEACH_TEMPLATE=1")
+pub(super) fn template_boot_args(virtualization: Virtualization, made_for: For) -> String {
+    let more = match made_for {
+        For::AnyDisk => " CLARATEACH_TEMPLATE=any-disk",
+        For::OwnDisk => " CLARATEACH_TEMPLATE=own-disk",
+    };
+    command_line(virtualization, more)
 }
 
 /// `init=` stands last: a word before it that the kernel does not know would
@@ -222,7 +237,11 @@ mod tests {
     #[test]
     fn nothing_on_the_command_line_becomes_an_argument_of_the_guest() {
         for kind in [Virtualization::Hardware, Virtualization::Emulated] {
-            for line in [boot_args(kind), template_boot_args(kind)] {
+            for line in [
+                boot_args(kind),
+                template_boot_args(kind, For::AnyDisk),
+                template_boot_args(kind, For::OwnDisk),
+            ] {
                 assert!(line.ends_with(" init=/guest"), "{line}");
                 assert!(!line.contains("  "), "{line}");
                 assert!(line.contains(" pci=off "), "{line}");

@@ -25,12 +25,12 @@ use super::{
         sums::{Sums, hex},
     },
     host::Host,
-    recipe::{MEMORY, STATE, template_boot_args},
+    recipe::{For, MEMORY, SEAT, STATE, template_boot_args},
 };
 use crate::rundir::gone;
 
 /// Changes when what is kept changes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Read and written at a time; a piece of zeros becomes a hole.
 const PIECE: usize = 64 * 1024;
 
@@ -39,6 +39,8 @@ const PIECE: usize = 64 * 1024;
 pub(super) struct Snapshot {
     pub(super) state: PathBuf,
     pub(super) memory: PathBuf,
+    /// The disk that its machine had mounted; None where it had none.
+    pub(super) disk: Option<PathBuf>,
 }
 
 /// All that a snapshot depends on: any difference makes it another one.
@@ -62,6 +64,7 @@ impl Parts {
         disks: &Disks,
         sums: &Sums,
         resources: Resources,
+        made_for: For,
     ) -> anyhow::Result<Self> {
         let processor = fs::read_to_string("/proc/cpuinfo").context("could not read cpuinfo")?;
         let told = |line: &&str| {
@@ -83,7 +86,7 @@ impl Parts {
             kernel: sums.check_own(&host.kernel)?,
             base: sums.check(&disks.base)?,
             boot: sums.check(&disks.boot)?,
-            boot_args: template_boot_args(host.virtualization),
+            boot_args: template_boot_args(host.virtualization, made_for),
             resources,
             processor: first.lines().filter(told).collect::<Vec<_>>().join("\n"),
             host: fs::read_to_string("/proc/sys/kernel/osrelease")
@@ -103,6 +106,7 @@ impl Parts {
 struct Manifest {
     state: Sum,
     memory: Sum,
+    disk: Option<Sum>,
 }
 
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -164,11 +168,16 @@ impl Snapshots {
         let found = Snapshot {
             state: folder.join(STATE),
             memory: folder.join(MEMORY),
+            disk: manifest.disk.is_some().then(|| folder.join(SEAT)),
         };
-        for (path, wanted) in [
+        let files = [
             (&found.state, &manifest.state),
             (&found.memory, &manifest.memory),
-        ] {
+        ];
+        for (path, wanted) in files
+            .into_iter()
+            .chain(found.disk.as_ref().zip(manifest.disk.as_ref()))
+        {
             let seen = fs::metadata(path)
                 .with_context(|| format!("the snapshot's {} is missing", path.display()))?;
             ensure!(
@@ -191,21 +200,23 @@ impl Snapshots {
         Ok(Some(found))
     }
 
-    /// Takes over the files that a VMM wrote into its chroot. Blocks.
-    pub(super) fn keep(&self, key: &str, chroot: &Path) -> anyhow::Result<()> {
+    /// Takes over the files that a VMM wrote into its chroot, and the `disk` that its
+    /// machine has mounted. Blocks.
+    pub(super) fn keep(&self, key: &str, chroot: &Path, disk: Option<&Path>) -> anyhow::Result<()> {
         let fresh = self.folder.join(format!(".{key}.new"));
         gone(fs::remove_dir_all(&fresh)).context("could not remove a half-kept snapshot")?;
         DirBuilder::new()
             .mode(0o700)
             .create(&fresh)
             .context("could not make the snapshot's folder")?;
-        let take = |name: &str| {
-            copy(&chroot.join(name), &fresh.join(name))
+        let take = |from: &Path, name: &str| {
+            copy(from, &fresh.join(name))
                 .with_context(|| format!("could not keep the snapshot's {name}"))
         };
         let manifest = Manifest {
-            state: take(STATE)?,
-            memory: take(MEMORY)?,
+            state: take(&chroot.join(STATE), STATE)?,
+            memory: take(&chroot.join(MEMORY), MEMORY)?,
+            disk: disk.map(|disk| take(disk, SEAT)).transpose()?,
         };
         fs::write(fresh.join("manifest.json"), serde_json::to_vec(&manifest)?)
             .context("could not write the snapshot's manifest")?;
@@ -307,7 +318,10 @@ mod tests {
         *memory.last_mut().unwrap() = 9;
         fs::write(dir.path().join(MEMORY), &memory).unwrap();
         fs::write(dir.path().join(STATE), b"state").unwrap();
-        snapshots.keep("k", dir.path()).unwrap();
+        let disk = dir.path().join("disk.img");
+        fs::write(&disk, b"disk").unwrap();
+        snapshots.keep("k", dir.path(), Some(&disk)).unwrap();
+        snapshots.keep("diskless", dir.path(), None).unwrap();
         (dir, snapshots)
     }
 
@@ -324,6 +338,8 @@ mod tests {
             fs::read(dir.path().join(MEMORY)).unwrap()
         );
         assert!(fs::metadata(&found.memory).unwrap().blocks() * 512 < 4 * PIECE as u64);
+        assert_eq!(fs::read(found.disk.unwrap()).unwrap(), b"disk");
+        assert_eq!(snapshots.find("diskless").unwrap().unwrap().disk, None);
         assert_eq!(snapshots.find("other").unwrap(), None);
         snapshots.discard("k").unwrap();
         assert_eq!(snapshots.find("k").unwrap(), None);
@@ -335,7 +351,7 @@ mod tests {
             eprintln!("SKIPPED: snapshots are root's");
             return;
         }
-        let spoilt: [(&str, Spoil); 4] = [
+        let spoilt: [(&str, Spoil); 5] = [
             ("is truncated", |folder| {
                 let file = OpenOptions::new()
                     .write(true)
@@ -354,6 +370,10 @@ mod tests {
             }),
             ("is missing", |folder| {
                 fs::remove_file(folder.join(STATE)).unwrap();
+            }),
+            ("is not what was written", |folder| {
+                fs::remove_file(folder.join(SEAT)).unwrap();
+                fs::write(folder.join(SEAT), b"dusk").unwrap();
             }),
             ("manifest is unreadable", |folder| {
                 fs::write(folder.join("manifest.json"), "{").unwrap();

@@ -1,7 +1,7 @@
 //! Booting a template: a machine without identity, secret, environment or
 //! network, paused when it waits for its seat, and written to files.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use clarateach_domain::{
@@ -19,7 +19,7 @@ use super::{
     },
     boot::{wait_for_api, wait_for_guest},
     jail::Jail,
-    recipe,
+    recipe::{self, For},
     snapshot::{Parts, Snapshot},
 };
 use crate::{
@@ -42,11 +42,14 @@ impl Inner {
         self: &Arc<Self>,
         disks: &Disks,
         resources: Resources,
+        made_for: For,
     ) -> anyhow::Result<(Option<Snapshot>, String)> {
         let key = {
             let (inner, disks) = (Arc::clone(self), disks.clone());
-            spawn_blocking(move || Parts::of(&inner.host, &disks, &inner.sums, resources)?.key())
-                .await??
+            spawn_blocking(move || {
+                Parts::of(&inner.host, &disks, &inner.sums, resources, made_for)?.key()
+            })
+            .await??
         };
         // Held while one is made: the others want the same, or wait their turn.
         let mut failed = self.failed.lock().await;
@@ -79,7 +82,7 @@ impl Inner {
             spawn_blocking(move || inner.template_ground()).await??
         };
         let made = self
-            .make_template(disks, resources, &key, &output)
+            .make_template(disks, resources, made_for, (&key, &output))
             .await
             .map_err(|error| match said(&mut output) {
                 none if none.is_empty() => error,
@@ -162,8 +165,8 @@ impl Inner {
         self: &Arc<Self>,
         disks: &Disks,
         resources: Resources,
-        key: &str,
-        output: &fs::File,
+        made_for: For,
+        (key, output): (&str, &fs::File),
     ) -> anyhow::Result<()> {
         let jail = self.template_jail()?;
         let (_tap, process) = {
@@ -177,7 +180,7 @@ impl Inner {
         let machine = Machine::new(process, control).context("could not watch the template")?;
         let api = Api::at(&jail.api(&self.host));
         wait_for_api(&api, &machine).await?;
-        let told = recipe::template_boot_args(self.host.virtualization);
+        let told = recipe::template_boot_args(self.host.virtualization, made_for);
         let port = (TAP, recipe::TEMPLATE_MAC);
         recipe::assemble(&api, resources, allowed(resources), told, port).await?;
         recipe::start(&api).await?;
@@ -191,7 +194,12 @@ impl Inner {
         })
         .await?;
         let (inner, key) = (Arc::clone(self), key.to_owned());
-        spawn_blocking(move || inner.snapshots.keep(&key, &root)).await?
+        let disk = (made_for == For::OwnDisk).then(|| self.template_seat_disk());
+        spawn_blocking(move || inner.snapshots.keep(&key, &root, disk.as_deref())).await?
+    }
+
+    fn template_seat_disk(&self) -> PathBuf {
+        self.run.path().join(NAME).join("disk.img")
     }
 
     fn start_template(
@@ -201,7 +209,7 @@ impl Inner {
         resources: Resources,
         output: &fs::File,
     ) -> anyhow::Result<(LooseTap, std::os::fd::OwnedFd)> {
-        let seat = self.run.path().join(NAME).join("disk.img");
+        let seat = self.template_seat_disk();
         disk::copy(&self.template_disk(resources.disk_mib)?, &seat)?;
         let tap =
             Network::loose_tap(TAP, jail.user).context("could not make the template's tap")?;
