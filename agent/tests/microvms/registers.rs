@@ -17,7 +17,7 @@ def work(i):
         assert (data + data[::-1]).decode('latin1') == chr(i) * 10000
         text = ','.join(str(x) for x in range(i, i + 150))
         assert [int(x) for x in text.split(',')] == list(range(i, i + 150))
-threads = [threading.Thread(target=work, args=(i,)) for i in range(20)]
+threads = [threading.Thread(target=work, args=(i,)) for i in range(12)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
 print('right')
@@ -34,9 +34,9 @@ fn programs_of_a_micro_vm_share_no_registers() {
     fleet.wait_for("3 Ready", BOOT);
     let said = fleet.ask(&format!(
         "exec 3 echo {work} | base64 -d > work.py; \
-         for n in 1 2 3; do python3 work.py & done 2>&1; wait"
+         for n in 1 2; do python3 work.py & done 2>&1; wait"
     ));
-    assert_eq!(said, "right|right|right|[0]");
+    assert_eq!(said, "right|right|[0]");
     assert_eq!(fleet.ask("remove 3"), "ok");
     drop(fleet);
     worker.assert_empty();

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt as _, symlink},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, symlink},
     path::{Path, PathBuf},
 };
 
@@ -58,10 +58,18 @@ impl Worker {
         symlink(images().join(name), self.images.join(name)).unwrap();
     }
 
-    /// This worker's own copy of all templates.
+    /// This worker's own copy of the templates that it has used, and no others.
     pub(crate) fn own_snapshots(&self) -> PathBuf {
         let snapshots = self.images.join("snapshots");
-        own(&snapshots);
+        let all = snapshots.canonicalize().unwrap();
+        fs::remove_file(&snapshots).unwrap();
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&snapshots)
+            .unwrap();
+        for key in self.templates() {
+            copy(&all.join(&key), &snapshots.join(key));
+        }
         snapshots
     }
 
@@ -119,13 +127,12 @@ fn own(link: &Path) {
     let real = link.canonicalize().unwrap();
     if fs::symlink_metadata(link).unwrap().is_symlink() {
         fs::remove_file(link).unwrap();
-        let (real, link) = (real.to_str().unwrap(), link.to_str().unwrap());
-        assert!(
-            run(
-                "cp",
-                &["-r", "--sparse=always", "--preserve=mode", real, link]
-            ),
-            "cp"
-        );
+        copy(&real, link);
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let (from, to) = (from.to_str().unwrap(), to.to_str().unwrap());
+    let how = ["-r", "--sparse=always", "--preserve=mode", from, to];
+    assert!(run("cp", &how), "cp");
 }

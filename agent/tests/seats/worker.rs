@@ -16,6 +16,7 @@ mod images;
 mod steps;
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{BufRead as _, BufReader, Write as _},
     os::unix::fs::PermissionsExt,
@@ -289,18 +290,30 @@ impl Worker {
             .collect()
     }
 
-    /// The memory of all templates, and the disks that they had mounted.
+    /// The memory of the templates that its MicroVMs were restored from, and the disks
+    /// that they had mounted.
     pub(crate) fn template_files(&self) -> Vec<PathBuf> {
-        let found: Vec<_> = fs::read_dir(self.images.join("snapshots"))
-            .unwrap()
-            .flat_map(|entry| {
-                let folder = entry.unwrap().path();
-                ["memory", "seat.ext4"].map(|name| folder.join(name))
-            })
+        let folder = self.images.join("snapshots");
+        let files = |key: String| ["memory", "seat.ext4"].map(|name| folder.join(&key).join(name));
+        self.templates()
+            .into_iter()
+            .flat_map(files)
             .filter(|file| file.exists())
+            .collect()
+    }
+
+    /// The names of the templates that its MicroVMs were restored from.
+    pub(super) fn templates(&self) -> BTreeSet<String> {
+        let logged = self.logged();
+        let restored = logged
+            .lines()
+            .filter(|line| line.contains("MicroVM restored"));
+        let keys: BTreeSet<_> = restored
+            .filter_map(|line| line.split_once("key=\"")?.1.split('"').next())
+            .map(String::from)
             .collect();
-        assert!(!found.is_empty(), "no template was kept");
-        found
+        assert!(!keys.is_empty(), "nothing was restored");
+        keys
     }
 
     /// Nothing of any seat is left: ports, cgroups, processes, disks, files.

@@ -95,7 +95,7 @@ impl Inner {
             match self.start(&ground, Some(snapshot), &output).await {
                 Ok(machine) => {
                     self.trust_template(&key).await;
-                    debug!(slot = %spec.slot, ?templated, took = ?began.elapsed(), "MicroVM restored");
+                    debug!(slot = %spec.slot, key, ?templated, took = ?began.elapsed(), "MicroVM restored");
                     return Ok(machine);
                 }
                 Err(error) if !error.is::<Unfit>() => {
