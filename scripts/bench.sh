@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # In the order they run, each with the longest it may take, in seconds.
-readonly PROGRAMS=(echo:300 bulk:600 stream200:900 boot:900 crowd:600 memory:300 network:120 noise:600 microvm:1800)
+readonly PROGRAMS=(echo:300 bulk:600 stream200:900 boot:900 crowd:600 memory:300 network:120 noise:600 microvm:1800 listing:600)
 
 usage() {
   cat << HELP
@@ -25,6 +25,7 @@ Without a name all of them run, in this order:
   network    the walls around seats: changes, ports, data beside a flat bridge
   noise      another seat's echo, quiet and beside a noisy seat
   microvm    MicroVMs cold and restored, beside bare firecracker; their memory
+  listing    pages of a list and a watched change, with ten thousand workshops
 
   --no-build   measure what is built already
   --on-disk    keep the server's data and the seats' disks on this machine's
@@ -56,6 +57,7 @@ ensure_rust
 ensure_runtime
 # The light flavour is enough: a proxy with TLS.
 ensure_commands nginx=nginx-light setpriv=util-linux
+[[ " ${names[*]} " != *" listing "* ]] || (ensure_postgres) || warn "PostgreSQL could not be installed"
 if [[ -n $build ]]; then
   step "building"
   (cd "$TOP" && cargo build --locked --release -p clarateach-server -p clarateach-agent -p clarateach-bench)

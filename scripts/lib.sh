@@ -107,6 +107,16 @@ ensure_runtime() {
     curl=curl mkfs.ext4=e2fsprogs mmdebstrap=mmdebstrap
 }
 
+# PostgreSQL's programs: tests start one of their own, so the package need not.
+ensure_postgres() {
+  ! compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || return 0
+  local settings=/etc/postgresql-common/createcluster.conf
+  if [[ ! -e $settings ]]; then
+    mkdir -p "${settings%/*}" && echo 'create_main_cluster = false' > "$settings" || return
+  fi
+  install_packages postgresql
+}
+
 # SECONDS as people say it. Usage: took SECONDS
 took() {
   if (($1 < 60)); then printf '%d s' "$1"; else printf '%d m %02d s' $(($1 / 60)) $(($1 % 60)); fi

@@ -7,7 +7,8 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-cycles=50 seed=''
+cycles='' seed=''
+declare -A usual=([microvms]=50 [planes]=200)
 
 usage() {
   cat << HELP
@@ -16,7 +17,10 @@ Usage: scripts/soak.sh [--cycles N] [--seed N] [NAME…]
   NAME         a storm; without one all of them, one after the other:
                  microvms   MicroVMs made, killed and removed at random, their
                             agent too; afterwards the host is as it was
-  --cycles N   how often (default: $cycles; the tests do 5)
+                 planes     two control planes over one PostgreSQL, one of them
+                            killed, stopped or cut off from it at random; nothing
+                            is done twice, and the other takes over
+  --cycles N   how often (default: ${usual[microvms]} for microvms, ${usual[planes]} for planes)
   --seed N     the chance of an earlier run, as it was printed
 HELP
 }
@@ -38,6 +42,28 @@ storm_microvms() {
   rm -f "$said"
 }
 
+# Usage: storm_planes; stories of e2e/tests. Cycle n has the seed of the storm and n, so that
+# the seed of one that failed is a storm of one.
+storm_planes() {
+  local said
+  said=$(mktemp)
+  (ensure_postgres) || warn "PostgreSQL could not be installed"
+  ensure_runtime
+  (cd "$TOP" && cargo build --locked --workspace --bins)
+  CLARATEACH_SOAK_CYCLES=$cycles CLARATEACH_SOAK_SEED=$seed CLARATEACH_IMAGES=$IMAGES \
+    cargo test --manifest-path "$TOP/Cargo.toml" --locked --workspace --test planes -- \
+    --exact storms::a_storm_of_schedules --ignored --nocapture 2>&1 | tee "$said" |
+    grep -E '^(cycle|SKIPPED|error|test result|thread)' || true
+  if grep -q '^SKIPPED' "$said"; then
+    warn "planes: $(grep -m1 '^SKIPPED' "$said")"
+  elif ! grep -q '^test result: ok' "$said"; then
+    die "planes failed: all it said is in $said" "Again: scripts/soak.sh --cycles 1 --seed $(
+      grep -oP '^cycle \d+, seed \K\d+' "$said" | tail -n 1
+    ) planes"
+  fi
+  rm -f "$said"
+}
+
 arguments=("$@") names=()
 while (($#)); do
   case $1 in
@@ -52,14 +78,15 @@ while (($#)); do
   esac
   shift
 done
-[[ $cycles =~ ^[1-9][0-9]*$ ]] || die "--cycles wants a number, not $cycles"
+[[ -z $cycles || $cycles =~ ^[1-9][0-9]*$ ]] || die "--cycles wants a number, not $cycles"
 [[ -z $seed || $seed =~ ^[0-9]+$ ]] || die "--seed wants a number, not $seed"
 become_root "$0" "${arguments[@]}"
 ensure_rust
 seed=${seed:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-((${#names[@]})) || names=(microvms)
+((${#names[@]})) || names=(microvms planes)
+asked=$cycles
 for name in "${names[@]}"; do
-  began=$SECONDS
+  began=$SECONDS cycles=${asked:-${usual[$name]}}
   step "$name: $cycles cycles, seed $seed"
   "storm_$name"
   note "$name: $(took $((SECONDS - began)))"

@@ -87,6 +87,20 @@ microvm_stage() {
 unit_stage() {
   CLARATEACH_TEST_IMAGES=$IMAGES CLARATEACH_FIRECRACKER_DIR=$CLARATEACH_CACHE/firecracker \
     cargo test --locked --workspace --exclude clarateach-e2e --no-fail-fast -- --show-output
+  local first=$?
+  on_postgres && return "$first"
+}
+
+# What keeps rows once more, on the other database.
+on_postgres() {
+  if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null; then
+    echo "SKIPPED: the store's tests on PostgreSQL: it is not installed"
+    return
+  fi
+  export CLARATEACH_TEST_DATABASE=postgres
+  local tests=(cargo test --locked --workspace --exclude clarateach-e2e --no-fail-fast)
+  "${tests[@]}" --lib -- --show-output reconciler:: store:: || return
+  "${tests[@]}" --test instructing --test joining --test keeping -- --show-output
 }
 
 # Usage: stories RUNTIME STORY…
@@ -103,7 +117,7 @@ stories() {
 
 e2e_stage() {
   stories container arrows class clients command_line crash egress fake_gce gcp helping operators \
-    refusals survival
+    planes refusals survival
 }
 
 # Without `clients` and `command_line`: what they speak is the agent's, whatever is behind it, and they take nine
@@ -184,7 +198,8 @@ prepare() {
       deny) ensure_cargo_deny ;;
       unit | e2e | e2evm) ensure_runtime && ensure_buf && PATH=${BUF%/*}:$PATH &&
         ensure_commands openssl=openssl litmus=litmus cadaver=cadaver rclone=rclone \
-          losetup=mount diff=diffutils jq=jq curl=curl ;;
+          losetup=mount diff=diffutils jq=jq curl=curl &&
+        { (ensure_postgres) || warn "without PostgreSQL its tests say SKIPPED"; } ;;
       sdkpy) ensure_runtime && ensure_commands python3=python3 openssl=openssl && ensure_python_venv ;;
     esac || return
   done

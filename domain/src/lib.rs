@@ -8,6 +8,7 @@ pub mod cost;
 pub mod egress;
 pub mod enrolment;
 pub mod ids;
+pub mod lease;
 pub mod limits;
 pub mod microvm;
 pub mod network;

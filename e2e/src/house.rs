@@ -28,8 +28,8 @@ use tonic::{
 };
 
 use crate::{
-    canary::Canary, fake_gce::FakeGce, http::send, learner::Learner, micro_vms, traces::Traces,
-    wait::until,
+    canary::Canary, fake_gce::FakeGce, http::send, learner::Learner, micro_vms, plane::Plane,
+    traces::Traces, wait::until,
 };
 
 /// How long a workshop may take to become what was asked: ten times what is
@@ -140,6 +140,12 @@ pub fn binary(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{name} is missing: run `cargo build --workspace` first"))
 }
 
+/// A port that nobody has now.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 impl House {
     /// Starts a control plane for workers on this box, with these further flags.
     pub async fn start_with(extra: &[&str]) -> Self {
@@ -173,11 +179,7 @@ impl House {
         flock(&alone, FlockOperation::LockExclusive).unwrap();
         let canary = Canary::sing();
         let before = Traces::take();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let mut house = Self {
             dir: tempfile::Builder::new()
                 .prefix("clarateach-e2e-")
@@ -233,6 +235,28 @@ impl House {
             .spawn()
             .unwrap();
         self.server = Some(server);
+    }
+
+    /// Starts a control plane beside the house's own, on the same data directory, with
+    /// these further flags; `name` is its log's.
+    pub fn plane(&self, name: &str, flags: &[&str]) -> Plane {
+        self.plane_in(&self.data(), name, flags)
+    }
+
+    fn plane_in(&self, data: &Path, name: &str, flags: &[&str]) -> Plane {
+        let mut all = self.provisioner.clone();
+        all.extend(flags.iter().map(ToString::to_string));
+        Plane::start(data, all, &self.dir.path().join(format!("{name}.log")))
+    }
+
+    /// Starts a control plane with a data directory of its own, as on another machine: only
+    /// the house's master key is copied there.
+    pub fn plane_apart(&self, name: &str, flags: &[&str]) -> Plane {
+        let folder = self.dir.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        // Its mode goes with it.
+        fs::copy(self.data().join("master.key"), folder.join("master.key")).unwrap();
+        self.plane_in(&folder, name, flags)
     }
 
     /// Waits until the server answers.
@@ -293,6 +317,12 @@ impl House {
         let id = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
         self.until_server_ended().await;
+    }
+
+    /// The server's process, if it runs.
+    pub fn server(&self) -> Option<i32> {
+        let server = self.server.as_ref()?;
+        i32::try_from(server.id()).ok()
     }
 
     /// The admin's token.

@@ -13,6 +13,7 @@
 )]
 
 pub mod canary;
+pub mod door;
 pub mod fake_gce;
 pub mod fake_metadata;
 pub mod house;
@@ -20,6 +21,8 @@ pub mod http;
 pub mod learner;
 mod listener;
 pub mod micro_vms;
+pub mod plane;
+pub mod postgres;
 pub mod terminal;
 pub mod traces;
 pub mod vms;

@@ -1,7 +1,8 @@
 //! What the program does when it is told to: serve, take down, let an operator
 //! in.
 //!
-//! Way of `serve`: settings -> data directory (locked) -> store -> loop and doors
+//! Way of `serve`: settings -> data directory (locked, shared where control planes share a
+//! database) -> store -> loop and doors
 //! -> a signal -> doors drain, then the loop, then the store closes. Workers
 //! and learners' shells outlive all of it.
 
@@ -41,7 +42,9 @@ use crate::{
     },
     reconciler::{CrashAt, Reconciler, Wake},
     serve::{self as port, Doors, Reach},
-    store::{Event, Store, limits::Limits, sealing::MasterKey, sealing::write_secret_file},
+    store::{
+        Event, Store, StoreError, limits::Limits, sealing::MasterKey, sealing::write_secret_file,
+    },
 };
 
 /// How often old request ids and deleted workshops are forgotten.
@@ -92,6 +95,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let rest = CancellationToken::new();
     let looping = tokio::spawn(reconciler.run(rest.clone()));
     let keeping = tokio::spawn(keep_house(store.clone(), rest.clone()));
+    let listening = tokio::spawn(store.clone().listen(rest.clone()));
 
     let listener = TcpListener::bind(args.listen)
         .await
@@ -134,6 +138,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     rest.cancel();
     let _ = looping.await;
     let _ = keeping.await;
+    let _ = listening.await;
     say_what_runs(&store).await;
     store.close().await?;
     Ok(())
@@ -156,7 +161,8 @@ fn told_to_stop() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// The data directory, made if it is missing, and its one server's lock.
+/// The data directory, made if it is missing, and its lock: one server's, unless the
+/// database is made for several.
 fn prepare(data: &DataArgs) -> anyhow::Result<File> {
     let dir = &data.data_dir;
     fs::DirBuilder::new()
@@ -164,12 +170,17 @@ fn prepare(data: &DataArgs) -> anyhow::Result<File> {
         .mode(0o700)
         .create(dir)
         .with_context(|| format!("could not make {}", dir.display()))?;
-    lock(&data.lock())
+    lock(&data.lock(), data.database.is_some())
 }
 
-fn lock(path: &Path) -> anyhow::Result<File> {
+fn lock(path: &Path, shared: bool) -> anyhow::Result<File> {
     let file = File::create(path).with_context(|| format!("could not open {}", path.display()))?;
-    match file.try_lock() {
+    let locked = if shared {
+        file.try_lock_shared()
+    } else {
+        file.try_lock()
+    };
+    match locked {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => bail!(
             "another clarateach-server runs on this data directory ({} is locked)",
@@ -182,16 +193,40 @@ fn lock(path: &Path) -> anyhow::Result<File> {
 }
 
 async fn open(data: &DataArgs) -> anyhow::Result<Store> {
-    let key = data.master_key();
-    if data.database().exists() && !key.exists() {
+    let (path, sqlite) = (data.master_key(), data.sqlite());
+    let fresh = !path.exists();
+    if let Some(url) = &data.database {
+        let opened = Store::open_postgres(url, MasterKey::load_or_make(&path)?).await;
+        if fresh && matches!(opened, Err(StoreError::Seal(_))) {
+            // Nothing was sealed under it, and it would be taken for the right one.
+            remove(fs::remove_file(&path), &path)?;
+            bail!(
+                "{} is missing: copy it from another control plane of this database, or from \
+                 the backup",
+                path.display()
+            );
+        }
+        return Ok(opened?);
+    }
+    if sqlite.exists() && fresh {
         bail!(
             "{} is gone, and with it every workshop's CA: restore it from the backup of {}",
-            key.display(),
-            data.database().display()
+            path.display(),
+            sqlite.display()
         );
     }
-    let key = MasterKey::load_or_make(&key)?;
-    Ok(Store::open(&data.database(), key).await?)
+    let key = MasterKey::load_or_make(&path)?;
+    Ok(Store::open(&sqlite, key).await?)
+}
+
+/// Names this installation to provisioners: the data directory's own id, or, where control
+/// planes share a database, the first one's.
+async fn installation(data: &DataArgs, store: &Store) -> anyhow::Result<String> {
+    let mine = local::installation(&data.data_dir)?;
+    if data.database.is_none() {
+        return Ok(mine);
+    }
+    Ok(store.agreed("installation", &mine).await?)
 }
 
 /// Says what the project has of what workers need; false if something is missing.
@@ -222,13 +257,20 @@ impl Notes for Unnoted {
 async fn provisioner(args: &ServeArgs, store: &Store) -> anyhow::Result<Arc<dyn Provisioner>> {
     match args.provisioner {
         ProvisionerKind::Gcp => {
-            let installation = local::installation(&args.data.data_dir)?;
+            let installation = installation(&args.data, store).await?;
             let settings = GcpSettings::checked(&args.gcp, args.limits.max_ttl, installation)?;
             let gcp = Gcp::open(settings, Arc::new(store.clone())).await?;
             gcp.open_the_way().await;
             Ok(Arc::new(gcp))
         }
         ProvisionerKind::Local => {
+            let mine = local::installation(&args.data.data_dir)?;
+            if installation(&args.data, store).await? != mine {
+                bail!(
+                    "the local workers of this database are in another data directory: start \
+                     all its control planes on that machine, with that --data-dir"
+                );
+            }
             let agent = args.agent_bin.clone().context(
                 "--agent-bin is missing: local workers need the path of clarateach-agent",
             )?;
@@ -287,6 +329,9 @@ async fn keep_house(store: Store, stop: CancellationToken) {
             _ = clock.tick() => {}
         }
         let now = api::now();
+        if let Err(cause) = store.forget_leases().await {
+            warn!(error = ?cause, "could not forget old leases");
+        }
         match (store.forget_requests(now).await, store.purge(now).await) {
             (Ok(requests), Ok(workshops)) => {
                 if requests + workshops > 0 {
@@ -320,7 +365,7 @@ pub async fn down(args: DownArgs) -> anyhow::Result<()> {
         info!(data = %dir.display(), "nothing is there");
         return Ok(());
     }
-    let _lock = lock(&args.data.lock())?;
+    let _lock = lock(&args.data.lock(), false)?;
     let at = absolute(&dir)?;
     let gone = tokio::task::spawn_blocking(move || local::down_in(&at, &args.alloc_dir)).await??;
     for worker in &gone {
@@ -330,7 +375,9 @@ pub async fn down(args: DownArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     remove(fs::remove_dir(dir.join("workers")), &dir.join("workers"))?;
-    for name in OURS {
+    // What is sealed under the key may be in a database elsewhere.
+    let keep = (!args.data.sqlite().exists()).then_some("master.key");
+    for name in OURS.into_iter().filter(|name| Some(*name) != keep) {
         let path = dir.join(name);
         remove(fs::remove_file(&path), &path)?;
     }

@@ -107,19 +107,25 @@ pub enum ProvisionerKind {
 /// Where everything is kept.
 #[derive(Debug, Clone, Args)]
 pub struct DataArgs {
-    /// Database, keys, admin token and local workers. Back up `clarateach.db`
-    /// and `master.key` together: one is nothing without the other.
+    /// Database, keys, admin token and local workers. Back up `clarateach.db` (or the
+    /// PostgreSQL database) and `master.key` together: one is nothing without the other.
     #[arg(
         long,
         env = "CLARATEACH_DATA_DIR",
         default_value = "/var/lib/clarateach"
     )]
     pub data_dir: PathBuf,
+    /// A PostgreSQL database for all of it but keys and workers, as
+    /// `postgres://USER@HOST/NAME`: several control planes may share it, each with the same
+    /// `master.key`. A password goes into a file that PGPASSFILE names. SQLite in the data
+    /// directory when absent.
+    #[arg(long, env = "CLARATEACH_DATABASE", value_name = "URL", value_parser = postgres)]
+    pub database: Option<String>,
 }
 
 impl DataArgs {
-    /// The database.
-    pub fn database(&self) -> PathBuf {
+    /// SQLite's database.
+    pub fn sqlite(&self) -> PathBuf {
         self.data_dir.join("clarateach.db")
     }
 
@@ -133,7 +139,8 @@ impl DataArgs {
         self.data_dir.join("admin.token")
     }
 
-    /// Locked by the one server that runs on it.
+    /// Locked by the one server that runs on it, or shared by those that have a database
+    /// in common.
     pub fn lock(&self) -> PathBuf {
         self.data_dir.join("server.lock")
     }
@@ -404,6 +411,27 @@ pub fn span(text: &str) -> Result<Duration, String> {
         .ok_or_else(bad)
 }
 
+/// The URL of a PostgreSQL database, without a secret: command lines are read by everybody.
+fn postgres(text: &str) -> Result<String, String> {
+    let bad = || format!("{text:?} is no database: write postgres://USER@HOST/NAME");
+    let rest = text
+        .strip_prefix("postgres://")
+        .or_else(|| text.strip_prefix("postgresql://"))
+        .ok_or_else(bad)?;
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (server, name) = place.split_once('/').ok_or_else(bad)?;
+    if name.is_empty() {
+        return Err(bad());
+    }
+    let user = server.rsplit_once('@').map_or("", |(user, _)| user);
+    if user.contains(':') || query.split('&').any(|part| part.starts_with("password=")) {
+        let words = "a password in a URL is read by everybody: put it into a file as \
+                     HOST:PORT:NAME:USER:PASSWORD (mode 0600) and name that with PGPASSFILE";
+        return Err(words.to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// An origin: scheme, host and perhaps a port, nothing else.
 fn origin(text: &str) -> Result<String, String> {
     let bad = || format!("{text:?} is no origin: write http://HOST[:PORT] or https://HOST[:PORT]");
@@ -474,6 +502,33 @@ mod tests {
             ["--max-ttl", "31d"],
         ] {
             assert!(serve(&flags).check().is_err(), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn a_database_is_postgresql_and_its_password_is_nobodys_business() {
+        for (text, good) in [
+            ("postgres://clara@db.example/classes", true),
+            (
+                "postgresql://db.example:5433/classes?sslmode=verify-full",
+                true,
+            ),
+            (
+                "postgres://clara@localhost/classes?host=/run/postgresql",
+                true,
+            ),
+            ("postgres://clara:secret@db.example/classes", false),
+            (
+                "postgres://clara@db.example/classes?a=b&password=secret",
+                false,
+            ),
+            ("postgres://db.example", false),
+            ("mysql://db.example/classes", false),
+            ("/var/lib/classes.db", false),
+        ] {
+            let said = postgres(text);
+            assert_eq!(said.is_ok(), good, "{text}: {said:?}");
+            assert!(!said.is_err_and(|words| words.contains("secret")), "{text}");
         }
     }
 

@@ -14,7 +14,7 @@ use clarateach_domain::workshop::{Desired, Phase};
 use clarateach_proto::workshop as pb;
 use clarateach_server::{
     api,
-    store::{Store, entity, sealing::MasterKey, text::Text},
+    store::{entity, sealing::MasterKey, text::Text},
 };
 use sea_orm::ActiveValue::Set;
 use tonic::Code;
@@ -37,7 +37,7 @@ async fn a_database_opens_again_with_its_own_key_and_with_no_other() {
         .unwrap();
     assert_eq!(again.tokens(None).await.unwrap().len(), 1, "made once");
     let other = MasterKey::load_or_make(&dir.path().join("other.key")).unwrap();
-    let refused = Store::open(&dir.path().join("clarateach.db"), other).await;
+    let refused = town::open(&dir, other).await;
     assert!(refused.is_err());
 }
 

@@ -177,6 +177,12 @@ impl From<ApiError> for Status {
 impl From<StoreError> for ApiError {
     fn from(cause: StoreError) -> Self {
         error!(error = ?cause, "the store failed a call");
+        if cause.is_away() {
+            let message =
+                "the database is out of reach: nothing was changed; try again in a moment";
+            return Self::new(Code::Unavailable, "DATABASE_AWAY", message)
+                .retry_after(Duration::from_secs(2));
+        }
         Self::new(
             Code::Internal,
             "INTERNAL",

@@ -125,7 +125,8 @@ impl Hub {
                     Ok(changed) if changed != workshop => false,
                     Ok(_) | Err(RecvError::Lagged(_)) => {
                         tokio::time::sleep(COALESCE).await;
-                        true
+                        // Told more than once, by us and by the database: looked at once.
+                        self.store.revision(&workshop).await.ok() != Some(seen)
                     }
                     Err(RecvError::Closed) => break,
                 },

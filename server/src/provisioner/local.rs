@@ -273,7 +273,12 @@ impl Inner {
             let _lock = self.allocations.lock()?;
             // Removed meanwhile, by another process: names without a row would
             // stay for ever.
-            if self.find(&worker.name)?.as_ref() != Some(&place) {
+            let now = self.find(&worker.name)?;
+            if now.is_none() {
+                // What was written since is nobody's.
+                remove_files(&dir).context("could not remove the worker's files")?;
+            }
+            if now.as_ref() != Some(&place) {
                 bail!("the worker is being removed");
             }
             ground::build(&place, &self.settings.alloc_dir)?;
@@ -482,8 +487,19 @@ pub(crate) fn installation(data_dir: &Path) -> anyhow::Result<String> {
         Ok(_) => anyhow::bail!("{} is damaged", path.display()),
         Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
             let id = format!("{:016x}", rand::random::<u64>());
-            alloc::write_whole(&path, id.as_bytes())?;
-            Ok(id)
+            let mine = path.with_extension(format!("of-{}", std::process::id()));
+            alloc::write_whole(&mine, id.as_bytes())?;
+            // Another control plane may begin in the same folder: the first one's counts.
+            let linked = fs::hard_link(&mine, &path);
+            let _ = fs::remove_file(&mine);
+            match linked {
+                Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => {
+                    installation(data_dir)
+                }
+                done => done
+                    .map(|()| id)
+                    .with_context(|| format!("could not write {}", path.display())),
+            }
         }
         Err(cause) => Err(cause).with_context(|| format!("could not read {}", path.display())),
     }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     agents::{Target, Unknown},
     provisioner::{ProvisionError, WorkerSpec},
-    store::{StoreError, settle::Settling},
+    store::{StoreError, leases, settle::Settling},
 };
 
 impl Reconciler {
@@ -107,7 +107,6 @@ impl Reconciler {
             }
             Step::ForgetWorker(at) => {
                 self.agents.forget(&name(at));
-                self.told.lock().await.remove(&name(at));
                 self.store.forget_worker(&of.id, at, now).await?;
                 self.crash.pass("forget-worker", "done");
                 Ok(true)
@@ -143,6 +142,7 @@ impl Reconciler {
             .begin_attempt(&of.id, at, verb, Utc::now())
             .await?;
         self.crash.pass(verb, "row");
+        leases::may_act()?;
         let ended = act.await;
         self.crash.pass(verb, "done");
         let permanent = ended.as_ref().is_err_and(|cause| {
@@ -357,30 +357,33 @@ impl Reconciler {
     }
 
     /// Tells learners in the terminals of every agent that answers and was not
-    /// told the present notice: one that was away is told when it is back. A new
-    /// process tells all of them once more. Holds nothing up for long.
-    pub(super) async fn tell_terminals(&self, of: &Settling, looked: &Looked) {
+    /// told the present notice: one that was away is told when it is back. Holds
+    /// nothing up for long.
+    pub(super) async fn tell_terminals(
+        &self,
+        of: &Settling,
+        looked: &Looked,
+    ) -> Result<(), StoreError> {
         let ends = of.want.expires_at;
         let left = (ends - Utc::now()).to_std().unwrap_or_default();
         let (Some(mark), false) = (of.want.notified, left.is_zero()) else {
-            return;
+            return Ok(());
         };
         let message = notice(
             of,
             u32::try_from(left.as_secs().div_ceil(60)).unwrap_or(mark),
         );
-        let told = self.told.lock().await;
-        let names = looked.versions.keys();
-        let names: Vec<_> = names
-            .map(|at| WorkerName::of(&of.id, *at))
-            .filter(|name| told.get(name) != Some(&(ends, mark)))
-            .collect();
-        drop(told);
-        for name in names {
-            let notify = self.agents.notify(&name, "expiring", &message, ends);
+        let present = format!("{mark} {}", ends.to_rfc3339());
+        let answer = looked.versions.keys().filter_map(|at| of.workers.get(at));
+        for worker in answer.filter(|worker| worker.told != present) {
+            let name = &worker.name;
+            leases::may_act()?;
+            let notify = self.agents.notify(name, "expiring", &message, ends);
             match tokio::time::timeout(NOTICE_PATIENCE, notify).await {
                 Ok(Ok(())) => {
-                    self.told.lock().await.insert(name, (ends, mark));
+                    self.store
+                        .told_terminals(&of.id, worker.ordinal, &present)
+                        .await?;
                 }
                 Ok(Err(cause)) => {
                     warn!(worker = %name, error = ?cause, "notice could not be sent");
@@ -388,6 +391,7 @@ impl Reconciler {
                 Err(_) => warn!(worker = %name, "notice was not taken in time"),
             }
         }
+        Ok(())
     }
 }
 

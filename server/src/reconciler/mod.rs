@@ -11,11 +11,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
-use clarateach_domain::{
-    ids::{WorkerName, WorkshopId},
-    sweep::Mode,
-};
+use clarateach_domain::{ids::WorkshopId, sweep::Mode};
 use tokio::{
     sync::Semaphore,
     task::JoinError,
@@ -55,9 +51,6 @@ const SWEEP: Duration = Duration::from_mins(1);
 /// How long a settling workshop may take to end its step when told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Notices that were taken: for which end, and the mark.
-type Told = Arc<tokio::sync::Mutex<BTreeMap<WorkerName, (DateTime<Utc>, u32)>>>;
-
 /// What the loop works with.
 #[derive(Clone)]
 pub struct Reconciler {
@@ -71,8 +64,6 @@ pub struct Reconciler {
     /// Names this process in leases.
     holder: Arc<str>,
     sweeping: Arc<tokio::sync::Mutex<Sweeping>>,
-    /// The last notice each agent took.
-    told: Told,
 }
 
 impl Reconciler {
@@ -93,7 +84,6 @@ impl Reconciler {
             leaf_life: observe::LEAF_LIFE,
             holder: format!("{:032x}", rand::random::<u128>()).into(),
             sweeping: Arc::new(tokio::sync::Mutex::new(Sweeping::new(Mode::Remove))),
-            told: Arc::default(),
         }
     }
 

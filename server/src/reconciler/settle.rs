@@ -9,7 +9,7 @@ use clarateach_domain::{
     plan::{AgentSeen, Ordinal, plan},
     workshop::{Desired, Phase},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::timeout;
 use tracing::{debug, info, instrument, warn};
 
 use super::{
@@ -20,31 +20,41 @@ use super::{
 };
 use crate::store::{
     StoreError,
+    leases::Taken,
     settle::{AttemptRow, Settled, Settling},
 };
 
 /// Rounds without a pause: more than any life needs, few enough to be fair.
 const ROUNDS: usize = 40;
-/// How long the lease holds; extended every third of it.
-const LEASE_SECONDS: u32 = 15;
+/// Never a busy loop, however the clocks stand.
+const LEAST: Duration = Duration::from_millis(50);
 /// The wait after a step that failed and has no back-off of its own.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// The wait after the database refused.
 const AFTER_STORE: Duration = Duration::from_secs(3);
+/// The longest wait for another's lease: it may be given back at any time.
+const AFTER_OTHERS: Duration = Duration::from_secs(1);
+/// The database may be out of reach without saying so.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Reconciler {
     /// Settles as far as it goes now; when to look again even if nothing wakes.
     #[instrument(skip_all, fields(workshop = %id))]
     pub(super) async fn settle(&self, id: &WorkshopId) -> Option<Duration> {
-        let lease = format!("settle/{id}");
-        match self.store.lease(&lease, &self.holder, LEASE_SECONDS).await {
-            Ok(true) => {}
-            Ok(false) => return Some(AFTER_STORE), // another process, or one that died
-            Err(cause) => {
+        let name = format!("settle/{id}");
+        let lease = match timeout(STORE_PATIENCE, self.store.take(&name, &self.holder)).await {
+            Ok(Ok(Taken::Mine(lease))) => lease,
+            // Another process, or one that died.
+            Ok(Ok(Taken::Others(left))) => return Some(left.clamp(LEAST, AFTER_OTHERS)),
+            Ok(Err(cause)) => {
                 warn!(error = ?cause, "lease could not be taken");
                 return Some(AFTER_STORE);
             }
-        }
+            Err(_) => {
+                warn!("lease could not be taken: the database does not answer");
+                return Some(AFTER_STORE);
+            }
+        };
         let rounds = async {
             self.rounds(id).await.unwrap_or_else(|cause| {
                 warn!(error = ?cause, "workshop could not be settled");
@@ -52,15 +62,11 @@ impl Reconciler {
             })
         };
         // Boxed: a round holds the rows of a whole workshop.
-        let again = tokio::select! {
-            again = Box::pin(rounds) => again,
-            // Stopping in the middle of a step is what a crash does too.
-            () = self.until_lost(&lease) => {
-                warn!("lease was lost to another process");
-                Some(AFTER_STORE)
-            }
+        let Some(again) = self.store.hold(&lease, Box::pin(rounds)).await else {
+            warn!("lease was lost to another process, or to a database out of reach");
+            return Some(AFTER_STORE);
         };
-        if let Err(cause) = self.store.release(&lease, &self.holder).await {
+        if let Ok(Err(cause)) = timeout(STORE_PATIENCE, self.store.release(&lease)).await {
             warn!(error = ?cause, "lease could not be given back");
         }
         again
@@ -102,22 +108,6 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Extends the lease; returns when it was not possible for as long as it
-    /// held, by this process's own clock.
-    async fn until_lost(&self, lease: &str) {
-        let life = Duration::from_secs(LEASE_SECONDS.into());
-        let mut held = Instant::now();
-        while held.elapsed() < life {
-            sleep(life / 3).await;
-            let asked = Instant::now();
-            match self.store.lease(lease, &self.holder, LEASE_SECONDS).await {
-                Ok(true) => held = asked,
-                Ok(false) => return,
-                Err(cause) => warn!(error = ?cause, "lease could not be extended"),
-            }
-        }
-    }
-
     async fn rounds(&self, id: &WorkshopId) -> Result<Option<Duration>, StoreError> {
         self.crash.pass("settle", "begun");
         for round in 0..ROUNDS {
@@ -130,7 +120,7 @@ impl Reconciler {
             let looked = self.observe(&before).await?;
             self.clear_tries(&before, &looked).await?;
             if before.want.desired == Desired::Present {
-                self.tell_terminals(&before, &looked).await;
+                self.tell_terminals(&before, &looked).await?;
             }
             let now = Utc::now();
             let plan = plan(&before.want, &looked.seen, now);
@@ -180,7 +170,5 @@ impl Reconciler {
 }
 
 fn until(when: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
-    // Never a busy loop, however the clocks stand.
-    let wait = (when - now).to_std().unwrap_or_default();
-    wait.max(Duration::from_millis(50))
+    (when - now).to_std().unwrap_or_default().max(LEAST)
 }

@@ -17,7 +17,13 @@ use clarateach_domain::{
 use tracing::{info, warn};
 
 use super::Reconciler;
-use crate::{provisioner::Listed, store::StoreError};
+use crate::{
+    provisioner::Listed,
+    store::{
+        StoreError,
+        leases::{self, Taken},
+    },
+};
 
 /// How sweeps go, and what the last one found.
 #[derive(Debug)]
@@ -79,6 +85,23 @@ impl Reconciler {
         let Some(began) = sweeping.began else {
             return;
         };
+        let lease = match self.store.take("sweep", &self.holder).await {
+            Ok(Taken::Mine(lease)) => lease,
+            Ok(Taken::Others(_)) => return,
+            Err(cause) => {
+                warn!(error = ?cause, "nothing is swept: the lease could not be taken");
+                return;
+            }
+        };
+        let look = Box::pin(self.look_for_strays(&mut sweeping, began));
+        if self.store.hold(&lease, look).await.is_none() {
+            warn!("a sweep was broken off: its lease was lost");
+        } else if let Err(cause) = self.store.release(&lease).await {
+            warn!(error = ?cause, "lease could not be given back");
+        }
+    }
+
+    async fn look_for_strays(&self, sweeping: &mut Sweeping, began: Began) {
         // The provisioner first: a worker that comes in between has a row.
         let there = match self.provisioner.list().await {
             Ok(there) => there,
@@ -109,7 +132,7 @@ impl Reconciler {
             found.insert(name, (stray, fate));
         }
         for (name, (stray, fate)) in &found {
-            self.meet(name, *stray, *fate, &mut sweeping, now).await;
+            self.meet(name, *stray, *fate, sweeping, now).await;
         }
         // Who only reports has put nothing in quarantine yet.
         let noted = found.iter().all(|(name, (_, fate))| {
@@ -156,6 +179,7 @@ impl Reconciler {
                     sweeping.quarantined.remove(name.as_str());
                 }
             }
+            Fate::Remove if leases::may_act().is_err() => {}
             Fate::Remove => match self.provisioner.delete(name).await {
                 Ok(()) => info!(worker = %name, "worker without a row removed"),
                 Err(cause) => warn!(worker = %name, error = ?cause, "worker could not be removed"),

@@ -26,7 +26,7 @@ use clarateach_domain::{
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{CrashAt, Reconciler, Told, Wake, observe::LEAF_LIFE};
+use super::{CrashAt, Reconciler, Wake, observe::LEAF_LIFE};
 use crate::{
     agents::Agents,
     config::FirecrackerArgs,
@@ -38,7 +38,7 @@ use crate::{
         Store,
         limits::Limits,
         requests::RequestKey,
-        sealing::{MasterKey, random},
+        sealing::random,
         seats::Upheaval,
         settle::Settled,
         view::WorkshopView,
@@ -117,7 +117,6 @@ struct Stage {
     /// Looking at workers takes for ever.
     stuck: Arc<AtomicBool>,
     /// Of the present reconciler.
-    told: Told,
     store: Store,
     wake: Wake,
     stop: CancellationToken,
@@ -173,15 +172,13 @@ impl Stage {
             .with_test_writer()
             .try_init();
         let dir = tempfile::tempdir().unwrap();
-        let key = MasterKey::load_or_make(&dir.path().join("master.key")).unwrap();
-        let store = Store::open(&dir.path().join("test.db"), key).await.unwrap();
+        let store = Store::of_test(dir.path()).await;
         let token = dir.path().join("admin.token");
         store.ensure_admin(&token, Utc::now()).await.unwrap();
         Self {
             dir,
             leaf_life,
             stuck: Arc::default(),
-            told: Arc::default(),
             store,
             wake: Wake::default(),
             stop: CancellationToken::new(),
@@ -222,7 +219,6 @@ impl Stage {
             CrashAt::default(),
         )
         .with_leaf_life(self.leaf_life);
-        self.told = reconciler.told.clone();
         self.running = Some(tokio::spawn(reconciler.run(self.stop.clone())));
     }
 
@@ -485,15 +481,17 @@ async fn an_agent_that_came_after_a_notice_was_due_is_told_it_all_the_same() {
     };
     let id = stage.create_for(1, TimeDelta::minutes(9)).await;
     stage.until_phase(&id, Phase::Running).await;
-    let worker = WorkerName::of(&id, Ordinal::MIN);
-    let took = || {
-        let told = stage.told.try_lock().ok();
-        told.and_then(|told| told.get(&worker).map(|(_, mark)| *mark))
-    };
-    stage.until(&id, "told", |_| took() == Some(10)).await;
+    let began = Instant::now();
+    loop {
+        let workers = stage.store.settling(&id).await.unwrap().unwrap().workers;
+        if workers[&Ordinal::MIN].told.starts_with("10 ") {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "not told");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     stage.delete(&id).await;
     stage.until_phase(&id, Phase::Deleted).await;
-    assert_eq!(took(), None, "forgotten with its worker");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use super::{
     Store, StoreError,
     entity::{seat, worker, workshop},
     text::Text,
+    workshops,
 };
 
 /// Counts of one moment.
@@ -73,7 +74,7 @@ impl Store {
         living
             .column(workshop::Column::Id)
             .from(workshop::Entity)
-            .and_where(workshop::Column::Phase.ne(Text(Phase::Deleted)));
+            .and_where(workshops::living());
         let seats = seat::Entity::find().filter(seat::Column::WorkshopId.in_subquery(living));
         let states = seats
             .clone()

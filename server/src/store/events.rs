@@ -13,6 +13,7 @@ use sea_orm::{
 use super::{
     Store, StoreError,
     entity::{event, workshop},
+    postgres,
 };
 
 /// One thing that happened.
@@ -49,6 +50,7 @@ pub async fn record(
         .await?;
     let revision = rows.first().map_or(0, |row| row.revision);
     insert(txn, Some(workshop), revision, event, now).await?;
+    postgres::notify(txn, workshop).await?;
     Ok(u64::try_from(revision).unwrap_or_default())
 }
 

@@ -6,16 +6,18 @@
 
 use std::num::NonZeroU32;
 
-use clarateach_domain::{plan::SeatWish, workshop::Phase};
+use clarateach_domain::plan::SeatWish;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, PaginatorTrait,
-    QueryFilter, QuerySelect, sea_query::Query,
+    ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
+    sea_query::Query,
 };
 
 use super::{
     StoreError,
     entity::{seat, workshop},
+    postgres,
     text::Text,
+    workshops::living as living_workshops,
 };
 
 /// How much there may be.
@@ -76,9 +78,6 @@ pub enum Refused {
     },
 }
 
-/// Any number that no other lock of ours has: serializes the counting.
-const CAPACITY_LOCK: &str = "SELECT pg_advisory_xact_lock(7241360419)";
-
 impl Limits {
     /// Counts what there would be if `txn` were committed.
     pub(super) async fn check(
@@ -86,15 +85,12 @@ impl Limits {
         txn: &DatabaseTransaction,
         owner_id: &str,
     ) -> Result<Result<(), Refused>, StoreError> {
-        if txn.get_database_backend() == DbBackend::Postgres {
-            // SQLite has one writer anyway.
-            txn.execute_unprepared(CAPACITY_LOCK).await?;
-        }
+        postgres::alone(txn, postgres::CAPACITY).await?;
         let living = |owner: Option<&str>| {
             let mut ids = Query::select();
             ids.column(workshop::Column::Id)
                 .from(workshop::Entity)
-                .and_where(workshop::Column::Phase.ne(Text(Phase::Deleted)));
+                .and_where(living_workshops());
             if let Some(owner) = owner {
                 ids.and_where(workshop::Column::OwnerId.eq(owner));
             }

@@ -3,18 +3,24 @@
 //!
 //! Way: a handler or the loop -> a method of [`Store`] -> one transaction -> the
 //! change, its event and the workshop's next revision -> [`Store::changed`]
-//! wakes the Watch streams. SQLite today; where PostgreSQL must differ the code
-//! asks `get_database_backend` and nowhere else.
+//! wakes the Watch streams. SQLite for one control plane, PostgreSQL for several
+//! (`postgres.rs`); where they must differ the code asks `get_database_backend` and
+//! nowhere else.
 
 pub mod census;
 pub mod entity;
 pub mod events;
 pub mod keeping;
+pub mod leases;
 pub mod limits;
 pub mod losses;
 pub mod migration;
 pub mod notes;
 pub mod pausing;
+mod postgres;
+#[cfg(test)]
+#[path = "../../../e2e/src/postgres.rs"]
+pub(crate) mod postgres_of_tests;
 pub mod principals;
 pub mod requests;
 pub mod sealing;
@@ -30,8 +36,9 @@ use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
 
 use clarateach_domain::ids::WorkshopId;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait, sqlx::sqlite,
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    RuntimeErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    sqlx::{self, sqlite},
 };
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
@@ -69,6 +76,9 @@ pub enum StoreError {
     /// A secret could not be sealed or opened.
     #[error("could not use a sealed secret")]
     Seal(#[from] SealError),
+    /// Another control plane has taken over what this one was at.
+    #[error("the lease {0} is no longer held: what was settled under it is not kept")]
+    Stale(String),
     /// A row holds what this version cannot read.
     #[error("the database holds a bad {what}: {text}")]
     BadRow {
@@ -85,6 +95,26 @@ impl StoreError {
         Self::BadRow {
             what,
             text: cause.to_string(),
+        }
+    }
+
+    /// Whether the database is out of reach, rather than at odds with what was asked.
+    pub fn is_away(&self) -> bool {
+        let (Self::Query(cause) | Self::Migrate(cause) | Self::Open { cause, .. }) = self else {
+            return false;
+        };
+        match cause {
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
+            DbErr::Query(RuntimeErr::SqlxError(cause))
+            | DbErr::Exec(RuntimeErr::SqlxError(cause)) => match &**cause {
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+                // It was told to end the connection, or is starting or stopping.
+                sqlx::Error::Database(said) => said
+                    .code()
+                    .is_some_and(|code| code == "25P03" || code.starts_with("57P")),
+                _ => false,
+            },
+            _ => false,
         }
     }
 }
@@ -138,10 +168,14 @@ impl Store {
                     .busy_timeout(Duration::from_secs(10))
                     .foreign_keys(true)
             });
+        Self::over(options, key, &path.display().to_string()).await
+    }
+
+    async fn over(options: ConnectOptions, key: MasterKey, at: &str) -> Result<Self, StoreError> {
         let db = Database::connect(options)
             .await
             .map_err(|cause| StoreError::Open {
-                path: path.display().to_string(),
+                path: at.to_owned(),
                 cause,
             })?;
         let store = Self {
@@ -155,14 +189,23 @@ impl Store {
         Ok(store)
     }
 
+    /// The database of a test: on SQLite in its folder, or on PostgreSQL if the run is.
+    #[cfg(test)]
+    pub(crate) async fn of_test(dir: &Path) -> Self {
+        let key = MasterKey::load_or_make(&dir.join("master.key"));
+        let key = key.expect("a test's key");
+        let opened = match postgres_of_tests::beside(dir) {
+            Some(url) => Self::open_postgres(&url, key).await,
+            None => Self::open(&dir.join("test.db"), key).await,
+        };
+        opened.expect("a test's database")
+    }
+
     /// The transaction is the lock: SQLite lets one writer in, and PostgreSQL
     /// is told to.
     async fn migrate(&self) -> Result<(), StoreError> {
         let txn = self.begin_write().await?;
-        if self.db.get_database_backend() == DbBackend::Postgres {
-            txn.execute_unprepared("SELECT pg_advisory_xact_lock(7241360418)")
-                .await?;
-        }
+        postgres::alone(&txn, postgres::MIGRATE).await?;
         migration::Migrations::up(&*txn, None)
             .await
             .map_err(StoreError::Migrate)?;
@@ -170,7 +213,8 @@ impl Store {
     }
 
     /// Starts a transaction that may write. On SQLite writers queue here, in
-    /// order, instead of polling the file's lock.
+    /// order, instead of polling the file's lock. Of a task that works under a lease
+    /// that another control plane has taken meanwhile, it is refused.
     pub async fn begin_write(&self) -> Result<WriteTxn, StoreError> {
         let sqlite = self.db.get_database_backend() == DbBackend::Sqlite;
         let turn = if sqlite {
@@ -185,6 +229,7 @@ impl Store {
             ..TransactionOptions::default()
         };
         let txn = self.db.begin_with_options(options).await?;
+        leases::check(&txn).await?;
         Ok(WriteTxn { txn, _turn: turn })
     }
 

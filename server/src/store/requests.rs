@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use zeroize::Zeroizing;
 
-use super::{Store, StoreError, WriteTxn, entity::request, sealing::hex};
+use super::{Store, StoreError, WriteTxn, entity::request, postgres, sealing::hex};
 use sha2::{Digest, Sha256};
 
 /// How long a repeat is recognised.
@@ -57,6 +57,8 @@ impl Store {
         if key.id.is_empty() {
             return Ok(Replay::Fresh);
         }
+        // Equal calls at once: the second waits until the first has kept its answer.
+        postgres::alone_with(txn, &format!("{}/{}", key.scope, key.id)).await?;
         let row = request::Entity::find_by_id((key.scope.clone(), key.id.clone()))
             .one(&**txn)
             .await?;

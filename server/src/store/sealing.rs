@@ -19,7 +19,7 @@ use rand::{TryRngCore, rngs::OsRng};
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use zeroize::Zeroizing;
 
-use super::{Store, StoreError, entity::setting};
+use super::{Store, StoreError, entity::setting, postgres};
 
 /// Bytes of the nonce before every sealed secret.
 const NONCE: usize = 24;
@@ -59,6 +59,16 @@ pub enum SealError {
     /// The system gave no random bytes.
     #[error("the system gave no random bytes")]
     NoRandomness,
+}
+
+impl SealError {
+    /// Another process that makes the same file was quicker: its content counts.
+    pub(super) fn unless_there(self) -> Result<(), Self> {
+        match self {
+            Self::File { cause, .. } if cause.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => Err(other),
+        }
+    }
 }
 
 /// `N` bytes of the system's secure source.
@@ -114,7 +124,8 @@ pub fn write_secret_file(path: &Path, secret: &str) -> Result<(), SealError> {
         path: path.to_owned(),
         cause,
     };
-    let half = path.with_extension("new");
+    // Of this writer alone: two control planes may begin at once in one folder.
+    let half = path.with_extension(format!("{}.new", std::process::id()));
     let write = || {
         let mut out = OpenOptions::new()
             .write(true)
@@ -151,7 +162,8 @@ impl MasterKey {
     pub fn load_or_make(path: &Path) -> Result<Self, SealError> {
         if !path.exists() {
             let fresh = Zeroizing::new(random::<32>()?);
-            write_secret_file(path, &format!("{}\n", hex(&*fresh)))?;
+            let made = write_secret_file(path, &format!("{}\n", hex(&*fresh)));
+            made.or_else(SealError::unless_there)?;
         }
         let text = read_secret_file(path)?;
         let bytes = unhex(&text).ok_or_else(|| SealError::NoKey {
@@ -221,6 +233,7 @@ impl Store {
     /// before anything is sealed under it.
     pub(super) async fn check_key(&self) -> Result<(), StoreError> {
         let txn = self.begin_write().await?;
+        postgres::alone(&txn, postgres::FIRST_ROWS).await?;
         let kept = setting::Entity::find_by_id(KEY_CHECK).one(&*txn).await?;
         if let Some(row) = kept {
             self.key.open(KEY_CHECK, "", &row.value)?;
@@ -234,6 +247,24 @@ impl Store {
                 .await?;
         }
         txn.commit().await
+    }
+
+    /// What all control planes of this database go by: `mine`, if none has said so before.
+    pub async fn agreed(&self, name: &str, mine: &str) -> Result<String, StoreError> {
+        let txn = self.begin_write().await?;
+        postgres::alone(&txn, postgres::FIRST_ROWS).await?;
+        if let Some(row) = setting::Entity::find_by_id(name).one(&*txn).await? {
+            return String::from_utf8(row.value).map_err(|cause| StoreError::bad("setting", cause));
+        }
+        let row = setting::ActiveModel {
+            name: Set(name.to_owned()),
+            value: Set(mine.as_bytes().to_vec()),
+        };
+        setting::Entity::insert(row)
+            .exec_without_returning(&*txn)
+            .await?;
+        txn.commit().await?;
+        Ok(mine.to_owned())
     }
 }
 

@@ -27,7 +27,7 @@ use super::{
     text::Text,
     view::egress,
     workers::{WorkerRow, WorkerSight, save_workers},
-    workshops::sealed,
+    workshops::{living, locked, sealed},
 };
 
 /// Who the loop is in events.
@@ -113,7 +113,7 @@ impl Store {
         let ids: Vec<String> = workshop::Entity::find()
             .select_only()
             .column(workshop::Column::Id)
-            .filter(workshop::Column::Phase.ne(Text(Phase::Deleted)))
+            .filter(living())
             .order_by_asc(workshop::Column::CreatedAt)
             .into_tuple()
             .all(&self.db)
@@ -240,7 +240,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let txn = self.begin_write().await?;
         let id = &before.id;
-        let Some(row) = workshop::Entity::find_by_id(id.as_str()).one(&*txn).await? else {
+        let Some(row) = locked(&txn, id).await? else {
             return Ok(false);
         };
         let current = row.generation == before.generation;
@@ -343,6 +343,8 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let txn = self.begin_write().await?;
+        // The workshop first, as everybody does who changes its seats.
+        locked(&txn, id).await?;
         let done = seat::Entity::update_many()
             .col_expr(seat::Column::Wish, Expr::value(Text(SeatWish::Kept)))
             .col_expr(seat::Column::StayId, Expr::value(None::<String>))
@@ -374,6 +376,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let txn = self.begin_write().await?;
+        locked(&txn, id).await?;
         let row = seat::Entity::find()
             .filter(the_seat(id, gone))
             .one(&*txn)

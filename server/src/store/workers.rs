@@ -14,8 +14,8 @@ use clarateach_domain::{
     workshop::{Phase, WorkerState},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend,
-    EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
 };
 
 use super::{
@@ -59,6 +59,8 @@ pub struct WorkerRow {
     pub ready_at: Option<DateTime<Utc>>,
     /// How its seats' walls stood.
     pub network: NetworkHealth,
+    /// The notice that its learners' terminals were last told.
+    pub told: String,
     agent_version: String,
 }
 
@@ -97,6 +99,7 @@ impl WorkerRow {
             certificate: row.certificate,
             certificate_expires_at: row.certificate_expires_at,
             ready_at: row.ready_at,
+            told: row.told,
             agent_version: row.agent_version,
         })
     }
@@ -211,6 +214,22 @@ impl Store {
         txn.commit().await?;
         self.changed(id);
         Ok(())
+    }
+
+    /// Notes that the worker's terminals were told a notice.
+    pub async fn told_terminals(
+        &self,
+        id: &WorkshopId,
+        of: Ordinal,
+        notice: &str,
+    ) -> Result<(), StoreError> {
+        let txn = self.begin_write().await?;
+        worker::Entity::update_many()
+            .col_expr(worker::Column::Told, Expr::value(notice))
+            .filter(living(id, of))
+            .exec(&*txn)
+            .await?;
+        txn.commit().await
     }
 
     /// Keeps the end of what a worker wrote that never answered. It outlives the worker.
@@ -331,62 +350,6 @@ impl Store {
             .all(&self.db)
             .await?;
         Ok(rows.into_iter().map(|row| row.name).collect())
-    }
-
-    /// Takes or extends a lease; false while another holder has it. It runs out
-    /// by the database's clock, `seconds` from now.
-    pub async fn lease(&self, name: &str, holder: &str, seconds: u32) -> Result<bool, StoreError> {
-        let backend = self.db.get_database_backend();
-        let now = match backend {
-            DbBackend::Postgres => "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint",
-            DbBackend::MySql | DbBackend::Sqlite | _ => {
-                "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
-            }
-        };
-        let sql = format!(
-            "INSERT INTO leases (name, holder, fence, expires_millis)
-             VALUES ($1, $2, 1, {now} + $3)
-             ON CONFLICT (name) DO UPDATE SET
-               fence = leases.fence + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END,
-               holder = excluded.holder,
-               expires_millis = excluded.expires_millis
-             WHERE leases.holder = excluded.holder OR leases.expires_millis < {now}"
-        );
-        let values = [
-            name.into(),
-            holder.into(),
-            (i64::from(seconds) * 1000).into(),
-        ];
-        let txn = self.begin_write().await?;
-        let done = txn
-            .execute_raw(Statement::from_sql_and_values(backend, sql, values))
-            .await?;
-        txn.commit().await?;
-        Ok(done.rows_affected() > 0)
-    }
-
-    /// At start, on SQLite: the file has one server at a time, so whoever holds
-    /// a lease is dead. On PostgreSQL leases run out by themselves.
-    pub async fn drop_leases_of_the_dead(&self) -> Result<(), StoreError> {
-        if self.db.get_database_backend() == DbBackend::Sqlite {
-            let txn = self.begin_write().await?;
-            super::entity::lease::Entity::delete_many()
-                .exec(&*txn)
-                .await?;
-            txn.commit().await?;
-        }
-        Ok(())
-    }
-
-    /// Gives a lease back.
-    pub async fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
-        let txn = self.begin_write().await?;
-        super::entity::lease::Entity::delete_many()
-            .filter(super::entity::lease::Column::Name.eq(name))
-            .filter(super::entity::lease::Column::Holder.eq(holder))
-            .exec(&*txn)
-            .await?;
-        txn.commit().await
     }
 }
 
@@ -581,6 +544,7 @@ async fn want_worker(
         network_fault: Set(String::new()),
         network_drift: Set(String::new()),
         network_drift_at: Set(None),
+        told: Set(String::new()),
         created_at: Set(now),
         ready_at: Set(None),
         deleted_at: Set(None),

@@ -3,7 +3,7 @@
 //! Way: a checked wish -> limits, row, seats, event in one transaction -> the
 //! loop does the rest. What a workshop is, people read from [`WorkshopView`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use clarateach_domain::{
@@ -15,8 +15,11 @@ use clarateach_domain::{
     workshop::{Desired, Phase, SeatState},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend,
-    EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
+    IsolationLevel, QueryFilter, QueryOrder, QuerySelect, Select, TransactionOptions,
+    TransactionTrait,
+    sea_query::{Expr, SimpleExpr},
 };
 
 use super::{
@@ -218,9 +221,13 @@ impl Store {
 
     /// One workshop with its workers and seats, as of one moment.
     pub async fn workshop_view(&self, id: &WorkshopId) -> Result<Option<WorkshopView>, StoreError> {
-        use sea_orm::TransactionTrait;
-        // One read transaction: on SQLite it is a snapshot.
-        let txn = self.db.begin().await?;
+        // One read transaction: on SQLite it is a snapshot, on PostgreSQL if it is told to.
+        let postgres = self.db.get_database_backend() == DbBackend::Postgres;
+        let options = TransactionOptions {
+            isolation_level: postgres.then_some(IsolationLevel::RepeatableRead),
+            ..TransactionOptions::default()
+        };
+        let txn = self.db.begin_with_options(options).await?;
         let Some(workshop) = one(&txn, id).await? else {
             return Ok(None);
         };
@@ -257,7 +264,7 @@ impl Store {
             query = query.filter(workshop::Column::OwnerId.eq(owner));
         }
         if !page.deleted {
-            query = query.filter(workshop::Column::Phase.ne(Text(Phase::Deleted)));
+            query = query.filter(living());
         }
         if let Some(after) = &page.after {
             let Some(last) = workshop::Entity::find_by_id(after.as_str())
@@ -266,15 +273,14 @@ impl Store {
             else {
                 return Ok(Vec::new());
             };
-            query = query.filter(
-                Condition::any()
-                    .add(workshop::Column::CreatedAt.lt(last.created_at))
-                    .add(
-                        Condition::all()
-                            .add(workshop::Column::CreatedAt.eq(last.created_at))
-                            .add(workshop::Column::Id.gt(last.id)),
-                    ),
-            );
+            // Both say what the second alone would; the first is where the index begins.
+            query = query
+                .filter(workshop::Column::CreatedAt.lte(last.created_at))
+                .filter(
+                    Condition::any()
+                        .add(workshop::Column::CreatedAt.lt(last.created_at))
+                        .add(workshop::Column::Id.gt(last.id)),
+                );
         }
         let rows = query
             .order_by_desc(workshop::Column::CreatedAt)
@@ -282,7 +288,9 @@ impl Store {
             .limit(page.size)
             .all(&self.db)
             .await?;
+        let whose: BTreeSet<_> = rows.iter().map(|row| row.owner_id.as_str()).collect();
         let owners: HashMap<_, _> = principal::Entity::find()
+            .filter(principal::Column::Id.is_in(whose))
             .all(&self.db)
             .await?
             .into_iter()
@@ -413,6 +421,12 @@ impl Store {
         self.changed(id);
         Ok(Ok(()))
     }
+}
+
+/// Those that are not deleted. In words, not as a value: a database takes the index of
+/// just these only when it reads the condition in the query.
+pub(super) fn living() -> SimpleExpr {
+    Expr::cust("phase <> 'deleted'")
 }
 
 fn egress_column(egress: &Egress) -> Result<String, StoreError> {

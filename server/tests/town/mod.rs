@@ -16,7 +16,7 @@ use clarateach_server::{
     api::{self, Api, Hub, Settings},
     reconciler::Wake,
     serve::{self, Doors, Reach},
-    store::{Store, entity, limits::Limits, sealing::MasterKey},
+    store::{Store, StoreError, entity, limits::Limits, sealing::MasterKey},
 };
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -25,6 +25,9 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, transport::Channel};
+
+#[path = "../../../e2e/src/postgres.rs"]
+mod postgres;
 
 pub(crate) struct Town {
     pub(crate) store: Store,
@@ -52,9 +55,15 @@ pub(crate) fn settings() -> Settings {
 
 pub(crate) async fn store(dir: &tempfile::TempDir) -> Store {
     let key = MasterKey::load_or_make(&dir.path().join("master.key")).unwrap();
-    Store::open(&dir.path().join("clarateach.db"), key)
-        .await
-        .unwrap()
+    open(dir, key).await.unwrap()
+}
+
+/// On SQLite in the folder, or on PostgreSQL if the run is.
+pub(crate) async fn open(dir: &tempfile::TempDir, key: MasterKey) -> Result<Store, StoreError> {
+    match postgres::beside(dir.path()) {
+        Some(url) => Store::open_postgres(&url, key).await,
+        None => Store::open(&dir.path().join("clarateach.db"), key).await,
+    }
 }
 
 impl Town {
@@ -162,9 +171,9 @@ impl Town {
     /// A look behind the store's back.
     pub(crate) async fn rows(&self) -> DatabaseConnection {
         let path = self.dir.path().join("clarateach.db");
-        Database::connect(format!("sqlite://{}", path.display()))
-            .await
-            .unwrap()
+        let sqlite = || format!("sqlite://{}", path.display());
+        let url = postgres::beside(self.dir.path()).unwrap_or_else(sqlite);
+        Database::connect(url).await.unwrap()
     }
 
     /// One HTTP request: status, headers, body.

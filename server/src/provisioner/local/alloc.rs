@@ -240,7 +240,7 @@ impl Allocations {
 
 /// Writes a file so that readers and restarts see all of it or none.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let temporary = path.with_extension("new");
+    let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&temporary)?;
         file.write_all(content)?;

@@ -52,6 +52,9 @@ pub struct Model {
     pub network_drift: String,
     /// When that was.
     pub network_drift_at: Option<DateTimeUtc>,
+    /// The notice that its learners' terminals were last told, as the loop names it.
+    #[sea_orm(column_type = "Text")]
+    pub told: String,
     /// When it was first wanted.
     pub created_at: DateTimeUtc,
     /// When its agent first answered.

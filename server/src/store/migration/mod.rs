@@ -13,6 +13,8 @@ mod m20261123_000001_first;
 mod m20261128_000002_network;
 mod m20261128_000003_limits;
 mod m20261128_000004_instance;
+mod m20261128_000005_told;
+mod m20261128_000006_lists;
 
 /// All of them, in order.
 pub struct Migrations;
@@ -24,6 +26,8 @@ impl MigratorTrait for Migrations {
             Box::new(m20261128_000002_network::Migration),
             Box::new(m20261128_000003_limits::Migration),
             Box::new(m20261128_000004_instance::Migration),
+            Box::new(m20261128_000005_told::Migration),
+            Box::new(m20261128_000006_lists::Migration),
         ]
     }
 }
