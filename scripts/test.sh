@@ -12,7 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 readonly STAGES=(
   "shell:scripts have no known mistakes (shellcheck)"
   "format:Rust and schema are formatted"
-  "schema:the schema is tidy and breaks no client (buf)"
+  "schema:the schema is tidy and breaks no client (buf), and docs/api.md is current"
   "deny:licences, sources and banned crates (cargo deny)"
   "clippy:no lint, in any target"
   "build:the programs that the stories run"
@@ -55,6 +55,7 @@ schema_stage() {
   "$BUF" build --exclude-source-info -o - | cmp -s - baseline.binpb ||
     die "The schema has grown since it was last accepted." \
       "Run scripts/accept-schema.sh and commit proto/baseline.binpb."
+  docs/generate.py --check "$BUF"
 }
 
 deny_stage() {
@@ -180,7 +181,8 @@ prepare() {
   for stage in "$@"; do
     case $stage in
       shell) ensure_commands shellcheck=shellcheck ;;
-      format | schema) ensure_buf ;;
+      format) ensure_buf ;;
+      schema) ensure_buf && ensure_commands python3=python3 ;;
       deny) ensure_cargo_deny ;;
       unit | e2e | e2evm) ensure_runtime && ensure_buf && PATH=${BUF%/*}:$PATH &&
         ensure_commands openssl=openssl litmus=litmus cadaver=cadaver rclone=rclone \
