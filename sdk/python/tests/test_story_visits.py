@@ -19,6 +19,12 @@ from clarateach import (
 )
 
 
+@pytest.fixture(scope="module")
+def seat(client: Client, workshop: Workshop) -> Seat:
+    """Another learner: a seat has eight terminals at most."""
+    return client.join(workshop.code, name="visited").wait_ready()
+
+
 def test_an_observer_sees_and_types_nothing(workshop: Workshop, seat: Seat) -> None:
     events: list[TerminalEvent] = []
     with seat.terminal("watched", on_event=events.append) as own:

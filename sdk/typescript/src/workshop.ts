@@ -11,7 +11,9 @@ import type {
   Egress,
   ObserveMode,
   Preview,
+  Runtime,
   SeatInfo,
+  WorkerInfo,
   WorkshopChange,
   WorkshopInfo,
   WorkshopStatus,
@@ -101,6 +103,26 @@ export class Workshop<F extends Files = Files> {
   /** How many seats are wanted. */
   get seats(): number {
     return this.#info.seats;
+  }
+
+  /** What gives its seats their machines. */
+  get runtime(): Runtime {
+    return this.#info.runtime;
+  }
+
+  /** When its time is over and it deletes itself. */
+  get expiresAt(): Date | undefined {
+    return this.#info.expiresAt;
+  }
+
+  /** Its workers. */
+  get workers(): readonly WorkerInfo[] {
+    return this.#info.workers;
+  }
+
+  /** Its seats by number; empty when it comes from a list. */
+  get seatList(): readonly SeatInfo[] {
+    return this.#info.seatList;
   }
 
   /** Asks how it is now. */

@@ -51,7 +51,7 @@ class AsyncObserver(_AsyncVisit):
         """Whether keys may be sent, once the learner consents."""
 
     @classmethod
-    async def open(
+    async def _open(
         cls, rpc: AsyncRpc, workshop_id: str, seat: int, mode: ObserveMode | str, route: str
     ) -> AsyncObserver:
         """Used by `AsyncWorkshop.observe_seat`."""
@@ -105,7 +105,7 @@ class AsyncSeatWork(_AsyncVisit):
         """The files of its workspace; a change raises `AuthError` (`READ_ONLY`)."""
 
     @classmethod
-    async def open(cls, rpc: AsyncRpc, workshop_id: str, seat: int, route: str) -> AsyncSeatWork:
+    async def _open(cls, rpc: AsyncRpc, workshop_id: str, seat: int, route: str) -> AsyncSeatWork:
         """Used by `AsyncWorkshop.collect_seat`."""
         with _wire.checked():
             request = pb.CollectSeatRequest(workshop_id=workshop_id, seat=seat)

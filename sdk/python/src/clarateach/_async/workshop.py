@@ -255,7 +255,7 @@ class AsyncWorkshop(WorkshopFields):
         'observe'
         """
         check_route(route)
-        return await AsyncObserver.open(self._rpc, self.id, seat, mode, route)
+        return await AsyncObserver._open(self._rpc, self.id, seat, mode, route)
 
     async def collect_seat(self, seat: int, *, route: Route = "auto") -> AsyncSeatWork:
         """A way to read what a learner has made, and to change nothing of it.
@@ -266,7 +266,7 @@ class AsyncWorkshop(WorkshopFields):
         ...     names = [entry.name for entry in await work.files.list()]
         """
         check_route(route)
-        return await AsyncSeatWork.open(self._rpc, self.id, seat, route)
+        return await AsyncSeatWork._open(self._rpc, self.id, seat, route)
 
     async def watch_previews(self) -> AsyncIterator[Preview]:
         """What every seat shows, then every change of it, until you stop or it is deleted.

@@ -52,7 +52,7 @@ class Observer(_AsyncVisit):
         """Whether keys may be sent, once the learner consents."""
 
     @classmethod
-    def open(
+    def _open(
         cls, rpc: Rpc, workshop_id: str, seat: int, mode: ObserveMode | str, route: str
     ) -> Observer:
         """Used by `Workshop.observe_seat`."""
@@ -106,7 +106,7 @@ class SeatWork(_AsyncVisit):
         """The files of its workspace; a change raises `AuthError` (`READ_ONLY`)."""
 
     @classmethod
-    def open(cls, rpc: Rpc, workshop_id: str, seat: int, route: str) -> SeatWork:
+    def _open(cls, rpc: Rpc, workshop_id: str, seat: int, route: str) -> SeatWork:
         """Used by `Workshop.collect_seat`."""
         with _wire.checked():
             request = pb.CollectSeatRequest(workshop_id=workshop_id, seat=seat)

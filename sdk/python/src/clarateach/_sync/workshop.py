@@ -256,7 +256,7 @@ class Workshop(WorkshopFields):
         'observe'
         """
         check_route(route)
-        return Observer.open(self._rpc, self.id, seat, mode, route)
+        return Observer._open(self._rpc, self.id, seat, mode, route)
 
     def collect_seat(self, seat: int, *, route: Route = "auto") -> SeatWork:
         """A way to read what a learner has made, and to change nothing of it.
@@ -267,7 +267,7 @@ class Workshop(WorkshopFields):
         ...     names = [entry.name for entry in work.files.list()]
         """
         check_route(route)
-        return SeatWork.open(self._rpc, self.id, seat, route)
+        return SeatWork._open(self._rpc, self.id, seat, route)
 
     def watch_previews(self) -> Iterator[Preview]:
         """What every seat shows, then every change of it, until you stop or it is deleted.
