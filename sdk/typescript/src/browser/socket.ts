@@ -21,6 +21,11 @@ export async function openSocket(request: SocketRequest): Promise<Socket> {
       signal.removeEventListener("abort", give);
       resolve(true);
     };
+    // Node 22 says no more than this of a refusal; browsers close it next.
+    socket.onerror = () => {
+      signal.removeEventListener("abort", give);
+      resolve(false);
+    };
     socket.onclose = (event) => {
       signal.removeEventListener("abort", give);
       resolve(false);
