@@ -103,8 +103,8 @@ stories() {
 }
 
 e2e_stage() {
-  stories container arrows class clients command_line crash egress fake_gce gcp helping operators \
-    refusals survival
+  stories container arrows class clients command_line conformance crash egress fake_gce gcp \
+    helping operators refusals survival
 }
 
 # Without `clients` and `command_line`: what they speak is the agent's, whatever is behind it, and they take nine
@@ -187,7 +187,7 @@ prepare() {
       unit | e2e | e2evm) ensure_runtime && ensure_buf && PATH=${BUF%/*}:$PATH &&
         ensure_commands openssl=openssl litmus=litmus cadaver=cadaver rclone=rclone \
           losetup=mount diff=diffutils jq=jq curl=curl ;;
-      sdkpy) ensure_runtime && ensure_commands python3=python3 openssl=openssl && ensure_python_venv ;;
+      sdkpy) ensure_runtime && ensure_commands python3=python3 openssl=openssl faketime=faketime && ensure_python_venv ;;
     esac || return
   done
 }
