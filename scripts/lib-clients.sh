@@ -53,20 +53,38 @@ free_port() {
     s.listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })'
 }
 
+# A server in $work, and another one whenever a test ends it: the story of a restart makes
+# server.pid.again before. Usage: keep_serving FLAG… & server=$!
+keep_serving() {
+  local serving
+  trap - EXIT
+  while :; do
+    "$BIN/clarateach-server" serve --data-dir "$work/data" --provisioner local --runtime container \
+      --agent-bin "$BIN/clarateach-agent" --images "$IMAGES" "$@" \
+      >> "$work/server.log" 2>&1 < /dev/null &
+    serving=$!
+    echo "$serving" > "$work/server.pid"
+    wait "$serving" || true
+    rm "$work/server.pid.again" 2> /dev/null || return 0
+  done
+}
+
+stop_server() {
+  kill -TERM "$(< "$work/server.pid")" 2> /dev/null || true
+  wait "$server" 2> /dev/null || true
+}
+
 # Starts a server of its own in $work. Usage: start_server SECONDS (that seat tokens live)
 start_server() {
   local tokens=$1 port tries
   port=$(free_port)
   url=http://127.0.0.1:$port
-  "$BIN/clarateach-server" serve --data-dir "$work/data" --listen "127.0.0.1:$port" \
-    --provisioner local --runtime container --agent-bin "$BIN/clarateach-agent" \
-    --images "$IMAGES" --seat-token-ttl "${tokens}s" \
-    > "$work/server.log" 2>&1 < /dev/null &
+  keep_serving --listen "127.0.0.1:$port" --seat-token-ttl "${tokens}s" &
   server=$!
   for ((tries = 0; tries < 300; tries++)); do
     if curl --silent --fail --noproxy '*' --max-time 5 -o /dev/null "$url/api/health"; then
       export CLARATEACH_URL=$url CLARATEACH_TOKEN_FILE=$work/data/admin.token
-      export CLARATEACH_SEAT_TOKEN_SECONDS=$tokens
+      export CLARATEACH_SEAT_TOKEN_SECONDS=$tokens CLARATEACH_SERVER_PID_FILE=$work/server.pid
       return
     fi
     kill -0 "$server" 2> /dev/null || break
@@ -80,8 +98,7 @@ clean_up() {
   local code=$?
   trap - EXIT
   if [[ -n ${server-} ]]; then
-    kill -TERM "$server" 2> /dev/null || true
-    wait "$server" 2> /dev/null || true
+    stop_server
     ((code == 0)) || { warn "the end of the server's log:" && tail -n 20 "$work/server.log" >&2; }
     "$BIN/clarateach-server" down --data-dir "$work/data" > "$work/down.log" 2>&1 ||
       { warn "down failed:" && cat "$work/down.log" >&2 && code=1; }

@@ -11,6 +11,9 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+# shellcheck source=scripts/lib-clients.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib-clients.sh"
+
 readonly SDK=$TOP/sdk/python
 BIN=${BIN:-$CARGO_TARGET_DIR/debug}
 
@@ -47,12 +50,11 @@ with socket.create_server(("127.0.0.1", 0)) as one: print(one.getsockname()[1])'
 start_server() {
   local tries
   export CLARATEACH_URL=$1://127.0.0.1:$port CLARATEACH_TOKEN_FILE=$work/data/admin.token
+  export CLARATEACH_SERVER_PID_FILE=$work/server.pid
   shift
   step "starting a server at $CLARATEACH_URL"
   # Without the lock: what the server starts may outlive this script.
-  "$BIN/clarateach-server" serve --data-dir "$work/data" --listen "127.0.0.1:$port" \
-    --provisioner local --runtime container --agent-bin "$BIN/clarateach-agent" \
-    --images "$IMAGES" "$@" >> "$work/server.log" 2>&1 < /dev/null 9>&- &
+  keep_serving --listen "127.0.0.1:$port" "$@" 9>&- &
   server=$!
   for ((tries = 0; tries < 300; tries++)); do
     if curl -fsS --insecure --noproxy '*' -o /dev/null "$CLARATEACH_URL/api/health" 2> /dev/null; then return; fi
@@ -63,10 +65,6 @@ start_server() {
   die "The server did not start; its last lines are above."
 }
 
-stop_server() {
-  kill -TERM "$server" 2> /dev/null || true
-  wait "$server" 2> /dev/null || true
-}
 
 # Also after a failure: everything that the server made goes with it.
 clean_up() {
@@ -131,7 +129,7 @@ done
 [[ -e $IMAGES/current ]] || die "The learners' root filesystem is missing." "Make it with scripts/test.sh guest rootfs."
 ensure_runtime
 ensure_python_venv
-ensure_commands openssl=openssl
+ensure_commands openssl=openssl faketime=faketime
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
   die "python3 is $(python3 -V), and the SDK wants 3.10 or newer."
 work=$(mktemp -d /var/tmp/clarateach-sdk-python-XXXXXX)

@@ -47,7 +47,7 @@ become_root "$0" "$@"
 BIN=${BIN:-$CARGO_TARGET_DIR/debug}
 find_programs
 ensure_runtime
-ensure_commands openssl=openssl
+ensure_commands openssl=openssl faketime=faketime
 ensure_node
 work=$(mktemp -d /var/tmp/clarateach-sdkts-XXXXXX)
 trap clean_up EXIT

@@ -12,7 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 readonly STAGES=(
   "shell:scripts have no known mistakes (shellcheck)"
   "format:Rust and schema are formatted"
-  "schema:the schema is tidy and breaks no client (buf)"
+  "schema:the schema is tidy and breaks no client (buf), and docs/api.md is current"
   "deny:licences, sources and banned crates (cargo deny)"
   "clippy:no lint, in any target"
   "build:the programs that the stories run"
@@ -55,6 +55,7 @@ schema_stage() {
   "$BUF" build --exclude-source-info -o - | cmp -s - baseline.binpb ||
     die "The schema has grown since it was last accepted." \
       "Run scripts/accept-schema.sh and commit proto/baseline.binpb."
+  docs/generate.py --check "$BUF"
 }
 
 deny_stage() {
@@ -116,8 +117,8 @@ stories() {
 }
 
 e2e_stage() {
-  stories container arrows class clients command_line crash egress fake_gce gcp helping operators \
-    planes refusals survival
+  stories container arrows class clients command_line conformance crash egress fake_gce gcp \
+    helping operators planes refusals survival
 }
 
 # Without `clients` and `command_line`: what they speak is the agent's, whatever is behind it, and they take nine
@@ -194,13 +195,14 @@ prepare() {
   for stage in "$@"; do
     case $stage in
       shell) ensure_commands shellcheck=shellcheck ;;
-      format | schema) ensure_buf ;;
+      format) ensure_buf ;;
+      schema) ensure_buf && ensure_commands python3=python3 ;;
       deny) ensure_cargo_deny ;;
       unit | e2e | e2evm) ensure_runtime && ensure_buf && PATH=${BUF%/*}:$PATH &&
         ensure_commands openssl=openssl litmus=litmus cadaver=cadaver rclone=rclone \
           losetup=mount diff=diffutils jq=jq curl=curl &&
         { (ensure_postgres) || warn "without PostgreSQL its tests say SKIPPED"; } ;;
-      sdkpy) ensure_runtime && ensure_commands python3=python3 openssl=openssl && ensure_python_venv ;;
+      sdkpy) ensure_runtime && ensure_commands python3=python3 openssl=openssl faketime=faketime && ensure_python_venv ;;
     esac || return
   done
 }

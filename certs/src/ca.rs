@@ -14,8 +14,9 @@ use rcgen::{
 
 use crate::{CertError, key::Key};
 
-/// Leaves start this long before they are signed: clocks differ.
-pub const BACKDATE: Duration = Duration::from_mins(10);
+/// Leaves start this long before they are signed: a learner's clock may be an hour late,
+/// as when a machine takes summer time for its own.
+pub const BACKDATE: Duration = Duration::from_mins(70);
 /// The longest life of a leaf.
 pub const MAX_LEAF_LIFE: Duration = Duration::from_hours(24);
 

@@ -28,7 +28,8 @@ Exit codes:
   0 done   1 failure   2 usage   3 not found   4 not signed in, or refused
   5 conflict or full   6 unreachable   7 timed out   8 the workshop failed
   130 ended by Ctrl-C   143 ended by SIGTERM
-  attach passes the shell's own code on, 255 for its own fault, as ssh does";
+  attach and exec pass the shell's or the command's own code on, 255 for their own fault,
+  as ssh does";
 
 /// Join a class, open its terminal, move files, and run workshops.
 #[derive(Debug, Parser)]
@@ -84,6 +85,16 @@ Keys at the beginning of a line:
 
 A lost connection comes back by itself, with everything the shell said meanwhile.")]
     Attach(AttachArgs),
+    /// Run a command in your seat, without a terminal.
+    #[command(after_help = "\
+Examples:
+  clarateach exec make test
+  clarateach exec --cwd project -- sh -c 'ls | wc -l'
+  clarateach exec -i -- python3 - < script.py
+
+Ends with the command's own code, with 128 and the signal's number if one ended it,
+and with 255 for a fault of ours. Ctrl-C ends the command.")]
+    Exec(ExecArgs),
     /// Your seat's files.
     #[command(subcommand)]
     Files(FilesVerb),
@@ -173,6 +184,24 @@ pub(crate) struct AttachArgs {
     pub(crate) terminal: String,
     #[command(flatten)]
     pub(crate) way: WayArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// Where it runs; below the workspace, which is the default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<String>,
+    /// Give it what comes on stdin, 6 MiB at most.
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// End it after so long, such as 90s or 10m; a day if not said.
+    #[arg(long, value_name = "SPAN", value_parser = parse::duration)]
+    pub(crate) timeout: Option<std::time::Duration>,
+    #[command(flatten)]
+    pub(crate) way: WayArgs,
+    /// The program and its arguments; a line of shell is `sh -c '…'`.
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
 }
 
 /// How answers look on stdout.

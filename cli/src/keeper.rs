@@ -201,7 +201,7 @@ pub(crate) async fn is_near(url: &str) -> bool {
 
 /// How long a token lives from its issue. Read without checking it: that is the
 /// worker's work, and only this machine's timer hangs on it.
-fn life(token: &str) -> Option<Duration> {
+pub(crate) fn life(token: &str) -> Option<Duration> {
     #[derive(Deserialize)]
     struct Times {
         iat: u64,

@@ -8,6 +8,7 @@ mod asking;
 mod attach;
 mod config;
 mod doctor;
+mod exec;
 mod failure;
 mod files;
 mod interrupt;
@@ -66,6 +67,12 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Verb::Join(args) => join::run(at, args).await.map(|()| 0),
         Verb::Attach(args) => Box::pin(attach::run(args)).await.map_err(|failure| {
             // As ssh does: the shell's own codes are not ours to use.
+            failure.with_exit(255)
+        }),
+        Verb::Exec(args) => Box::pin(exec::run(args)).await.map_err(|failure| {
+            if failure.is_interruption() {
+                return failure;
+            }
             failure.with_exit(255)
         }),
         Verb::Files(verb) => Box::pin(files::run(verb)).await.map(|()| 0),

@@ -1,10 +1,10 @@
 //! The seats of one workshop: look, give fresh machines, take back, read logs.
 
+mod log;
+
 use std::time::SystemTime;
 
-use clarateach_proto::workshop::{
-    GetSeatLogRequest, ListSeatsRequest, ResetSeatRequest, RevokeSeatRequest, Seat,
-};
+use clarateach_proto::workshop::{ListSeatsRequest, ResetSeatRequest, RevokeSeatRequest, Seat};
 use serde_json::json;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     config::{SeatNumbers, SeatsVerb, Server, Show},
     failure::{Exit, Failure},
     login,
-    output::{ago, list, plain, print},
+    output::{ago, list, plain},
     workshop::{confirm, find, show},
 };
 
@@ -30,15 +30,13 @@ pub(crate) async fn run(at: &Server, verb: SeatsVerb) -> Result<(), Failure> {
         }
         SeatsVerb::Reset(args) => change(&mut workshops, args, Change::Reset).await,
         SeatsVerb::Revoke(args) => change(&mut workshops, args, Change::Revoke).await,
-        SeatsVerb::Log { workshop, seat } => {
-            let workshop_id = find::id(&mut workshops, &workshop).await?;
-            let request = GetSeatLogRequest { workshop_id, seat };
-            let log = workshops.get_seat_log(request).await.map_err(|status| {
-                Failure::status(format!("could not read the log of seat {seat}"), &status)
-            })?;
-            // Its lines are the machine's own: a learner may have written them.
-            let lines: Vec<String> = log.get_ref().log.lines().map(plain).collect();
-            print(&lines.join("\n"))
+        SeatsVerb::Log {
+            workshop,
+            seat,
+            follow,
+        } => {
+            let id = find::id(&mut workshops, &workshop).await?;
+            log::run(workshops, id, seat, follow).await
         }
     }
 }

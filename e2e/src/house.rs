@@ -349,7 +349,8 @@ impl House {
         send(request.body(Bytes::from(body.to_owned())).unwrap(), "").await
     }
 
-    async fn channel(&self) -> Channel {
+    /// A connection for clients of other services.
+    pub async fn channel(&self) -> Channel {
         let endpoint = Channel::from_shared(self.url.clone()).unwrap();
         endpoint.connect().await.unwrap()
     }

@@ -103,17 +103,24 @@ impl Learner {
 
     /// Runs a command without a terminal.
     pub async fn run(&self, command: &str) -> Ran {
-        let body = serde_json::json!({ "command": command }).to_string();
+        let ran = self.exec(&serde_json::json!({ "command": command })).await;
+        ran.unwrap_or_else(|answer| panic!("{}: {:?}", answer.status(), answer.body()))
+    }
+
+    /// The same, with all that may be said of a command; or how it was refused.
+    pub async fn exec(&self, order: &Value) -> Result<Ran, Response<Bytes>> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(&self.exec_url)
             .header("authorization", format!("Bearer {}", self.joined.token))
             .header("content-type", "application/json")
-            .body(Bytes::from(body))
+            .body(Bytes::from(order.to_string()))
             .unwrap();
         let answer = send(request, &self.joined.ca_certificate).await.unwrap();
+        if answer.status() != 200 {
+            return Err(answer);
+        }
         let text = String::from_utf8_lossy(answer.body()).into_owned();
-        assert_eq!(answer.status(), 200, "{text}");
         let mut ran = Ran {
             exit_code: None,
             stdout: String::new(),
@@ -131,6 +138,6 @@ impl Learner {
                 ran.exit_code = Some(code);
             }
         }
-        ran
+        Ok(ran)
     }
 }

@@ -187,7 +187,9 @@ fn may(claims: &Claims, route: &Route, method: &Method) -> Result<(), Refusal> {
         return Err(OTHER_SEAT);
     }
     match (claims.mode, &route.verb) {
-        (Mode::Drive, _) | (Mode::Assist | Mode::Observe, Verb::Terminal | Verb::Renew) => Ok(()),
+        (Mode::Drive, _) | (_, Verb::Renew) | (Mode::Assist | Mode::Observe, Verb::Terminal) => {
+            Ok(())
+        }
         (Mode::Assist | Mode::Observe, Verb::Exec | Verb::Files(_)) => Err(TERMINAL_ONLY),
         (Mode::Collect, Verb::Files(_)) if matches!(*method, Method::GET | Method::HEAD) => Ok(()),
         (Mode::Collect, _) => Err(READ_ONLY),

@@ -128,7 +128,6 @@ async fn what_is_refused_never_reaches_a_guest() {
         ("GET", "3/files/", observer.as_str(), "", "403"),
         ("POST", "3/exec", observer.as_str(), form, "403"),
         ("POST", "3/exec", collector.as_str(), form, "403"),
-        ("POST", "3/renew", collector.as_str(), form, "403"),
         ("GET", "3/terminal", collector.as_str(), "", "403"),
         ("PUT", "3/files/a", collector.as_str(), form, "403"),
         ("DELETE", "3/files/a", collector.as_str(), "", "403"),

@@ -33,13 +33,19 @@ pub(crate) enum SeatsVerb {
     #[command(after_help = "Example:\n  clarateach seats revoke 'Git basics' 3 --yes")]
     Revoke(SeatNumbers),
     /// The end of what a seat's machine logged.
-    #[command(after_help = "Example:\n  clarateach seats log 'Git basics' 3")]
+    #[command(
+        visible_alias = "logs",
+        after_help = "Examples:\n  clarateach seats log 'Git basics' 3\n  clarateach seats log -f 'Git basics' 3"
+    )]
     Log {
         /// The workshop.
         workshop: String,
         /// The seat's number.
         #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         seat: u32,
+        /// Go on with what is logged from now on, until Ctrl-C.
+        #[arg(short, long)]
+        follow: bool,
     },
 }
 

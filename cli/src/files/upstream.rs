@@ -1,9 +1,10 @@
 //! The worker's files over HTTP: pooled connections, the present token, and
 //! nobody trusted but the workshop's CA (or whoever vouches for the gateway).
 
+use bytes::Bytes;
 use clarateach_proto::workshop::CollectSeatResponse;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -11,6 +12,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
+use serde_json::Value;
 
 use super::Body;
 use crate::{
@@ -107,19 +109,30 @@ impl Upstream {
         })
     }
 
+    /// Runs a command in the seat: the answer tells of it as it goes.
+    pub(crate) async fn exec(&self, order: &Value) -> Result<Response<Incoming>, Failure> {
+        let mut headers = HeaderMap::new();
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(header::CONTENT_TYPE, json);
+        let body = Full::new(Bytes::from(order.to_string()));
+        let body = body.map_err(|never| match never {}).boxed_unsync();
+        self.send(Method::POST, &self.beside("exec"), headers, body)
+            .await
+    }
+
+    /// The path of another service of the same seat.
+    fn beside(&self, verb: &str) -> String {
+        let path = self.base.path().trim_end_matches('/');
+        let seat = path.rsplit_once('/').map_or("", |(seat, _)| seat);
+        format!("{seat}/{verb}")
+    }
+
     /// Shows the worker a renewed token, which moves the deadline of every open
     /// socket of this learner.
     pub(crate) async fn post_renew(&self) -> Result<(), Failure> {
-        let path = self.base.path().trim_end_matches('/');
-        let seat = path.rsplit_once('/').map_or("", |(seat, _)| seat);
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
         let answer = self
-            .send(
-                Method::POST,
-                &format!("{seat}/renew"),
-                HeaderMap::new(),
-                body,
-            )
+            .send(Method::POST, &self.beside("renew"), HeaderMap::new(), body)
             .await?;
         if answer.status().is_success() {
             Ok(())

@@ -6,36 +6,34 @@
 //! leaves the others as they are, and is told.
 
 mod archive;
+mod way;
 
 use std::{
     collections::BTreeSet,
-    fs::File,
-    io::{self, Read as _, Seek},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use clarateach_proto::workshop::{CollectSeatRequest, Seat};
+use clarateach_proto::workshop::Seat;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tar::Builder;
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::task::spawn_blocking;
 
+use self::way::Way;
 use super::{find, get};
 use crate::{
     api::{ControlPlane, Workshops},
     config::CollectArgs,
     failure::{Exit, Failure},
-    files::{Upstream, download, local, path::RemotePath, pipe, remote::Remote},
+    files::local,
     output::{count, plain, pretty, tell},
     progress::Meter,
 };
 
 /// Seats read at once.
 const AT_ONCE: usize = 4;
-/// A seat is tried so often.
-const TRIES: u32 = 3;
 
 /// What came of one seat.
 struct Outcome {
@@ -161,69 +159,6 @@ fn wanted(all: &[Seat], numbers: &[u32], id: &str) -> Result<Vec<Seat>, Failure>
         );
     }
     Ok(found)
-}
-
-/// How seats are read.
-struct Way {
-    server: ControlPlane,
-    workshops: Workshops,
-    id: String,
-    gateway: bool,
-    spool: PathBuf,
-    meter: Meter,
-    /// Bytes that one seat may send.
-    most: u64,
-}
-
-impl Way {
-    /// One seat's archive in a file without a name. A fresh token for every try.
-    async fn fetch(&mut self, seat: u32) -> Result<File, Failure> {
-        let mut tries = 1;
-        loop {
-            match self.once(seat).await {
-                Err(why) if tries < TRIES && !why.is_final() => {
-                    sleep(Duration::from_millis(500 << tries)).await;
-                    tries += 1;
-                }
-                ended => return ended,
-            }
-        }
-    }
-
-    async fn once(&mut self, seat: u32) -> Result<File, Failure> {
-        let request = CollectSeatRequest {
-            workshop_id: self.id.clone(),
-            seat,
-        };
-        let way = self.workshops.collect_seat(request).await;
-        let way = way.map_err(|status| {
-            Failure::status(format!("could not be let into seat {seat}"), &status)
-        })?;
-        let upstream = Upstream::collecting(&self.server, way.into_inner(), self.gateway).await?;
-        let remote = Remote::at(upstream);
-        let answer = download::archive(&remote, &RemotePath::default()).await?;
-        let failed = |error| Failure::io("could not keep a seat's files for a moment", error);
-        let (sender, mut stream) = pipe::stream();
-        let spool = self.spool.clone();
-        let most = self.most;
-        let keeping = spawn_blocking(move || {
-            let mut file = tempfile::tempfile_in(spool)?;
-            let kept = io::copy(&mut (&mut stream).take(most), &mut file)?;
-            if kept == most {
-                return Err(io::Error::other("it sends more than its disk can hold"));
-            }
-            file.rewind()?;
-            archive::check(&file)?;
-            file.rewind()?;
-            Ok(file)
-        });
-        let fed = pipe::feed(answer.into_body(), sender, &self.meter).await;
-        let kept = keeping
-            .await
-            .map_err(|error| Failure::fault("could not keep a seat's files", error))?;
-        fed?;
-        kept.map_err(failed)
-    }
 }
 
 fn as_json(id: &str, name: &str, outcomes: &[Outcome]) -> Value {

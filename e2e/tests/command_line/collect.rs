@@ -1,8 +1,14 @@
 //! Everybody's work in one archive.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use clarateach_e2e::house_or_skip;
+use clarateach_e2e::{House, house_or_skip};
+use clarateach_proto::workshop::{Resources, WorkshopStatus};
 use serde_json::Value;
 
 use crate::person::Person;
@@ -93,6 +99,7 @@ async fn a_class_is_collected_and_nobody_may_write_with_that() {
             ("PUT", format!("{}/work.txt", base.files), 403),
             ("DELETE", format!("{}/work.txt", base.files), 403),
             ("POST", base.exec.clone(), 403),
+            ("POST", base.exec.replace("/exec", "/renew"), 204),
         ] {
             let request = http::Request::builder()
                 .method(method)
@@ -106,5 +113,35 @@ async fn a_class_is_collected_and_nobody_may_write_with_that() {
             assert_eq!(answer.status(), status, "{method} {url}");
         }
     }
+    house.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seat_that_takes_longer_than_its_token_lives_is_collected_whole() {
+    let house = house_or_skip!("--seat-token-ttl", "5s");
+    let ada = Person::new();
+    ada.login(&house);
+    let mut wish = House::wish("Slow", 1);
+    // A megabyte takes eight seconds so.
+    wish.resources = Some(Resources {
+        network_mbits: 1,
+        ..Default::default()
+    });
+    let made = house.workshops().await.create_workshop(wish).await;
+    let made = made.unwrap().into_inner();
+    house.until_status(&made.id, WorkshopStatus::Running).await;
+    let learner = house.join(&made.code, "Ada").await.unwrap();
+    let ran = learner.run("head -c 1200000 /dev/urandom > big").await;
+    assert_eq!(ran.exit_code, Some(0), "{}", ran.stderr);
+    let began = Instant::now();
+    ada.run("workshop collect Slow -O slow.tar").good();
+    // Begun anew, it would have been told three times, and not at all.
+    let life = Duration::from_secs(5);
+    assert!(
+        began.elapsed() > life,
+        "it was not slow: {:?}",
+        began.elapsed()
+    );
+    assert!(fs::metadata(ada.path("slow.tar")).unwrap().len() > 1_200_000);
     house.close();
 }

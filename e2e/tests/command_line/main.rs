@@ -8,6 +8,7 @@
 )]
 
 mod collect;
+mod exec;
 mod files;
 mod instructor;
 mod person;

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from cutter import Cutter
 
@@ -19,6 +22,9 @@ from clarateach import AsyncClient, AsyncSeat, Client, Seat, Workshop
 
 # A run in the background of a shell inherits that Ctrl-C is ignored; here it must not be.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,23 @@ class Server:
     def token(self) -> str:
         """The admin's."""
         return Path(self.token_file).read_text().strip()
+
+    def restart(self) -> None:
+        """Ends it as an operator would; who started it starts it again. Needs to know its id."""
+        file = os.environ.get("CLARATEACH_SERVER_PID_FILE")
+        if not file:
+            pytest.skip("needs a server that is started again: CLARATEACH_SERVER_PID_FILE")
+        before = Path(file).read_text()
+        Path(f"{file}.again").touch()
+        os.kill(int(before), signal.SIGTERM)
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            with suppress(httpx.TransportError):
+                answer = httpx.get(f"{self.url}/api/health", trust_env=False)
+                if answer.is_success and Path(file).read_text() != before:
+                    return
+            time.sleep(0.05)
+        pytest.fail("the server did not come back")
 
 
 @pytest.fixture(scope="session")

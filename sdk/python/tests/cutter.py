@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 from urllib.parse import urlsplit
 
 
 class Cutter:
-    """Relays to one server until told otherwise."""
+    """Relays to one server until told otherwise; what is `idle` for so many seconds it cuts."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, idle: float | None = None) -> None:
+        self._idle = idle
         parts = urlsplit(url)
         self._server = (parts.hostname or "", parts.port or 80)
         self._lock = threading.Lock()
@@ -37,12 +39,24 @@ class Cutter:
             with self._lock:
                 self._open += [near, far]
                 self.connections += 1
+            moved = [time.monotonic()]
             for pair in ((near, far), (far, near)):
-                threading.Thread(target=self._relay, args=pair, daemon=True).start()
+                threading.Thread(target=self._relay, args=(*pair, moved), daemon=True).start()
 
-    def _relay(self, source: socket.socket, target: socket.socket) -> None:
+    def _relay(self, source: socket.socket, target: socket.socket, moved: list[float]) -> None:
+        source.settimeout(self._idle)
         with suppress(OSError):
-            while piece := source.recv(1 << 16):
+            while True:
+                try:
+                    piece = source.recv(1 << 16)
+                except TimeoutError:
+                    # The other way may be busy.
+                    if self._idle and time.monotonic() - moved[0] < self._idle:
+                        continue
+                    break
+                if not piece:
+                    break
+                moved[0] = time.monotonic()
                 target.sendall(piece)
         for end in (source, target):
             with suppress(OSError):

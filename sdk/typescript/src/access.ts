@@ -55,6 +55,8 @@ export class Access {
   #direct: boolean;
   /** Sockets that live by this token: the worker must hear of a newer one. */
   sockets = 0;
+  /** Whether an answer may still be on its way under this token: of the same concern. */
+  #asked = false;
 
   /** `issue` makes a newer grant of one, or throws why there is none. */
   constructor(platform: Platform, grant: Grant, issue: (grant: Grant) => Promise<Grant>) {
@@ -134,6 +136,7 @@ export class Access {
     const repeatable = !(request.body instanceof ReadableStream);
     const backoff = new Backoff();
     let renewed = false;
+    this.#asked = true;
     for (;;) {
       const used = this.token;
       try {
@@ -182,7 +185,8 @@ export class Access {
     const fresh = await this.#issue(this.#grant);
     this.#grant = fresh;
     this.#schedule(lifeOf(fresh.token) * RENEW_AT);
-    if (this.sockets > 0) {
+    if (this.sockets > 0 || this.#asked) {
+      this.#asked = false;
       // A worker that is away now asks for the token when sockets come back.
       await this.show().catch(() => undefined);
     }

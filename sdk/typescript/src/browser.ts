@@ -8,12 +8,18 @@ import { BrowserFiles } from "./browser/files.js";
 import { browserPlatform } from "./browser/platform.js";
 import { BaseClient } from "./client.js";
 import type { Seat as AnySeat } from "./seat.js";
+import type { SeatWork as AnySeatWork } from "./seat_work.js";
+import type { Workshop as AnyWorkshop } from "./workshop.js";
 
 export { BrowserFiles as Files } from "./browser/files.js";
 export * from "./common.js";
 
 /** A learner's seat. */
 export type Seat = AnySeat<BrowserFiles>;
+/** A workshop. */
+export type Workshop = AnyWorkshop<BrowserFiles>;
+/** What a learner has made, to be kept. */
+export type SeatWork = AnySeatWork<BrowserFiles>;
 
 /** Whom to speak to, and as whom. */
 export interface ClientOptions {

@@ -1,34 +1,28 @@
-import type { Access } from "./access.js";
 import { parseToken } from "./address.js";
 import { Caller } from "./call.js";
-import type { Files } from "./files.js";
+import type { Files, FilesOf } from "./files.js";
 import type { JoinOptions } from "./joining.js";
 import type { Platform } from "./platform.js";
-import { type Ready, Seat } from "./seat.js";
+import { Seat } from "./seat.js";
 import { Tokens } from "./tokens.js";
 import { Workshops } from "./workshops.js";
 
 /** What every client does, wherever it runs. */
 export class BaseClient<F extends Files> {
   /** Workshops, for instructors. */
-  readonly workshops: Workshops;
+  readonly workshops: Workshops<F>;
   /** API tokens, for instructors and admins. */
   readonly tokens: Tokens;
   /** Where the control plane is. */
   readonly url: string;
   readonly #caller: Caller;
-  readonly #files: (access: Access, ready: Ready) => F;
+  readonly #files: FilesOf<F>;
 
-  constructor(
-    platform: Platform,
-    url: string,
-    token: string | undefined,
-    files: (access: Access, ready: Ready) => F,
-  ) {
+  constructor(platform: Platform, url: string, token: string | undefined, files: FilesOf<F>) {
     this.url = url;
     this.#caller = new Caller(platform, url, token === undefined ? undefined : parseToken(token));
     this.#files = files;
-    this.workshops = new Workshops(this.#caller);
+    this.workshops = new Workshops(this.#caller, files);
     this.tokens = new Tokens(this.#caller);
   }
 

@@ -58,7 +58,7 @@ export interface CommandResult extends CommandEnd {
 }
 
 /** A command that runs. Iterate it once for its output, then `wait()` says how it ended. */
-export class RunningCommand implements AsyncIterable<CommandOutput> {
+export class Command implements AsyncIterable<CommandOutput> {
   readonly #scope: Scope;
   readonly #url: string;
   readonly #body: ReadableStream<Uint8Array>;
@@ -76,7 +76,7 @@ export class RunningCommand implements AsyncIterable<CommandOutput> {
     access: Access,
     command: string | readonly string[],
     options: CommandOptions,
-  ): Promise<RunningCommand> {
+  ): Promise<Command> {
     const ms = options.timeout === undefined ? undefined : milliseconds(options.timeout, "timeout");
     const { cwd, env, stdin } = options;
     const order = {
@@ -97,7 +97,7 @@ export class RunningCommand implements AsyncIterable<CommandOutput> {
         idempotent: false,
       });
       const body = answer.body ?? new ReadableStream<Uint8Array>();
-      return new RunningCommand(scope, access.endpoint("exec").url, body);
+      return new Command(scope, access.endpoint("exec").url, body);
     } catch (error) {
       scope.close();
       throw error;

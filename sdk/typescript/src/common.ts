@@ -2,11 +2,11 @@
 
 export type { CallOptions } from "./cancel.js";
 export type {
+  Command,
   CommandEnd,
   CommandOptions,
   CommandOutput,
   CommandResult,
-  RunningCommand,
   RunOptions,
 } from "./command.js";
 export type { Duration } from "./duration.js";
@@ -46,7 +46,7 @@ export type { TerminalEvent, Watching } from "./terminal_events.js";
 export type { NewToken, Tokens, TokenWish } from "./tokens.js";
 export type * from "./types.js";
 export { VERSION } from "./version.js";
-export type { Progress, WaitOptions, Workshop, WorkshopChange } from "./workshop.js";
+export type { Progress, UpdateOptions, WaitOptions } from "./workshop.js";
 export type {
   CostWish,
   ListOptions,

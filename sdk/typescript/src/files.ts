@@ -3,7 +3,6 @@ import { invalid } from "./duration.js";
 import { ConflictError, FileMissingError, NotFoundError } from "./errors.js";
 import { broken } from "./faults.js";
 import { joinPaths, parts, urlPath } from "./paths.js";
-import type { Ready } from "./seat.js";
 
 /** One thing in a folder. */
 export interface FileEntry {
@@ -70,6 +69,12 @@ export interface TransferOptions extends FileOptions {
   /** Told as it goes. */
   readonly onProgress?: (progress: TransferProgress) => void;
 }
+
+/** Waits for the seat's machine before a request. */
+export type Ready = (signal: AbortSignal | undefined) => Promise<void>;
+
+/** Makes the files of one seat, with all that they can do on a platform. */
+export type FilesOf<F extends Files> = (access: Access, ready: Ready) => F;
 
 /** A learner's files. Paths are from the workspace, with or without a leading slash. */
 export class Files {
@@ -219,8 +224,8 @@ export class Files {
     await this.#transport("COPY", from, to, options);
   }
 
-  /** Removes a file, or a folder with all that is in it. */
-  async remove(path: string, options: FileOptions = {}): Promise<void> {
+  /** Deletes a file, or a folder with all that is in it. */
+  async delete(path: string, options: FileOptions = {}): Promise<void> {
     await this.#ask("DELETE", urlPath(path), { ...options, idempotent: false });
   }
 

@@ -9,6 +9,8 @@ import { NodeFiles } from "./node/files.js";
 import { nodePlatform } from "./node/platform.js";
 import type { Route } from "./platform.js";
 import type { Seat as AnySeat } from "./seat.js";
+import type { SeatWork as AnySeatWork } from "./seat_work.js";
+import type { Workshop as AnyWorkshop } from "./workshop.js";
 
 export * from "./common.js";
 export { NodeFiles as Files } from "./node/files.js";
@@ -16,6 +18,10 @@ export type { Route } from "./platform.js";
 
 /** A learner's seat. */
 export type Seat = AnySeat<NodeFiles>;
+/** A workshop. */
+export type Workshop = AnyWorkshop<NodeFiles>;
+/** What a learner has made, to be kept. */
+export type SeatWork = AnySeatWork<NodeFiles>;
 
 /** Whom to speak to, and as whom. */
 export interface ClientOptions {

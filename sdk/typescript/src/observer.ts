@@ -46,4 +46,8 @@ export class Observer {
   close(): void {
     this.#access.close();
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
 }

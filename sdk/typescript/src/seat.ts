@@ -1,25 +1,20 @@
 import { Access, type Grant } from "./access.js";
 import type { Caller } from "./call.js";
 import { type CallOptions, Scope } from "./cancel.js";
-import {
-  type CommandOptions,
-  type CommandResult,
-  RunningCommand,
-  type RunOptions,
-} from "./command.js";
+import { Command, type CommandOptions, type CommandResult, type RunOptions } from "./command.js";
 import { AuthError, WorkshopFailedError } from "./errors.js";
-import type { Files } from "./files.js";
+import type { Files, FilesOf } from "./files.js";
 import { SeatStateSchema } from "./gen/clarateach/workshop/v1/workshop_pb.js";
 import { type Joining, join, renewStay } from "./joining.js";
 import { Terminal, type TerminalOptions } from "./terminal.js";
-import type { SeatState, SeatUpdate } from "./types.js";
+import type { SeatChange, SeatState } from "./types.js";
 import { watching } from "./watching.js";
-import { seatUpdate, word } from "./wire.js";
+import { seatChange, word } from "./wire.js";
 
 /** How to wait for a seat. */
 export interface SeatWaitOptions extends CallOptions {
   /** Told at once and after every change. */
-  readonly onProgress?: (update: SeatUpdate) => void;
+  readonly onProgress?: (update: SeatChange) => void;
 }
 
 /**
@@ -47,7 +42,7 @@ export class Seat<F extends Files = Files> {
     caller: Caller,
     joined: Awaited<ReturnType<typeof join>>,
     access: Access,
-    files: (access: Access, ready: Ready) => F,
+    files: FilesOf<F>,
   ) {
     this.number = joined.seat;
     this.workshopId = joined.workshopId;
@@ -64,7 +59,7 @@ export class Seat<F extends Files = Files> {
   static async join<F extends Files>(
     caller: Caller,
     joining: Joining,
-    files: (access: Access, ready: Ready) => F,
+    files: FilesOf<F>,
   ): Promise<Seat<F>> {
     const joined = await join(caller, joining);
     const stay = { ...joining, reconnectCode: joined.reconnectCode };
@@ -106,7 +101,7 @@ export class Seat<F extends Files = Files> {
   }
 
   /** The seat at once, then after every change and with every notice; ends with the workshop. */
-  watch(options: Pick<CallOptions, "signal"> = {}): AsyncGenerator<SeatUpdate, void, undefined> {
+  watch(options: Pick<CallOptions, "signal"> = {}): AsyncGenerator<SeatChange, void, undefined> {
     const access = this.#access;
     let used = access.token;
     return watching(
@@ -118,7 +113,7 @@ export class Seat<F extends Files = Files> {
           return this.#caller.seats.watchSeat({ sinceRevision }, { signal, headers });
         },
         read: (message) => {
-          const value = seatUpdate(message);
+          const value = seatChange(message);
           this.#state = value.state;
           access.moved(message.endpoints, message.gateway);
           return { revision: message.revision, value, last: value.workshopStatus === "deleted" };
@@ -144,12 +139,9 @@ export class Seat<F extends Files = Files> {
   }
 
   /** Starts a command; iterate what comes back for its output, or `wait()` for its end. */
-  async start(
-    command: string | readonly string[],
-    options: CommandOptions = {},
-  ): Promise<RunningCommand> {
+  async start(command: string | readonly string[], options: CommandOptions = {}): Promise<Command> {
     await this.#ready(options.signal);
-    return RunningCommand.start(this.#access, command, options);
+    return Command.start(this.#access, command, options);
   }
 
   /**
@@ -182,9 +174,6 @@ export class Seat<F extends Files = Files> {
     await this.#access.chooseWay(signal);
   }
 }
-
-/** Waits for the seat's machine before a request. */
-export type Ready = (signal: AbortSignal | undefined) => Promise<void>;
 
 function hopeless(what: string, state: string, reason: string): WorkshopFailedError {
   const why = reason === "" ? "" : `: ${reason}`;

@@ -68,7 +68,7 @@ export interface Egress {
 }
 
 /** One worker of a workshop. */
-export interface Worker {
+export interface WorkerInfo {
   readonly name: string;
   /** Where its agent answers, HOST:PORT; empty until known. */
   readonly address: string;
@@ -124,7 +124,7 @@ export interface WorkshopInfo {
   /** When its time is over and it deletes itself. */
   readonly expiresAt: Date | undefined;
   readonly deletedAt: Date | undefined;
-  readonly workers: readonly Worker[];
+  readonly workers: readonly WorkerInfo[];
   /** Its seats by number; empty in lists. */
   readonly seatList: readonly SeatInfo[];
   readonly resources: Resources;
@@ -151,7 +151,7 @@ export interface Notice {
 }
 
 /** One message of a watch of a workshop. */
-export interface WorkshopUpdate {
+export interface WorkshopChange {
   /** The whole workshop; undefined in a message that carries only notices. */
   readonly workshop: WorkshopInfo | undefined;
   /** Notices since the last message. */
@@ -159,7 +159,7 @@ export interface WorkshopUpdate {
 }
 
 /** One message of a watch of a learner's seat. */
-export interface SeatUpdate {
+export interface SeatChange {
   readonly state: SeatState;
   /** Why, for people. */
   readonly reason: string;

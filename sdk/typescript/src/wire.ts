@@ -69,7 +69,7 @@ export function workshop(from: pb.Workshop): plain.WorkshopInfo {
   };
 }
 
-function worker(from: pb.Worker): plain.Worker {
+function worker(from: pb.Worker): plain.WorkerInfo {
   const { name, address, zone, reason, agentVersion, network } = from;
   return {
     name,
@@ -117,7 +117,7 @@ export function notice(from: pb.Notice): plain.Notice {
 }
 
 /** A seat as its learner sees it. */
-export function seatUpdate(from: pb.WatchSeatResponse): plain.SeatUpdate {
+export function seatChange(from: pb.WatchSeatResponse): plain.SeatChange {
   return {
     state: word(pb.SeatStateSchema, from.state),
     reason: from.reason,

@@ -2,24 +2,28 @@ import type { Caller } from "./call.js";
 import { type CallOptions, Scope } from "./cancel.js";
 import type { Duration } from "./duration.js";
 import { WorkshopFailedError } from "./errors.js";
+import type { Files, FilesOf } from "./files.js";
 import type * as pb from "./gen/clarateach/workshop/v1/workshop_pb.js";
 import { Observer } from "./observer.js";
 import { requestId } from "./request_id.js";
+import { SeatWork } from "./seat_work.js";
 import type {
   Egress,
   ObserveMode,
   Preview,
+  Runtime,
   SeatInfo,
+  WorkerInfo,
+  WorkshopChange,
   WorkshopInfo,
   WorkshopStatus,
-  WorkshopUpdate,
 } from "./types.js";
 import { watching } from "./watching.js";
 import * as wire from "./wire.js";
 import { watchWorkshop } from "./workshop_watch.js";
 
 /** What to change of a workshop; what is left out stays. */
-export interface WorkshopChange extends CallOptions {
+export interface UpdateOptions extends CallOptions {
   /** The new number of seats. Fewer removes free ones, highest first. */
   readonly seats?: number;
   /** Time until it deletes itself, counted from now. */
@@ -55,13 +59,15 @@ export interface WaitOptions extends CallOptions {
 const OVER: readonly WorkshopStatus[] = ["failed", "stopping", "stopped", "deleting", "deleted"];
 
 /** A workshop. `info` is as it was last seen here: by the call that gave it, `refresh`, or a wait. */
-export class Workshop {
+export class Workshop<F extends Files = Files> {
   readonly #caller: Caller;
+  readonly #files: FilesOf<F>;
   #info: WorkshopInfo;
 
-  constructor(caller: Caller, info: WorkshopInfo) {
+  constructor(caller: Caller, info: WorkshopInfo, files: FilesOf<F>) {
     this.#caller = caller;
     this.#info = info;
+    this.#files = files;
   }
 
   /** All of it. */
@@ -99,6 +105,26 @@ export class Workshop {
     return this.#info.seats;
   }
 
+  /** What gives its seats their machines. */
+  get runtime(): Runtime {
+    return this.#info.runtime;
+  }
+
+  /** When its time is over and it deletes itself. */
+  get expiresAt(): Date | undefined {
+    return this.#info.expiresAt;
+  }
+
+  /** Its workers. */
+  get workers(): readonly WorkerInfo[] {
+    return this.#info.workers;
+  }
+
+  /** Its seats by number; empty when it comes from a list. */
+  get seatList(): readonly SeatInfo[] {
+    return this.#info.seatList;
+  }
+
   /** Asks how it is now. */
   async refresh(options: CallOptions = {}): Promise<this> {
     return this.#take(options, (ready) =>
@@ -111,28 +137,31 @@ export class Workshop {
    * @throws WorkshopFailedError at once when waiting cannot help.
    */
   async waitRunning(options: WaitOptions = {}): Promise<this> {
-    const last = await this.#wait(options, "running", (status) => status === "running");
-    if (last === "running") return this;
-    throw new WorkshopFailedError(`workshop ${this.id} is ${last}: ${this.reason}`, last, {
-      reason: `WORKSHOP_${last.toUpperCase()}`,
-    });
+    return this.#wait(options, "running", OVER);
+  }
+
+  /**
+   * Waits until its machines are stopped.
+   * @throws WorkshopFailedError at once when waiting cannot help.
+   */
+  async waitStopped(options: WaitOptions = {}): Promise<this> {
+    return this.#wait(options, "stopped", ["failed", "deleting", "deleted"]);
   }
 
   /** Waits until nothing of it runs or is billed. */
   async waitDeleted(options: WaitOptions = {}): Promise<this> {
-    await this.#wait(options, "deleted", () => false);
-    return this;
+    return this.#wait(options, "deleted", []);
   }
 
   /** The whole workshop at once and after every change, until it is deleted. Breaks are mended. */
   watch(
     options: Pick<CallOptions, "signal"> = {},
-  ): AsyncGenerator<WorkshopUpdate, void, undefined> {
+  ): AsyncGenerator<WorkshopChange, void, undefined> {
     return watchWorkshop(this.#caller, this.id, options.signal);
   }
 
   /** Changes it. */
-  async update(change: WorkshopChange): Promise<this> {
+  async update(change: UpdateOptions): Promise<this> {
     const { seats, name, instructions, evict = false, egress } = change;
     const ttl = wire.duration(change.ttl, "ttl");
     const request = {
@@ -197,6 +226,11 @@ export class Workshop {
     return Observer.open(this.#caller, { workshopId: this.id, seat }, mode, options);
   }
 
+  /** A way to read what a learner has made, and to change nothing of it. An event tells who asked. */
+  async collectSeat(seat: number, options: CallOptions = {}): Promise<SeatWork<F>> {
+    return SeatWork.open(this.#caller, { workshopId: this.id, seat }, this.#files, options);
+  }
+
   /** Small pictures of every seat's screen, as they change. */
   watchPreviews(
     options: Pick<CallOptions, "signal"> = {},
@@ -234,12 +268,12 @@ export class Workshop {
     return this;
   }
 
-  /** Watches until a status is enough, or ends all waiting. */
+  /** Watches until it is as wanted; one of `never` ends all waiting. */
   async #wait(
     options: WaitOptions,
-    wanted: "running" | "deleted",
-    enough: (status: WorkshopStatus) => boolean,
-  ): Promise<WorkshopStatus> {
+    wanted: WorkshopStatus,
+    never: readonly WorkshopStatus[],
+  ): Promise<this> {
     const scope = new Scope(options, `the wait for workshop ${this.id} to be ${wanted}`);
     try {
       for await (const { workshop } of this.watch({ signal: scope.signal })) {
@@ -248,12 +282,16 @@ export class Workshop {
         const { status, reason, seats, seatList } = workshop;
         const seatsReady = seatList.filter((seat) => seat.state === "ready").length;
         options.onProgress?.({ status, reason, seatsReady, seats });
-        if (enough(status)) return status;
-        if (wanted === "running" && OVER.includes(status)) return status;
+        if (status === wanted) return this;
+        if (never.includes(status)) break;
       }
     } finally {
       scope.close();
     }
-    return this.#info.status;
+    const last = this.status;
+    if (last === wanted) return this;
+    throw new WorkshopFailedError(`workshop ${this.id} is ${last}: ${this.reason}`, last, {
+      reason: `WORKSHOP_${last.toUpperCase()}`,
+    });
   }
 }

@@ -1,5 +1,5 @@
 import type { Caller } from "./call.js";
-import type { WorkshopUpdate } from "./types.js";
+import type { WorkshopChange } from "./types.js";
 import { watching } from "./watching.js";
 import * as wire from "./wire.js";
 
@@ -8,7 +8,7 @@ export function watchWorkshop(
   caller: Caller,
   id: string,
   outer?: AbortSignal,
-): AsyncGenerator<WorkshopUpdate, void, undefined> {
+): AsyncGenerator<WorkshopChange, void, undefined> {
   return watching(
     {
       url: caller.url,

@@ -1,6 +1,7 @@
 import type { Caller } from "./call.js";
 import type { CallOptions } from "./cancel.js";
 import type { Duration } from "./duration.js";
+import type { Files, FilesOf } from "./files.js";
 import { RuntimeSchema } from "./gen/clarateach/workshop/v1/workshop_pb.js";
 import { requestId } from "./request_id.js";
 import type {
@@ -8,8 +9,8 @@ import type {
   Egress,
   Resources,
   Runtime,
+  WorkshopChange,
   WorkshopInfo,
-  WorkshopUpdate,
 } from "./types.js";
 import * as wire from "./wire.js";
 import { Workshop } from "./workshop.js";
@@ -64,18 +65,20 @@ export interface CostWish extends CallOptions {
 }
 
 /** Workshops of the token's principal; an admin's are everybody's. */
-export class Workshops {
+export class Workshops<F extends Files = Files> {
   readonly #caller: Caller;
+  readonly #files: FilesOf<F>;
 
-  constructor(caller: Caller) {
+  constructor(caller: Caller, files: FilesOf<F>) {
     this.#caller = caller;
+    this.#files = files;
   }
 
   /**
    * Asks for a workshop; it is being made when this returns, so
    * `waitRunning` comes next.
    */
-  async create(wish: WorkshopWish): Promise<Workshop> {
+  async create(wish: WorkshopWish): Promise<Workshop<F>> {
     const id = wish.requestId ?? requestId();
     const request = {
       name: wish.name,
@@ -93,23 +96,23 @@ export class Workshops {
     const made = await this.#caller.unary(plan, (ready) =>
       this.#caller.workshops.createWorkshop(request, ready),
     );
-    return new Workshop(this.#caller, wire.workshop(made));
+    return new Workshop(this.#caller, wire.workshop(made), this.#files);
   }
 
   /** One workshop, with its workers and seats. */
-  async get(id: string, options: CallOptions = {}): Promise<Workshop> {
+  async get(id: string, options: CallOptions = {}): Promise<Workshop<F>> {
     const found = await this.#caller.unary({ ...options, repeatable: true }, (ready) =>
       this.#caller.workshops.getWorkshop({ id }, ready),
     );
-    return new Workshop(this.#caller, wire.workshop(found));
+    return new Workshop(this.#caller, wire.workshop(found), this.#files);
   }
 
   /** All workshops, newest first, without their seat lists; pages are fetched as they are needed. */
-  async *list(options: ListOptions = {}): AsyncGenerator<Workshop, void, undefined> {
+  async *list(options: ListOptions = {}): AsyncGenerator<Workshop<F>, void, undefined> {
     let pageToken = "";
     do {
       const page = await this.page(pageToken, options);
-      for (const info of page.workshops) yield new Workshop(this.#caller, info);
+      for (const info of page.workshops) yield new Workshop(this.#caller, info, this.#files);
       pageToken = page.nextPageToken;
     } while (pageToken !== "");
   }
@@ -130,7 +133,7 @@ export class Workshops {
   watch(
     id: string,
     options: Pick<CallOptions, "signal"> = {},
-  ): AsyncGenerator<WorkshopUpdate, void, undefined> {
+  ): AsyncGenerator<WorkshopChange, void, undefined> {
     return watchWorkshop(this.#caller, id, options.signal);
   }
 

@@ -3,17 +3,16 @@
 //! Way: the owner asks -> an event says so -> a token of the seat that reads
 //! files and nothing else; the agent holds it to that.
 
-use clarateach_domain::{ids::StayId, seat_token::Mode};
+use clarateach_domain::seat_token::Mode;
 use clarateach_proto::workshop as pb;
 use tracing::info;
 
-use super::{Api, Visit, error::ApiError, now, wire, wish};
-use crate::store::{
-    events::Event, limits::Refused, principals::Principal, sealing::random, seats::Stay,
-};
+use super::{Api, Visit, error::ApiError, now, observing::visitor, wire, wish};
+use crate::store::{events::Event, limits::Refused, principals::Principal, seats::Stay};
 
 impl Api {
-    /// A token to read one taken seat's files with.
+    /// A token to read one taken seat's files with. Asked again, it is the same reader: what
+    /// is under way goes on by the fresh token.
     pub(super) async fn collect(
         &self,
         who: &Principal,
@@ -40,7 +39,7 @@ impl Api {
         info!(%workshop, seat = %number, by = %who.name, "seat to be collected");
         // A stay of its own: the learner's sockets and this one do not renew each other.
         let stay = Stay {
-            id: StayId::from_random(random()?),
+            id: visitor(&who.id, Mode::Collect),
             learner: who.id.clone(),
             workshop,
             seat: number,

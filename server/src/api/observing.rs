@@ -36,7 +36,7 @@ impl Api {
             return Err(Refused::SeatFree.into());
         }
         let stay = Stay {
-            id: observer(&who.id, mode),
+            id: visitor(&who.id, mode),
             learner: format!("observer/{}", who.id),
             workshop: workshop.id.clone(),
             seat: number,
@@ -88,9 +88,9 @@ fn mode(asked: pb::AttachMode) -> Result<Mode, ApiError> {
     }
 }
 
-/// The stay of one principal's looks in one mode: tokens of one stay carry each other's
-/// sockets on, and a look must not become a hand.
-fn observer(principal: &str, mode: Mode) -> StayId {
+/// The stay of one principal's visits in one mode: tokens of one stay carry each other's
+/// connections on, and a look must not become a hand.
+pub(super) fn visitor(principal: &str, mode: Mode) -> StayId {
     let digest = Sha256::digest(format!("observer\0{principal}\0{}", mode.as_str()));
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
@@ -102,11 +102,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_observer_is_one_and_each_mode_another() {
-        let ada = observer("pr-1", Mode::Observe);
-        assert_eq!(ada, observer("pr-1", Mode::Observe));
-        assert_ne!(ada, observer("pr-1", Mode::Assist));
-        assert_ne!(ada, observer("pr-2", Mode::Observe));
+    fn a_visitor_is_one_and_each_mode_another() {
+        let ada = visitor("pr-1", Mode::Observe);
+        assert_eq!(ada, visitor("pr-1", Mode::Observe));
+        assert_ne!(ada, visitor("pr-1", Mode::Assist));
+        assert_ne!(ada, visitor("pr-1", Mode::Collect));
+        assert_ne!(ada, visitor("pr-2", Mode::Observe));
         assert!(ada.as_str().parse::<StayId>().is_ok());
     }
 

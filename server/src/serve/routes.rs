@@ -97,6 +97,7 @@ pub async fn router(doors: Doors) -> anyhow::Result<(Router, HealthReporter)> {
     let plain = Router::new()
         .merge(web::router())
         .route("/health", get(healthy))
+        .route("/openapi.json", get(openapi))
         .route("/metrics", get(scrape).with_state(admin));
     let all = called
         .merge(doors.gateway)
@@ -243,6 +244,12 @@ async fn scrape(State(admin): State<Admin>, headers: HeaderMap) -> Result<Respon
     let text = figures::scrape(&admin.store).await?;
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     Ok((kind, text).into_response())
+}
+
+/// What the JSON face takes and answers; `proto/docs/generate.py` makes it.
+async fn openapi() -> impl IntoResponse {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, include_str!("../api/openapi.json"))
 }
 
 async fn healthy() -> &'static str {

@@ -1,4 +1,4 @@
-import type { Seat, SeatUpdate } from "@clarateach/sdk";
+import type { Seat, SeatChange } from "@clarateach/sdk";
 import { useState } from "preact/hooks";
 import { Plain } from "../app/Plain.js";
 import { span, useNow } from "../app/time.js";
@@ -46,13 +46,13 @@ export function WaitingRoom({ stay, seat }: { stay: Stay; seat: Seat }) {
   );
 }
 
-function stepOf(update: SeatUpdate | undefined): number {
+function stepOf(update: SeatChange | undefined): number {
   if (update === undefined || update.workshopStatus === "stopped") return 0;
   if (update.state === "waiting") return update.queuePosition > 0 ? 1 : 0;
   return 2;
 }
 
-function said(update: SeatUpdate | undefined): string {
+function said(update: SeatChange | undefined): string {
   if (update === undefined) return "asking the server";
   const { queuePosition: before, reason, state } = update;
   const line =

@@ -4,7 +4,7 @@ import {
   NotFoundError,
   type Notice,
   type Seat,
-  type SeatUpdate,
+  type SeatChange,
 } from "@clarateach/sdk";
 import { computed, type Signal, signal } from "@preact/signals";
 import { awake } from "../app/awake.js";
@@ -31,7 +31,7 @@ export class Stay {
   readonly code: string;
   readonly stage: Signal<Stage> = signal({ at: "form" });
   /** The seat as it was last heard of. */
-  readonly update = signal<SeatUpdate | undefined>(undefined);
+  readonly update = signal<SeatChange | undefined>(undefined);
   /** Notices of the workshop, newest last. */
   readonly notices = signal<readonly Notice[]>([]);
   /** The reconnect code, until the learner has seen it. */

@@ -15,6 +15,7 @@ from ._async.files import AsyncFiles
 from ._async.seat import AsyncSeat
 from ._async.terminal import AsyncTerminal
 from ._async.tokens import AsyncTokens
+from ._async.visit import AsyncObserver, AsyncSeatWork
 from ._async.workshop import AsyncWorkshop
 from ._async.workshops import AsyncWorkshops
 from ._models.command import CommandResult
@@ -23,6 +24,7 @@ from ._models.progress import Progress, TerminalEvent
 from ._models.words import (
     EgressMode,
     NoticeKind,
+    ObserveMode,
     Role,
     Runtime,
     SeatState,
@@ -33,8 +35,8 @@ from ._models.workshop import (
     ApiToken,
     CostEstimate,
     Egress,
+    NewToken,
     Notice,
-    Page,
     Preview,
     Resources,
     SeatChange,
@@ -42,6 +44,7 @@ from ._models.workshop import (
     WorkerInfo,
     WorkshopChange,
     WorkshopInfo,
+    WorkshopPage,
 )
 from ._sync.client import Client
 from ._sync.command import Command
@@ -49,6 +52,7 @@ from ._sync.files import Files
 from ._sync.seat import Seat
 from ._sync.terminal import Terminal
 from ._sync.tokens import Tokens
+from ._sync.visit import Observer, SeatWork
 from ._sync.workshop import Workshop
 from ._sync.workshops import Workshops
 from .errors import (
@@ -78,7 +82,9 @@ __all__ = [
     "AsyncClient",
     "AsyncCommand",
     "AsyncFiles",
+    "AsyncObserver",
     "AsyncSeat",
+    "AsyncSeatWork",
     "AsyncTerminal",
     "AsyncTokens",
     "AsyncWorkshop",
@@ -103,10 +109,12 @@ __all__ = [
     "Files",
     "InvalidError",
     "LocalFileError",
+    "NewToken",
     "NotFoundError",
     "Notice",
     "NoticeKind",
-    "Page",
+    "ObserveMode",
+    "Observer",
     "Preview",
     "Progress",
     "Resources",
@@ -116,6 +124,7 @@ __all__ = [
     "SeatChange",
     "SeatInfo",
     "SeatState",
+    "SeatWork",
     "ServerError",
     "Terminal",
     "TerminalEvent",
@@ -130,6 +139,7 @@ __all__ = [
     "WorkshopChange",
     "WorkshopFailedError",
     "WorkshopInfo",
+    "WorkshopPage",
     "WorkshopStatus",
     "Workshops",
     "__version__",

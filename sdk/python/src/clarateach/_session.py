@@ -8,6 +8,13 @@ from dataclasses import dataclass, field, replace
 from ._generated import workshop_pb2 as pb
 from ._secret import Secret, life
 
+Grant = (
+    pb.JoinWorkshopResponse
+    | pb.RefreshTokenResponse
+    | pb.ObserveSeatResponse
+    | pb.CollectSeatResponse
+)
+
 
 @dataclass(frozen=True)
 class Ways:
@@ -25,7 +32,8 @@ class Ways:
     @property
     def renew(self) -> str:
         """Where a newer token is shown, so that open sockets live on."""
-        return self.exec.removesuffix("exec") + "renew"
+        # An observer has a terminal alone.
+        return "http" + self.terminal.removeprefix("ws").removesuffix("terminal") + "renew"
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,8 @@ class Session:
     """By `time.monotonic()`: at two thirds of the token's life."""
 
     @classmethod
-    def joined(cls, said: pb.JoinWorkshopResponse | pb.RefreshTokenResponse) -> Session:
-        """From a join, or from a refresh."""
+    def joined(cls, said: Grant) -> Session:
+        """From a join, or from whatever else gives a seat token."""
         token = Secret(said.token)
         return cls(
             token=token,

@@ -63,6 +63,16 @@ def runtime(name: str) -> pb.Runtime.ValueType:
         ) from cause
 
 
+def observe_mode(name: str) -> pb.AttachMode.ValueType:
+    """`observe` or `assist`. Raises `InvalidError`."""
+    try:
+        return pb.AttachMode.Value(f"ATTACH_MODE_{str(words.ObserveMode(name)).upper()}")
+    except ValueError as cause:
+        raise InvalidError(
+            f"mode must be observe or assist, not {name!r}", reason="INVALID"
+        ) from cause
+
+
 def duration(length: Seconds | None) -> Duration | None:
     """None stays absent, which leaves it to the server."""
     if length is None:

@@ -122,6 +122,8 @@ class WorkshopFailedError(ClarateachError):
             f"{workshop.reason or 'the server gives no reason'}",
             reason="WORKSHOP_" + workshop.status.value.upper(),
         )
+        self.state = workshop.status.value
+        """The state in which it is, such as `failed`."""
         self.workshop = workshop
         """As it was then."""
 

@@ -1,4 +1,4 @@
-import { ConflictError, UnavailableError } from "../errors.js";
+import { ConflictError, NotFoundError, UnavailableError } from "../errors.js";
 import { fromAnswer, fromNetwork } from "../faults.js";
 import type { Socket, SocketRequest } from "../platform.js";
 import { BEARER_OFFER, TERMINAL_PROTOCOL } from "../terminal_offer.js";
@@ -20,6 +20,11 @@ export async function openSocket(request: SocketRequest): Promise<Socket> {
       open = true;
       signal.removeEventListener("abort", give);
       resolve(true);
+    };
+    // Node 22 says no more than this of a refusal; browsers close it next.
+    socket.onerror = () => {
+      signal.removeEventListener("abort", give);
+      resolve(false);
     };
     socket.onclose = (event) => {
       signal.removeEventListener("abort", give);
@@ -49,7 +54,7 @@ export async function openSocket(request: SocketRequest): Promise<Socket> {
 /**
  * A browser hides why an upgrade was refused. The same token, shown over HTTP,
  * is told; so is whether the machine answers. If it does, it was the terminal
- * that was refused.
+ * that was refused. Observers get no files, whatever the machine does.
  */
 async function whyNot({ url, token, signal }: SocketRequest): Promise<Error> {
   const { origin, pathname } = new URL(url.replace(/^ws/, "http"));
@@ -59,11 +64,15 @@ async function whyNot({ url, token, signal }: SocketRequest): Promise<Error> {
     const renewed = await fetch(`${seat}/renew`, { ...init, method: "POST" });
     if (!renewed.ok) return await fromAnswer(renewed);
     const files = await fetch(`${seat}/files/`, { ...init, method: "HEAD" });
+    if (files.status === 403) {
+      return new NotFoundError("the learner has no such terminal open, as far as a page can tell", {
+        reason: "TERMINAL_REFUSED",
+      });
+    }
     if (files.ok) {
-      return new ConflictError(
-        "the seat refused this terminal: it has eight at most, and an observer finds only those that are there",
-        { reason: "TERMINAL_REFUSED" },
-      );
+      return new ConflictError("the seat refused this terminal: it has eight at most", {
+        reason: "TERMINAL_REFUSED",
+      });
     }
   } catch (thrown) {
     signal.throwIfAborted();

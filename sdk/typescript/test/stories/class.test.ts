@@ -1,7 +1,13 @@
 import { inspect } from "node:util";
 import { expect, test } from "vitest";
-import { ConflictError, ExhaustedError, InvalidError, NotFoundError } from "../../src/errors.js";
-import type { SeatUpdate, WorkshopUpdate } from "../../src/node.js";
+import {
+  AuthError,
+  ConflictError,
+  ExhaustedError,
+  InvalidError,
+  NotFoundError,
+} from "../../src/errors.js";
+import type { SeatChange, WorkshopChange } from "../../src/node.js";
 import { stories } from "../support/live.js";
 import { refused } from "../support/refused.js";
 
@@ -106,6 +112,17 @@ stories("a class", (house) => {
     observer.close();
   });
 
+  test("what a learner made is collected, and not changed", async () => {
+    const workshop = await house.class(1);
+    const seat = await house.learner(workshop);
+    await seat.files.write("work.txt", "done");
+    await using work = await workshop.collectSeat(seat.number);
+    expect(await work.files.readText("work.txt")).toBe("done");
+    await refused(work.files.write("work.txt", "undone"), AuthError, "READ_ONLY");
+    await workshop.stop();
+    expect((await workshop.waitStopped()).status).toBe("stopped");
+  });
+
   test("a wish that cannot be is refused, field by field", async () => {
     const { workshops } = house.client;
     const wish = { name: "", seats: 0, runtime: "container" } as const;
@@ -125,8 +142,8 @@ stories("a class", (house) => {
   test("watches tell what happens, to the end", async () => {
     const workshop = await house.class(1);
     const seat = await house.learner(workshop);
-    const updates: WorkshopUpdate[] = [];
-    const seats: SeatUpdate[] = [];
+    const updates: WorkshopChange[] = [];
+    const seats: SeatChange[] = [];
     const watching = Promise.all([
       (async () => {
         for await (const update of workshop.watch()) {

@@ -36,7 +36,7 @@ stories("files", (house) => {
     for (const entry of listed) {
       expect(entry).toMatchObject({ type: "file", path: `names/${entry.name}`, mode: 0o644 });
       expect(await seat.files.readText(entry.path)).toBe(entry.name);
-      await seat.files.remove(entry.path);
+      await seat.files.delete(entry.path);
     }
     expect(await seat.files.list("/names/")).toEqual([]);
   });
@@ -81,13 +81,13 @@ stories("files", (house) => {
     expect(await seat.files.readText("a/copied/c/file")).toBe("x");
     await refused(seat.files.move("a/moved", "a/copied"), ConflictError, "PRECONDITION_FAILED");
     await seat.files.move("a/moved", "a/copied", { overwrite: true });
-    await seat.files.remove("a");
+    await seat.files.delete("a");
     expect(await seat.files.exists("a")).toBe(false);
   });
 
   test("what is not there, or must not be, is refused", async () => {
     const { files } = seat;
-    for (const act of ["read", "stat", "list", "remove"] as const) {
+    for (const act of ["read", "stat", "list", "delete"] as const) {
       await refused(files[act]("no"), FileMissingError, "NOT_FOUND");
     }
     await refused(files.list("shared"), ConflictError, "NOT_A_FOLDER");

@@ -13,8 +13,8 @@ export class Cable {
     this.#server = server;
   }
 
-  /** To the server at `url`. */
-  static async to(url: string): Promise<Cable> {
+  /** To the server at `url`; what is idle for `idleMs` is cut, as proxies do. */
+  static async to(url: string, idleMs = 0): Promise<Cable> {
     const { hostname, port } = new URL(url);
     const server = createServer({ allowHalfOpen: false });
     const cable = new Cable(server);
@@ -22,6 +22,7 @@ export class Cable {
       if (!cable.#plugged) return near.destroy();
       cable.dialled += 1;
       const far = connect(Number(port), hostname);
+      near.setTimeout(idleMs, () => near.destroy());
       for (const [one, other] of [
         [near, far],
         [far, near],

@@ -9,7 +9,7 @@ import * as node from "../../src/node.js";
 
 /** What a story needs of an entry; both give it. */
 export type Client = node.Client | browser.Client;
-export type Workshop = node.Workshop;
+export type Workshop = node.Workshop | browser.Workshop;
 export type Seat = node.Seat | browser.Seat;
 
 export const url: string = process.env.CLARATEACH_URL ?? "";

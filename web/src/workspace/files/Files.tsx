@@ -82,7 +82,7 @@ export function Files({ seat, tree, uploads, onOpen, onMoved }: Props) {
       ? "The folder and all that is in it are gone for good."
       : "It is gone for good.";
     if (!(await sure(`Delete ${entry.path}?`, body, "Delete"))) return;
-    if (await tree.act("Delete", () => seat.files.remove(entry.path))) {
+    if (await tree.act("Delete", () => seat.files.delete(entry.path))) {
       onMoved(entry.path, undefined);
     }
   };

@@ -6,7 +6,6 @@ import os
 import secrets
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 from weakref import WeakSet
 
 from .. import _trust, _wire
@@ -14,15 +13,13 @@ from .._address import Address
 from .._generated import workshop_pb2 as pb
 from .._retry import Seconds, seconds
 from .._secret import Secret
-from .._session import Session
 from ..errors import InvalidError
-from .keeper import AsyncKeeper
 from .rpc import AsyncRpc
 from .seat import AsyncSeat
+from .stay import AsyncStay
 from .tokens import AsyncTokens
+from .way import Route, check_route
 from .workshops import AsyncWorkshops
-
-Route = Literal["auto", "direct", "gateway"]
 
 
 class AsyncClient:
@@ -101,8 +98,7 @@ class AsyncClient:
         >>> seat.number >= 1
         True
         """
-        if route not in ("auto", "direct", "gateway"):
-            raise InvalidError("route must be auto, direct or gateway", reason="INVALID")
+        check_route(route)
         with _wire.checked():
             request = pb.JoinWorkshopRequest(
                 code=code,
@@ -113,8 +109,7 @@ class AsyncClient:
         said = await self._rpc.call(self._rpc.seats.JoinWorkshop, request, needs_token=False)
         # Shown once: taking the same seat again need not repeat it.
         own = Secret(said.reconnect_code or reconnect_code or "")
-        keeper = AsyncKeeper(self._rpc, Session.joined(said), Secret(code), own, name)
-        seat = AsyncSeat(self._rpc, keeper, said, route)
+        seat = AsyncSeat(self._rpc, AsyncStay(self._rpc, Secret(code), own, name), said, route)
         self._seats.add(seat)
         return seat
 

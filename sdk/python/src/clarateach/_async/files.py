@@ -106,9 +106,10 @@ class AsyncFiles:
     async def stream(self, path: str, *, offset: int = 0) -> AsyncIterator[bytes]:
         """A file's content from `offset` on, piece by piece, of any size."""
         headers = {"range": f"bytes={offset}-"} if offset else None
-        async with self._way.open(
-            "GET", "files", _file(path), headers=headers, file=True
-        ) as response:
+        async with (
+            self._way.keeper.hold(),
+            self._way.open("GET", "files", _file(path), headers=headers, file=True) as response,
+        ):
             async for piece in response.aiter_raw():
                 yield piece
 

@@ -15,11 +15,13 @@ from .._models.progress import TerminalEvent
 from .._models.words import SeatState
 from .._models.workshop import SeatChange
 from .._retry import Seconds, pause, seconds
+from .._session import Session
 from ..errors import ConflictError, DeadlineError, UnavailableError
 from .command import AsyncCommand
 from .files import AsyncFiles
 from .keeper import AsyncKeeper
 from .rpc import AsyncRpc
+from .stay import AsyncStay
 from .terminal import AsyncTerminal
 from .way import AsyncWay
 
@@ -32,11 +34,12 @@ class AsyncSeat:
     """
 
     def __init__(
-        self, rpc: AsyncRpc, keeper: AsyncKeeper, said: pb.JoinWorkshopResponse, route: str
+        self, rpc: AsyncRpc, stay: AsyncStay, said: pb.JoinWorkshopResponse, route: str
     ) -> None:
         self._rpc = rpc
-        self._keeper = keeper
-        self._way = AsyncWay(rpc, keeper, route)
+        self._stay = stay
+        self._keeper = AsyncKeeper(Session.joined(said), stay.renewed)
+        self._way = AsyncWay(rpc, self._keeper, route)
         self.number = said.seat
         """Its number in the workshop, from 1."""
         self.state = _wire.seat_state(said.seat_state)
@@ -51,7 +54,7 @@ class AsyncSeat:
     @property
     def reconnect_code(self) -> str:
         """Brings the learner back to this seat from another program: keep it secret."""
-        return self._keeper.reconnect_code.text
+        return self._stay.reconnect_code.text
 
     async def refresh(self) -> AsyncSeat:
         """A fresh token and present addresses now; otherwise that is done by itself in time."""

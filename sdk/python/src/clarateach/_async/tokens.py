@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import _wire
 from .._generated import workshop_pb2 as pb
 from .._models.words import Role
-from .._models.workshop import ApiToken
+from .._models.workshop import ApiToken, NewToken
 from ..errors import InvalidError
 from .rpc import AsyncRpc
 
@@ -18,13 +18,13 @@ class AsyncTokens:
 
     async def create(
         self, principal: str, *, role: Role | str = Role.INSTRUCTOR, label: str = ""
-    ) -> tuple[str, ApiToken]:
-        """A new token for `principal`: its text, never shown again, and what is known of it.
+    ) -> NewToken:
+        """A new token for `principal`.
 
         Not repeated by itself when the answer is lost: the list shows what was made.
 
-        >>> text, token = await client.tokens.create("ada", label="laptop")
-        >>> (await client.tokens.revoke(token.id)).revoked_at is not None
+        >>> made = await client.tokens.create("ada", label="laptop")
+        >>> (await client.tokens.revoke(made.info.id)).revoked_at is not None
         True
         """
         try:
@@ -34,7 +34,7 @@ class AsyncTokens:
         with _wire.checked():
             request = pb.CreateTokenRequest(principal=principal, role=number, label=label)
         said = await self._rpc.call(self._rpc.tokens.CreateToken, request, repeatable=False)
-        return said.token, _wire.api_token(said.api_token)
+        return NewToken(said.token, _wire.api_token(said.api_token))
 
     async def list(self) -> list[ApiToken]:
         """The tokens the caller may see, newest first."""

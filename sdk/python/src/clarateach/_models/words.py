@@ -70,6 +70,13 @@ class SeatState(Word):
     STOPPED = "stopped"
 
 
+class ObserveMode(Word):
+    """How an instructor takes part in a learner's terminal."""
+
+    OBSERVE = "observe"
+    ASSIST = "assist"
+
+
 class EgressMode(Word):
     """How open the way to the internet is."""
 

@@ -170,7 +170,7 @@ class SeatChange:
 
 
 @dataclass(frozen=True)
-class Page:
+class WorkshopPage:
     """One page of workshops."""
 
     workshops: tuple[WorkshopInfo, ...]
@@ -218,3 +218,12 @@ class ApiToken:
     role: Role
     created_at: datetime | None
     revoked_at: datetime | None
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """An API token that was just made."""
+
+    token: str = field(repr=False)
+    """Its text, which no server shows again."""
+    info: ApiToken

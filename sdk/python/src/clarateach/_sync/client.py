@@ -7,7 +7,6 @@ import os
 import secrets
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 from weakref import WeakSet
 
 from .. import _trust, _wire
@@ -15,15 +14,13 @@ from .._address import Address
 from .._generated import workshop_pb2 as pb
 from .._retry import Seconds, seconds
 from .._secret import Secret
-from .._session import Session
 from ..errors import InvalidError
-from .keeper import Keeper
 from .rpc import Rpc
 from .seat import Seat
+from .stay import Stay
 from .tokens import Tokens
+from .way import Route, check_route
 from .workshops import Workshops
-
-Route = Literal["auto", "direct", "gateway"]
 
 
 class Client:
@@ -102,8 +99,7 @@ class Client:
         >>> seat.number >= 1
         True
         """
-        if route not in ("auto", "direct", "gateway"):
-            raise InvalidError("route must be auto, direct or gateway", reason="INVALID")
+        check_route(route)
         with _wire.checked():
             request = pb.JoinWorkshopRequest(
                 code=code,
@@ -114,8 +110,7 @@ class Client:
         said = self._rpc.call(self._rpc.seats.JoinWorkshop, request, needs_token=False)
         # Shown once: taking the same seat again need not repeat it.
         own = Secret(said.reconnect_code or reconnect_code or "")
-        keeper = Keeper(self._rpc, Session.joined(said), Secret(code), own, name)
-        seat = Seat(self._rpc, keeper, said, route)
+        seat = Seat(self._rpc, Stay(self._rpc, Secret(code), own, name), said, route)
         self._seats.add(seat)
         return seat
 

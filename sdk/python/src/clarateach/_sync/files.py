@@ -107,7 +107,10 @@ class Files:
     def stream(self, path: str, *, offset: int = 0) -> Iterator[bytes]:
         """A file's content from `offset` on, piece by piece, of any size."""
         headers = {"range": f"bytes={offset}-"} if offset else None
-        with self._way.open("GET", "files", _file(path), headers=headers, file=True) as response:
+        with (
+            self._way.keeper.hold(),
+            self._way.open("GET", "files", _file(path), headers=headers, file=True) as response,
+        ):
             for piece in response.iter_raw():
                 yield piece
 

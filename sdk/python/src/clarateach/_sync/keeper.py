@@ -8,17 +8,13 @@ the worker is told, so that they live on.
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .. import _tasks_sync as tasks
-from .._generated import workshop_pb2 as pb
-from .._secret import Secret
 from .._session import Session
-from ..errors import AuthError, ClarateachError, NotFoundError, UnavailableError
-from .rpc import Rpc
+from ..errors import ClarateachError, UnavailableError
 
 SOON = 10.0
 """Seconds until a renewal that failed is tried again."""
@@ -27,14 +23,10 @@ SOON = 10.0
 class Keeper:
     """The present session of one seat."""
 
-    def __init__(
-        self, rpc: Rpc, session: Session, code: Secret, reconnect_code: Secret, name: str
-    ) -> None:
-        self._rpc = rpc
+    def __init__(self, session: Session, issue: Callable[[Session], Session]) -> None:
+        """`issue` gives a newer session than one, or raises why there is none."""
         self.session = session
-        self._code = code
-        self.reconnect_code = reconnect_code
-        self._name = name
+        self._issue = issue
         self._lock = tasks.Lock()
         self._users = 0
         self._count = tasks.Lock()  # another one: a renewal may take its time
@@ -57,33 +49,12 @@ class Keeper:
     def renew(self, stale: Session) -> Session:
         """A newer session than `stale`: one call, however many ask at once.
 
-        When the token is over or void, the seat is taken again with its reconnect
-        code. Raises `AuthError` or `NotFoundError` when it is the learner's no more.
+        Raises `AuthError` or `NotFoundError` when it is the caller's no more.
         """
         with self._lock:
-            if self.session is not stale:
-                return self.session
-            try:
-                method, request = self._rpc.seats.RefreshToken, pb.RefreshTokenRequest()
-                said = self._rpc.call(method, request, token=stale.token)
-                self.session = Session.joined(said)
-            except (AuthError, NotFoundError):
-                if not self.reconnect_code.text:
-                    raise
-                self.session = self._rejoin()
+            if self.session is stale:
+                self.session = self._issue(stale)
             return self.session
-
-    def _rejoin(self) -> Session:
-        request = pb.JoinWorkshopRequest(
-            code=self._code.text,
-            display_name=self._name,
-            reconnect_code=self.reconnect_code.text,
-            request_id=secrets.token_hex(16),
-        )
-        said = self._rpc.call(self._rpc.seats.JoinWorkshop, request, needs_token=False)
-        if said.reconnect_code:
-            self.reconnect_code = Secret(said.reconnect_code)
-        return Session.joined(said)
 
     @contextmanager
     def hold(self) -> Iterator[None]:

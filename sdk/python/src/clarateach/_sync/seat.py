@@ -16,11 +16,13 @@ from .._models.progress import TerminalEvent
 from .._models.words import SeatState
 from .._models.workshop import SeatChange
 from .._retry import Seconds, pause, seconds
+from .._session import Session
 from ..errors import ConflictError, DeadlineError, UnavailableError
 from .command import Command
 from .files import Files
 from .keeper import Keeper
 from .rpc import Rpc
+from .stay import Stay
 from .terminal import Terminal
 from .way import Way
 
@@ -32,10 +34,11 @@ class Seat:
     files stay the learner's.
     """
 
-    def __init__(self, rpc: Rpc, keeper: Keeper, said: pb.JoinWorkshopResponse, route: str) -> None:
+    def __init__(self, rpc: Rpc, stay: Stay, said: pb.JoinWorkshopResponse, route: str) -> None:
         self._rpc = rpc
-        self._keeper = keeper
-        self._way = Way(rpc, keeper, route)
+        self._stay = stay
+        self._keeper = Keeper(Session.joined(said), stay.renewed)
+        self._way = Way(rpc, self._keeper, route)
         self.number = said.seat
         """Its number in the workshop, from 1."""
         self.state = _wire.seat_state(said.seat_state)
@@ -50,7 +53,7 @@ class Seat:
     @property
     def reconnect_code(self) -> str:
         """Brings the learner back to this seat from another program: keep it secret."""
-        return self._keeper.reconnect_code.text
+        return self._stay.reconnect_code.text
 
     def refresh(self) -> Seat:
         """A fresh token and present addresses now; otherwise that is done by itself in time."""

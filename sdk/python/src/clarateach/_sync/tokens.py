@@ -6,7 +6,7 @@ from __future__ import annotations
 from .. import _wire
 from .._generated import workshop_pb2 as pb
 from .._models.words import Role
-from .._models.workshop import ApiToken
+from .._models.workshop import ApiToken, NewToken
 from ..errors import InvalidError
 from .rpc import Rpc
 
@@ -19,13 +19,13 @@ class Tokens:
 
     def create(
         self, principal: str, *, role: Role | str = Role.INSTRUCTOR, label: str = ""
-    ) -> tuple[str, ApiToken]:
-        """A new token for `principal`: its text, never shown again, and what is known of it.
+    ) -> NewToken:
+        """A new token for `principal`.
 
         Not repeated by itself when the answer is lost: the list shows what was made.
 
-        >>> text, token = client.tokens.create("ada", label="laptop")
-        >>> (client.tokens.revoke(token.id)).revoked_at is not None
+        >>> made = client.tokens.create("ada", label="laptop")
+        >>> (client.tokens.revoke(made.info.id)).revoked_at is not None
         True
         """
         try:
@@ -35,7 +35,7 @@ class Tokens:
         with _wire.checked():
             request = pb.CreateTokenRequest(principal=principal, role=number, label=label)
         said = self._rpc.call(self._rpc.tokens.CreateToken, request, repeatable=False)
-        return said.token, _wire.api_token(said.api_token)
+        return NewToken(said.token, _wire.api_token(said.api_token))
 
     def list(self) -> list[ApiToken]:
         """The tokens the caller may see, newest first."""

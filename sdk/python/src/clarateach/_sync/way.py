@@ -20,6 +20,7 @@ from ..errors import (
     AuthError,
     CertificateError,
     ClarateachError,
+    InvalidError,
     UnavailableError,
 )
 from .keeper import Keeper
@@ -40,6 +41,13 @@ KEEPALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
 
 Body = Callable[[], Iterator[bytes]]
 Verb = Literal["terminal", "files", "exec", "renew"]
+Route = Literal["auto", "direct", "gateway"]
+
+
+def check_route(route: str) -> None:
+    """Raises `InvalidError`."""
+    if route not in ("auto", "direct", "gateway"):
+        raise InvalidError("route must be auto, direct or gateway", reason="INVALID")
 
 
 class Way:

@@ -13,11 +13,13 @@ from .. import _wire
 from .._fields import WorkshopFields
 from .._generated import workshop_pb2 as pb
 from .._models.progress import Progress
-from .._models.words import WorkshopStatus
+from .._models.words import ObserveMode, WorkshopStatus
 from .._models.workshop import Egress, Preview, SeatInfo, WorkshopChange, WorkshopInfo
 from .._retry import Seconds, pause, seconds
 from ..errors import DeadlineError, UnavailableError, WorkshopFailedError
 from .rpc import Rpc
+from .visit import Observer, SeatWork
+from .way import Route, check_route
 
 _ENDS = (
     WorkshopStatus.FAILED,
@@ -215,10 +217,10 @@ class Workshop(WorkshopFields):
         self._take(self._rpc.call(self._rpc.workshops.DeleteWorkshop, request))
         return self
 
-    def seats_now(self) -> list[SeatInfo]:
+    def list_seats(self) -> list[SeatInfo]:
         """Its seats as they are now, by number.
 
-        >>> [seat.seat for seat in workshop.seats_now()][0]
+        >>> [seat.seat for seat in workshop.list_seats()][0]
         1
         """
         request = pb.ListSeatsRequest(workshop_id=self.id)
@@ -240,6 +242,32 @@ class Workshop(WorkshopFields):
                 workshop_id=self.id, seat=seat, request_id=secrets.token_hex(16)
             )
         return _wire.seat(self._rpc.call(self._rpc.workshops.RevokeSeat, request))
+
+    def observe_seat(
+        self, seat: int, mode: ObserveMode | str = ObserveMode.OBSERVE, *, route: Route = "auto"
+    ) -> Observer:
+        """A way to look at a learner's terminals, or with mode `assist` to help there.
+
+        The learner sees who watches, and lets a helper type. Raises `NotFoundError`
+        (`SEAT_UNKNOWN`) and `ConflictError` (`SEAT_FREE`).
+
+        >>> with workshop.observe_seat(seat.number) as view:
+        ...     view.mode.value
+        'observe'
+        """
+        check_route(route)
+        return Observer._open(self._rpc, self.id, seat, mode, route)
+
+    def collect_seat(self, seat: int, *, route: Route = "auto") -> SeatWork:
+        """A way to read what a learner has made, and to change nothing of it.
+
+        An event tells who asked. Raises as `observe_seat`.
+
+        >>> with workshop.collect_seat(seat.number) as work:
+        ...     names = [entry.name for entry in work.files.list()]
+        """
+        check_route(route)
+        return SeatWork._open(self._rpc, self.id, seat, route)
 
     def watch_previews(self) -> Iterator[Preview]:
         """What every seat shows, then every change of it, until you stop or it is deleted.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from .. import _wire
 from .._generated import workshop_pb2 as pb
 from .._models.words import Runtime
-from .._models.workshop import CostEstimate, Egress, Page, Resources
+from .._models.workshop import CostEstimate, Egress, Resources, WorkshopPage
 from .._retry import Seconds
 from .rpc import Rpc
 from .workshop import Workshop
@@ -111,11 +111,11 @@ class Workshops:
 
     def page(
         self, *, page_size: int = 100, page_token: str = "", show_deleted: bool = False
-    ) -> Page:
+    ) -> WorkshopPage:
         """One page of at most `page_size` (1 to 500) workshops, without their seats."""
         with _wire.checked():
             request = pb.ListWorkshopsRequest(
                 page_size=page_size, page_token=page_token, show_deleted=show_deleted
             )
         said = self._rpc.call(self._rpc.workshops.ListWorkshops, request)
-        return Page(tuple(map(_wire.workshop, said.workshops)), said.next_page_token)
+        return WorkshopPage(tuple(map(_wire.workshop, said.workshops)), said.next_page_token)
