@@ -53,20 +53,22 @@ free_port() {
     s.listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })'
 }
 
-# Starts a server of its own in $work. Usage: start_server SECONDS (that seat tokens live)
+# Starts a server of its own in $work. Usage: start_server SECONDS (that seat tokens live) [FLAG…]
+# In a flag, @URL@ is where it will be.
 start_server() {
   local tokens=$1 port tries
+  shift
   port=$(free_port)
   url=http://127.0.0.1:$port
   "$BIN/clarateach-server" serve --data-dir "$work/data" --listen "127.0.0.1:$port" \
     --provisioner local --runtime container --agent-bin "$BIN/clarateach-agent" \
-    --images "$IMAGES" --seat-token-ttl "${tokens}s" \
+    --images "$IMAGES" --seat-token-ttl "${tokens}s" "${@//@URL@/$url}" \
     > "$work/server.log" 2>&1 < /dev/null &
   server=$!
   for ((tries = 0; tries < 300; tries++)); do
     if curl --silent --fail --noproxy '*' --max-time 5 -o /dev/null "$url/api/health"; then
       export CLARATEACH_URL=$url CLARATEACH_TOKEN_FILE=$work/data/admin.token
-      export CLARATEACH_SEAT_TOKEN_SECONDS=$tokens
+      export CLARATEACH_SEAT_TOKEN_SECONDS=$tokens CLARATEACH_SERVER_PID=$server
       return
     fi
     kill -0 "$server" 2> /dev/null || break

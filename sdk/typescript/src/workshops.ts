@@ -8,6 +8,7 @@ import type {
   Egress,
   Resources,
   Runtime,
+  WorkshopCost,
   WorkshopInfo,
   WorkshopUpdate,
 } from "./types.js";
@@ -147,6 +148,24 @@ export class Workshops {
     );
     const { workers, explanation } = cost;
     return { totalUsd: Number(cost.totalMicrousd) / 1e6, workers, explanation };
+  }
+
+  /** What these workshops, 1 to 100, have cost so far, by their ids. */
+  async costs(
+    workshopIds: readonly string[],
+    options: CallOptions = {},
+  ): Promise<Map<string, WorkshopCost>> {
+    const answer = await this.#caller.unary({ ...options, repeatable: true }, (ready) =>
+      this.#caller.workshops.getCosts({ workshopIds: [...workshopIds] }, ready),
+    );
+    const { explanation, priceKnown } = answer;
+    return new Map(
+      answer.costs.map(({ workshopId, workerTime, totalMicrousd }) => {
+        const totalUsd = priceKnown ? Number(totalMicrousd) / 1e6 : undefined;
+        const workerMs = Number(workerTime?.seconds ?? 0n) * 1000;
+        return [workshopId, { workerMs, totalUsd, explanation }];
+      }),
+    );
   }
 }
 
