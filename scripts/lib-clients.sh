@@ -74,12 +74,14 @@ stop_server() {
   wait "$server" 2> /dev/null || true
 }
 
-# Starts a server of its own in $work. Usage: start_server SECONDS (that seat tokens live)
+# Starts a server of its own in $work. Usage: start_server SECONDS (that seat tokens live) [FLAG…]
+# In a flag, @URL@ is where it will be.
 start_server() {
   local tokens=$1 port tries
+  shift
   port=$(free_port)
   url=http://127.0.0.1:$port
-  keep_serving --listen "127.0.0.1:$port" --seat-token-ttl "${tokens}s" &
+  keep_serving --listen "127.0.0.1:$port" --seat-token-ttl "${tokens}s" "${@//@URL@/$url}" &
   server=$!
   for ((tries = 0; tries < 300; tries++)); do
     if curl --silent --fail --noproxy '*' --max-time 5 -o /dev/null "$url/api/health"; then

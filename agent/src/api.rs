@@ -218,6 +218,22 @@ impl AgentService for Worker {
         }))
     }
 
+    async fn set_browser_access(
+        &self,
+        request: Request<pb::SetBrowserAccessRequest>,
+    ) -> Result<Response<pb::SetBrowserAccessResponse>, Status> {
+        let request = request.into_inner();
+        let origins = wire::origins(&request.origins)?;
+        let (chain, key) = (&request.certificate_chain, &request.private_key);
+        let pem = (!chain.is_empty()).then_some((chain.as_str(), key.as_str()));
+        self.identity
+            .show_browsers(pem)
+            .map_err(wire::identity_status)?;
+        self.proxy.welcome(&origins);
+        info!(certificate = pem.is_some(), ?origins, "browsers may come");
+        Ok(Response::new(pb::SetBrowserAccessResponse {}))
+    }
+
     type WatchPreviewsStream = Streamed<pb::WatchPreviewsResponse>;
 
     async fn watch_previews(

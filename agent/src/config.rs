@@ -372,7 +372,7 @@ impl Config {
 
 /// The spelling browsers use in `Origin`: scheme, host and a port that is not
 /// the scheme's own, in lower case.
-fn one_origin(text: &str) -> anyhow::Result<String> {
+pub(crate) fn one_origin(text: &str) -> anyhow::Result<String> {
     let uri: http::Uri = text
         .parse()
         .with_context(|| format!("{text:?} is not a URL"))?;

@@ -31,7 +31,16 @@ impl HourlyPrice {
 
     /// What `workers` cost for `life`, in millionths of a US dollar, rounded up.
     pub fn of(self, workers: u32, life: Duration) -> u64 {
-        let seconds = u128::from(workers) * u128::from(life.as_secs());
+        self.of_seconds(u128::from(workers) * u128::from(life.as_secs()))
+    }
+
+    /// What one worker costs that ran so long; or more of them, all together. A second
+    /// that began counts.
+    pub fn of_time(self, ran: Duration) -> u64 {
+        self.of_seconds(ran.as_millis().div_ceil(1000))
+    }
+
+    fn of_seconds(self, seconds: u128) -> u64 {
         let cost = (seconds * u128::from(self.0)).div_ceil(3600);
         u64::try_from(cost).unwrap_or(u64::MAX)
     }
@@ -82,6 +91,8 @@ mod tests {
         }
         assert_eq!(HourlyPrice::NOTHING.of(9, Duration::from_hours(9)), 0);
         assert_eq!(price.of(1, Duration::from_secs(1)), 67, "rounded up");
+        assert_eq!(price.of_time(Duration::from_mins(90)), 360_000);
+        assert_eq!(price.of_time(Duration::from_millis(1)), 67);
         let carries = NonZeroU32::new(50).unwrap();
         assert_eq!([1, 50, 51, 500].map(|n| workers(n, carries)), [1, 1, 2, 10]);
     }

@@ -25,7 +25,10 @@ use futures_util::future::join_all;
 use tokio::{sync::watch, time::timeout};
 use tonic::{Status, Streaming};
 
-use crate::reconciler::Wake;
+use crate::{
+    browsers::{self, Told},
+    reconciler::Wake,
+};
 
 mod enrol;
 mod link;
@@ -125,6 +128,7 @@ pub enum AgentError {
 pub struct Agents {
     links: Arc<Mutex<HashMap<WorkerName, Link>>>,
     wake: Wake,
+    browsers: Told,
 }
 
 impl Agents {
@@ -133,7 +137,14 @@ impl Agents {
         Self {
             links: Arc::default(),
             wake,
+            browsers: browsers::nobody(),
         }
+    }
+
+    /// Every agent is told this, on each connection and when it changes.
+    #[must_use]
+    pub fn telling(self, browsers: Told) -> Self {
+        Self { browsers, ..self }
     }
 
     /// Keeps a connection to this agent from now on. The same target again
@@ -143,7 +154,8 @@ impl Agents {
         let same = |link: &Link| link.address == target.address;
         if !links.get(&target.name).is_some_and(same) {
             let name = target.name.clone();
-            links.insert(name, Link::start(target, self.wake.clone()));
+            let link = Link::start(target, self.wake.clone(), self.browsers.clone());
+            links.insert(name, link);
         }
     }
 

@@ -30,9 +30,10 @@ use tracing::{info, warn};
 use crate::{
     agents::Agents,
     api::{self, Api, Hub, Settings},
+    browsers,
     config::{
-        CheckArgs, DataArgs, DownArgs, FirecrackerArgs, OperatorCertArgs, ProvisionerKind,
-        ServeArgs,
+        BrowserArgs, CheckArgs, DataArgs, DownArgs, FirecrackerArgs, OperatorCertArgs,
+        ProvisionerKind, ServeArgs,
     },
     gateway::{self, Gateway},
     provisioner::{
@@ -83,7 +84,9 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let wake = Wake::default();
     let provisioner = provisioner(&args, &store).await?;
     let settings = settings(&args, provisioner.as_ref());
-    let agents = Agents::new(wake.clone());
+    let mut origins = args.allowed_origins.clone();
+    origins.extend(args.public_url.clone());
+    let agents = Agents::new(wake.clone()).telling(browsers_told(&args.browsers, &origins)?);
     let reconciler = Reconciler::new(
         store.clone(),
         provisioner,
@@ -103,8 +106,6 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let address = listener
         .local_addr()
         .context("could not read the address")?;
-    let mut origins = args.allowed_origins.clone();
-    origins.extend(args.public_url.clone());
     let gateway = Gateway::new(store.clone(), origins.clone(), stop.clone());
     let hub = Hub::new(store.clone(), stop.clone());
     let doors = Doors {
@@ -116,6 +117,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             trusted_proxy: args.trusted_proxy,
             fallback_host: address.to_string(),
             allowed_origins: origins,
+            workers: args.browsers.worker_domain.clone().map(Arc::new),
         },
     };
     let (router, health) = port::router(doors).await?;
@@ -142,6 +144,20 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     say_what_runs(&store).await;
     store.close().await?;
     Ok(())
+}
+
+/// What agents are told of browsers.
+fn browsers_told(args: &BrowserArgs, origins: &[String]) -> anyhow::Result<browsers::Told> {
+    match (
+        &args.worker_domain,
+        &args.worker_tls_cert,
+        &args.worker_tls_key,
+    ) {
+        (Some(domain), Some(certificate), Some(key)) => {
+            browsers::access(domain, certificate, key, origins)
+        }
+        _ => Ok(browsers::nobody()),
+    }
 }
 
 /// SIGTERM and SIGINT as one token.

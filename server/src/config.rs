@@ -18,7 +18,10 @@ use clarateach_domain::{
     seat_token, sweep,
 };
 
-use crate::provisioner::{gcp::GcpArgs, local};
+use crate::{
+    browsers::WorkerDomain,
+    provisioner::{gcp::GcpArgs, local},
+};
 
 /// The control plane of `ClaraTeach`: workshops, seats and the workers under them.
 ///
@@ -173,6 +176,9 @@ pub struct ServeArgs {
     /// Pages of this origin may call the API and agents from a browser.
     #[arg(long = "allowed-origin", env = "CLARATEACH_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub allowed_origins: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub browsers: BrowserArgs,
     /// Where workers come from.
     #[arg(long, env = "CLARATEACH_PROVISIONER", default_value = "local")]
     pub provisioner: ProvisionerKind,
@@ -226,6 +232,23 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub limits: LimitArgs,
+}
+
+/// How browsers come straight to workers. Without it they come through this server.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BrowserArgs {
+    /// What browsers call workers, such as {address}.w.example.org (an IPv4 address with
+    /// hyphens for dots) or {worker}.w.example.org; somebody's DNS must answer for such
+    /// names. Needs a certificate for all of them, and --public-url.
+    #[arg(long, env = "CLARATEACH_WORKER_DOMAIN", value_parser = WorkerDomain::parse,
+        requires = "worker_tls_cert")]
+    pub worker_domain: Option<WorkerDomain>,
+    /// Certificate chain for these names, PEM. Every worker gets it with its key.
+    #[arg(long, env = "CLARATEACH_WORKER_TLS_CERT", requires_all = ["worker_tls_key", "worker_domain"])]
+    pub worker_tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, env = "CLARATEACH_WORKER_TLS_KEY", requires = "worker_tls_cert")]
+    pub worker_tls_key: Option<PathBuf>,
 }
 
 /// What local workers start MicroVMs with; their agents check it.
@@ -336,6 +359,12 @@ pub enum BadConfig {
          --trusted-proxy when a proxy that terminates TLS stands before this server."
     )]
     Clear(SocketAddr, String, String),
+    /// Workers would refuse every page.
+    #[error(
+        "--worker-domain needs --public-url (or --allowed-origin): workers let in pages of \
+         known addresses alone"
+    )]
+    Pageless,
     /// A number is out of range.
     #[error("--{flag} must be {must}")]
     Range {
@@ -371,6 +400,10 @@ impl ServeArgs {
             "seat-token-ttl",
             "5s to 15m",
         )?;
+        let pageless = self.public_url.is_none() && self.allowed_origins.is_empty();
+        if self.browsers.worker_domain.is_some() && pageless {
+            return Err(BadConfig::Pageless);
+        }
         let safe = self.tls_cert.is_some() || self.trusted_proxy;
         if !safe && !self.listen.ip().is_loopback() {
             let any = self.listen.ip().is_unspecified();
@@ -530,6 +563,26 @@ mod tests {
             assert_eq!(said.is_ok(), good, "{text}: {said:?}");
             assert!(!said.is_err_and(|words| words.contains("secret")), "{text}");
         }
+    }
+
+    #[test]
+    fn workers_have_names_only_with_a_certificate_and_for_known_pages() {
+        let files = ["--worker-tls-cert", "c", "--worker-tls-key", "k"];
+        let named = |rest: &[&'static str]| {
+            let flags = [
+                "clarateach-server",
+                "serve",
+                "--worker-domain",
+                "w.example.org",
+            ];
+            Cli::try_parse_from(flags.iter().chain(rest)).is_ok()
+        };
+        assert!(!named(&[]) && !named(&files[..2]) && named(&files));
+        let flags = ["--worker-domain", "w.example.org"];
+        let pageless = serve(&[&flags[..], &files].concat());
+        assert_eq!(pageless.check(), Err(BadConfig::Pageless));
+        let page = ["--public-url", "https://class.example"];
+        assert_eq!(serve(&[&flags[..], &files, &page].concat()).check(), Ok(()));
     }
 
     #[test]

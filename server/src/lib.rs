@@ -5,9 +5,11 @@
 
 pub mod agents;
 pub mod api;
+pub mod browsers;
 pub mod commands;
 pub mod config;
 pub mod gateway;
+mod pem_files;
 pub mod provisioner;
 pub mod reconciler;
 pub mod serve;

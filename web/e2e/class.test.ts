@@ -83,6 +83,8 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
       .getByText(/Typing|Idle for/)
       .nth(2)
       .waitFor();
+    // Its price is 24 cents an hour.
+    await desk.getByText("under $0.01").waitFor();
     expect(await audit(desk)).toEqual([]);
     await picture(desk, "console-workshop");
   });
@@ -99,6 +101,9 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     const look = desk.locator('[data-look="live"]');
     await look.getByText("learner-1", { exact: true }).waitFor();
     await ada.page.getByText("Somebody of the course staff looks").waitFor();
+    // Whose hand it was is told from the next key on.
+    await type(ada.page, " ");
+    await look.getByText("They typed last").waitFor();
     await picture(desk, "console-look");
     expect(await audit(desk)).toEqual([]);
     await desk.getByRole("button", { name: "Help in it" }).click();
@@ -117,6 +122,15 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
       )
       .toBe(true);
     await shows(ada.page, "by-two-hands");
+    await ada.page.getByText("and types in it now").waitFor();
+    await look.getByText("You typed last").waitFor();
+    // Another terminal than the first can be chosen, too.
+    await ada.page.getByRole("button", { name: "New terminal" }).click();
+    await type(ada.page, "clear; echo in-the-sec''ond\r");
+    await desk.getByRole("combobox", { name: "Terminal" }).selectOption({ index: 1 });
+    await look.getByText("in-the-second", { exact: true }).waitFor();
+    await picture(desk, "console-look-second");
+    await ada.page.getByRole("tab", { name: "Terminal 1" }).click();
     await desk.getByRole("dialog").getByRole("button", { name: "Close" }).click();
     await ada.page.getByText("of the course staff").waitFor({ state: "detached" });
   });

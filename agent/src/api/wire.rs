@@ -15,6 +15,7 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
+    config,
     fleet::{EpochReason, FleetError, Notice, Preview},
     network::{NetworkError, Standing},
     tls::IdentityError,
@@ -52,12 +53,21 @@ pub(super) fn seat(field: &'static str, raw: u32) -> Result<SeatNo, Status> {
     SeatNo::try_from(raw).map_err(|error| bad(field, error))
 }
 
+/// Origins whose pages may come, in their one spelling.
+pub(super) fn origins(given: &[String]) -> Result<Vec<String>, Status> {
+    let spelled = given.iter().map(|text| config::one_origin(text));
+    spelled
+        .collect::<Result<_, _>>()
+        .map_err(|why| bad("origins", why))
+}
+
 /// What a seat shows.
 pub(super) fn preview(seat: SeatNo, shown: &Preview) -> pb::WatchPreviewsResponse {
     pb::WatchPreviewsResponse {
         seat: seat.get(),
         lines: shown.lines.clone(),
         changed_at: shown.changed_at.map(timestamp),
+        terminals: shown.terminals.clone(),
     }
 }
 
@@ -281,6 +291,7 @@ pub(super) fn identity_status(error: IdentityError) -> Status {
         IdentityError::Unfit(_) | IdentityError::Refused { .. } | IdentityError::Older { .. } => {
             bad("certificate_chain", text)
         }
+        IdentityError::Browsers(_) => bad("private_key", text),
         IdentityError::File { .. }
         | IdentityError::Key(_)
         | IdentityError::Check(_)

@@ -118,6 +118,8 @@ pub struct Preview {
     pub lines: Vec<String>,
     /// When it last wrote; `None` for never.
     pub changed_at: Option<DateTime<Utc>>,
+    /// The names of all its terminals.
+    pub terminals: Vec<String>,
 }
 
 impl Preview {
@@ -125,6 +127,8 @@ impl Preview {
     pub const LINES: usize = 12;
     /// Characters of a line at most: the rest of a wider terminal is cut off.
     pub const WIDTH: usize = 200;
+    /// Terminals of a seat at most.
+    pub const TERMINALS: usize = 8;
 }
 
 /// Why the fleet did not do what it was asked.

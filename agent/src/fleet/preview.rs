@@ -35,10 +35,18 @@ fn believable(said: guest::Preview, now: DateTime<Utc>) -> Preview {
             .take(Preview::WIDTH)
             .collect()
     };
+    let terminals = said.terminals.into_iter().filter(|name| is_name(name));
     Preview {
         lines: lines.map(text).collect(),
         changed_at: moment(said.changed_unix_millis, now),
+        terminals: terminals.take(Preview::TERMINALS).collect(),
     }
+}
+
+/// Whether a terminal can have this name.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    (1..=32).contains(&name.len()) && name.bytes().all(plain)
 }
 
 #[cfg(test)]
@@ -55,11 +63,13 @@ mod tests {
                 .map(|line| line.repeat(if *line == "x" { 5000 } else { 1 }))
                 .collect(),
             changed_unix_millis: i64::MAX,
+            terminals: vec!["main".into(), "<b>".into(), "x".repeat(33), "t-2".into()],
         };
         let shown = believable(said, now);
         assert_eq!(shown.lines.len(), Preview::LINES);
         assert_eq!(shown.lines[0], "[31mred");
         assert_eq!(shown.lines[1].len(), Preview::WIDTH);
         assert_eq!(shown.changed_at, None);
+        assert_eq!(shown.terminals, ["main", "t-2"]);
     }
 }

@@ -92,6 +92,11 @@ impl Proxy {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Lets pages of these origins come, beside those of its start.
+    pub(crate) fn welcome(&self, origins: &[String]) {
+        self.origins.welcome(origins);
+    }
+
     /// Whether it drains.
     pub(crate) fn draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)

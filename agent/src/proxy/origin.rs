@@ -1,5 +1,7 @@
 //! Which pages may reach seats: those of the control plane, and no others.
 
+use std::sync::{PoisonError, RwLock};
+
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{
@@ -24,18 +26,31 @@ const ANSWER_HEADERS: &str = "etag, content-range, content-disposition, accept-r
      last-modified, lock-token, location, retry-after";
 
 /// The origins whose pages may come, as browsers spell them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Origins(Vec<HeaderValue>);
+#[derive(Debug, Default)]
+pub(crate) struct Origins {
+    /// From `--allowed-origin`.
+    own: Vec<HeaderValue>,
+    /// As the control plane last said.
+    told: RwLock<Vec<HeaderValue>>,
+}
 
 impl Origins {
     /// From `--allowed-origin`, already in their one spelling.
     pub(crate) fn new(origins: &[String]) -> Self {
-        Self(
-            origins
-                .iter()
-                .filter_map(|origin| HeaderValue::from_str(origin).ok())
-                .collect(),
-        )
+        Self {
+            own: values(origins),
+            told: RwLock::default(),
+        }
+    }
+
+    /// Beside its own, these may come from now on, and those that were told before no more.
+    pub(crate) fn welcome(&self, origins: &[String]) {
+        *self.told.write().unwrap_or_else(PoisonError::into_inner) = values(origins);
+    }
+
+    fn may_come(&self, origin: &HeaderValue) -> bool {
+        let told = self.told.read().unwrap_or_else(PoisonError::into_inner);
+        self.own.contains(origin) || told.contains(origin)
     }
 
     /// The request's origin, if there is one and it may come. Programs send none.
@@ -43,7 +58,7 @@ impl Origins {
         let mut named = headers.get_all(ORIGIN).iter();
         match (named.next(), named.next()) {
             (None, _) => Ok(None),
-            (Some(origin), None) if self.0.contains(origin) => Ok(Some(origin.clone())),
+            (Some(origin), None) if self.may_come(origin) => Ok(Some(origin.clone())),
             _ => Err(FOREIGN),
         }
     }
@@ -78,6 +93,13 @@ impl Origins {
     }
 }
 
+fn values(origins: &[String]) -> Vec<HeaderValue> {
+    let origins = origins.iter();
+    origins
+        .filter_map(|origin| HeaderValue::from_str(origin).ok())
+        .collect()
+}
+
 /// Lets pages of `origin` read an answer.
 pub(crate) fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -86,4 +108,29 @@ pub(crate) fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
         HeaderValue::from_static(ANSWER_HEADERS),
     );
     headers.append(VARY, HeaderValue::from_static("Origin"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_the_start_stay_and_those_that_are_told_are_replaced() {
+        let [own, first, second] = [
+            "https://a.example",
+            "https://b.example",
+            "https://c.example",
+        ];
+        let origins = Origins::new(&[own.to_owned()]);
+        let come = |origin: &str| {
+            let headers = [(ORIGIN, HeaderValue::from_str(origin).unwrap())];
+            origins.check(&headers.into_iter().collect()).is_ok()
+        };
+        assert_eq!([own, first, second].map(come), [true, false, false]);
+        origins.welcome(&[first.to_owned()]);
+        assert_eq!([own, first, second].map(come), [true, true, false]);
+        origins.welcome(&[second.to_owned()]);
+        assert_eq!([own, first, second].map(come), [true, false, true]);
+        assert!(!come("null"));
+    }
 }

@@ -23,7 +23,7 @@ use rustls::{
 };
 use rustls_pki_types::{InvalidDnsNameError, ServerName, UnixTime};
 
-use super::is_control;
+use super::{browsers::ForBrowsers, is_control};
 use crate::files;
 
 /// Why a certificate is not taken into use, or the key is not to be had.
@@ -55,6 +55,9 @@ pub(crate) enum IdentityError {
         #[source]
         cause: rustls::Error,
     },
+    /// Not PEM, or not for its key.
+    #[error("the certificate for browsers does not fit its key")]
+    Browsers(#[source] CertError),
     /// Signed before the one in use.
     #[error("the certificate ends at {ends}, before the one in use")]
     Older {
@@ -82,6 +85,7 @@ pub(crate) struct Identity {
     own: Arc<CertifiedKey>,
     certificate_file: PathBuf,
     inuse: RwLock<Option<InUse>>,
+    browsers: RwLock<Option<ForBrowsers>>,
 }
 
 #[derive(Clone)]
@@ -110,6 +114,7 @@ impl Identity {
             own,
             certificate_file: run_dir.join("certificate.pem"),
             inuse: RwLock::new(None),
+            browsers: RwLock::new(None),
         };
         if let Ok(kept) = fs::read_to_string(&identity.certificate_file) {
             match identity.check(&kept) {
@@ -188,6 +193,23 @@ impl Identity {
         Ok(InUse { certified, ends })
     }
 
+    /// Shows browsers this chain from now on, under the names that it is for; with none,
+    /// what everybody is shown.
+    pub(crate) fn show_browsers(&self, pem: Option<(&str, &str)>) -> Result<(), IdentityError> {
+        let read = pem.map(|(chain, key)| ForBrowsers::read(chain, key));
+        let read = read.transpose().map_err(IdentityError::Browsers)?;
+        *self
+            .browsers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = read;
+        Ok(())
+    }
+
+    fn for_browser(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let shown = self.browsers.read().unwrap_or_else(PoisonError::into_inner);
+        shown.as_ref()?.under(name)
+    }
+
     fn get(&self) -> Option<InUse> {
         let inuse = self.inuse.read().unwrap_or_else(PoisonError::into_inner);
         inuse.clone()
@@ -201,10 +223,14 @@ impl Identity {
 
 impl ResolvesServerCert for Identity {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        if !self.certified() && is_control(hello.server_name()) {
-            return Some(self.own.clone());
+        let name = hello.server_name();
+        match is_control(name) {
+            true if !self.certified() => Some(self.own.clone()),
+            true => self.get().map(|inuse| inuse.certified),
+            false => self
+                .for_browser(name)
+                .or_else(|| self.get().map(|inuse| inuse.certified)),
         }
-        self.get().map(|inuse| inuse.certified)
     }
 }
 

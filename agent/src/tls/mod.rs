@@ -5,6 +5,7 @@
 //! workshop's CA; everybody else is never asked for one, because a browser that
 //! is asked bothers its user.
 
+mod browsers;
 mod identity;
 
 use std::{sync::Arc, time::Duration};

@@ -87,6 +87,7 @@ impl Door {
         Outcome::Preview(Preview {
             lines,
             changed_unix_millis,
+            terminals: self.terminals.names(),
         })
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Crew {
     members: BTreeMap<Key, Member>,
     driver: Option<Key>,
     typed_at: Option<Instant>,
+    /// Who typed last, whoever drives.
+    typist: Option<Key>,
     size: Size,
     revision: u64,
 }
@@ -56,6 +58,7 @@ impl Crew {
             members: BTreeMap::new(),
             driver: None,
             typed_at: None,
+            typist: None,
             size,
             revision: 0,
         }
@@ -66,7 +69,7 @@ impl Crew {
         self.size
     }
 
-    /// Grows whenever somebody comes or goes.
+    /// Grows whenever somebody comes or goes, or another hand types.
     pub(crate) fn revision(&self) -> u64 {
         self.revision
     }
@@ -87,6 +90,12 @@ impl Crew {
             .values()
             .filter(|member| member.mode != Mode::Drive)
             .map(|member| (member.viewer.as_str(), member.mode))
+    }
+
+    /// Whose hand typed last: id and mode; nobody's until somebody did.
+    pub(crate) fn typing(&self) -> Option<(&str, Mode)> {
+        let member = self.members.get(&self.typist?)?;
+        Some((member.viewer.as_str(), member.mode))
     }
 
     /// Somebody comes. The first who may drive does.
@@ -143,6 +152,11 @@ impl Crew {
         }
         if self.driver == Some(key) {
             self.typed_at = Some(now);
+        }
+        let another = self.typist.replace(key) != Some(key);
+        // Who is alone knows who types.
+        if another && self.members.len() > 1 {
+            self.revision += 1;
         }
         Ok(())
     }
@@ -262,7 +276,21 @@ mod tests {
     #[test]
     fn a_helpers_wheel_ends_with_the_consent() {
         let (mut crew, now) = crew();
+        assert_eq!(crew.typing(), None, "nobody did yet");
+        let before = crew.revision();
         crew.types(3, true, now).unwrap();
+        assert_eq!(crew.driver(), Some(3));
+        assert_eq!(crew.typing(), Some(("teacher", Mode::Assist)));
+        assert!(crew.revision() > before, "it is told");
+        let told = crew.revision();
+        crew.types(3, true, now).unwrap();
+        assert_eq!(crew.revision(), told, "and not for each key");
+        crew.types(1, false, now).unwrap();
+        assert_eq!(
+            crew.typing(),
+            Some(("learner", Mode::Drive)),
+            "too soon to drive"
+        );
         assert_eq!(crew.driver(), Some(3));
         crew.dismiss("teacher");
         assert_eq!(crew.driver(), Some(1));

@@ -85,7 +85,7 @@ impl Feed {
         }
         if state.crew.watching().next().is_some() {
             // The count alone would not say that one of them is a helper.
-            feed.say(wire::viewers(state.crew.count(), state.crew.watching()));
+            feed.say(wire::viewers(&state.crew));
         }
         if kept.is_none() {
             feed.repaint(state, head.saturating_sub(wanted.unwrap_or(head)));
@@ -129,7 +129,7 @@ impl Feed {
         }
         if self.crew_revision != state.crew.revision() {
             self.crew_revision = state.crew.revision();
-            self.say(wire::viewers(state.crew.count(), state.crew.watching()));
+            self.say(wire::viewers(&state.crew));
         }
         if let Some(record) = state.records.get_mut(&self.key) {
             for reply in std::mem::take(&mut record.replies) {

@@ -76,6 +76,11 @@ impl Terminals {
         })
     }
 
+    /// The names of all that live.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.table().keys().cloned().collect()
+    }
+
     /// Shows something in every terminal.
     pub(crate) fn notify(&self, notice: &Notice) {
         for session in self.table().values() {

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
+use super::crew::Crew;
 use crate::reply::Refusal;
 
 /// With this agreed, text frames are control.
@@ -287,12 +288,15 @@ pub(crate) fn resized(size: Size) -> String {
     json!({"type": "resized", "cols": size.cols, "rows": size.rows}).to_string()
 }
 
-/// Who is here: how many, and those who are not the learner.
-pub(crate) fn viewers<'a>(count: usize, watching: impl Iterator<Item = (&'a str, Mode)>) -> String {
-    let watching: Vec<Value> = watching
-        .map(|(viewer, mode)| json!({"viewer": viewer, "mode": mode.word()}))
-        .collect();
-    json!({"type": "viewers", "n": count, "watching": watching}).to_string()
+/// Who is here: how many, those who are not the learner, and who typed last.
+pub(crate) fn viewers(crew: &Crew) -> String {
+    let one = |(viewer, mode): (&str, Mode)| json!({"viewer": viewer, "mode": mode.word()});
+    let watching: Vec<Value> = crew.watching().map(one).collect();
+    json!({
+        "type": "viewers", "n": crew.count(), "watching": watching,
+        "typing": crew.typing().map(one),
+    })
+    .to_string()
 }
 
 /// The shell ended.

@@ -21,6 +21,7 @@ export interface Grant {
   readonly token: string;
   readonly endpoints?: Endpoints | undefined;
   readonly gateway?: Endpoints | undefined;
+  readonly publicEndpoints?: Endpoints | undefined;
   readonly caCertificate: string;
 }
 
@@ -63,7 +64,7 @@ export class Access {
     this.platform = platform;
     this.#grant = grant;
     this.#issue = issue;
-    this.#direct = platform.route !== "gateway";
+    this.#direct = platform.route === "direct";
     this.#schedule(lifeOf(grant.token) * RENEW_AT);
   }
 
@@ -73,24 +74,28 @@ export class Access {
   }
 
   /** The seat has moved, as a watch says. */
-  moved(endpoints: Endpoints | undefined, gateway: Endpoints | undefined): void {
-    this.#grant = { ...this.#grant, endpoints, gateway: gateway ?? this.#grant.gateway };
+  moved(to: Pick<Grant, "endpoints" | "gateway" | "publicEndpoints">): void {
+    const { endpoints, publicEndpoints, gateway = this.#grant.gateway } = to;
+    this.#grant = { ...this.#grant, endpoints, publicEndpoints, gateway };
   }
 
   /** Settles route `auto`, once the worker's address is known. */
   async chooseWay(signal?: AbortSignal): Promise<void> {
     if (this.platform.route !== "auto") return;
-    this.#choosing ??= this.platform.isNear(this.endpoint("terminal").url).then((near) => {
-      this.#direct = near;
-    });
+    this.#choosing ??= this.#choose();
     await unlessAborted(this.#choosing, signal);
+  }
+
+  /** Nobody answered: another way may lead there, so that route `auto` is settled again. */
+  reconsider(): void {
+    this.#choosing = undefined;
   }
 
   /** Where a service is, on the way that this client goes. */
   endpoint(service: keyof Endpoints): { url: string; trust: Trust } {
-    const { endpoints, gateway, caCertificate } = this.#grant;
+    const { gateway, caCertificate } = this.#grant;
     const direct = this.#direct;
-    const url = (direct ? endpoints : gateway)?.[service];
+    const url = (direct ? this.#grant[this.platform.straight] : gateway)?.[service];
     if (!url) {
       throw new UnavailableError("the seat has no machine yet: await waitReady() first", {
         reason: "SEAT_NOT_READY",
@@ -157,7 +162,11 @@ export class Access {
         if (!again || backoff.tries >= TRIES - 1) throw error;
         await pause(backoff.next(error.retryAfterMs), signal);
         // The seat may have come back elsewhere.
-        if (lost) await this.renew(signal).catch(() => undefined);
+        if (lost) {
+          await this.renew(signal).catch(() => undefined);
+          this.reconsider();
+          await this.chooseWay(signal);
+        }
       }
     }
   }
@@ -166,6 +175,11 @@ export class Access {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+  }
+
+  async #choose(): Promise<void> {
+    const url = this.#grant[this.platform.straight]?.terminal;
+    this.#direct = url !== undefined && url !== "" && (await this.platform.isNear(url));
   }
 
   #init(request: Omit<SeatRequest, "idempotent">): RequestInit {

@@ -1,6 +1,7 @@
 /**
- * ClaraTeach for browsers: grpc-web, and seats through the control plane's
- * gateway. Nothing of Node's is in here.
+ * ClaraTeach for browsers: grpc-web, and seats straight at workers that have a
+ * certificate for browsers, or through the control plane's gateway. Nothing of
+ * Node's is in here.
  */
 
 import { parseServer } from "./address.js";

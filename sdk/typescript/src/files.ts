@@ -191,7 +191,10 @@ export class Files {
   /** Whether anything is at `path`. */
   async exists(path: string, options: FileOptions = {}): Promise<boolean> {
     try {
-      await this.#ask("HEAD", urlPath(path), options);
+      // HEAD of a folder would lead elsewhere.
+      const headers = { depth: "0" };
+      const answer = await this.#ask("PROPFIND", urlPath(path), { ...options, headers });
+      await answer.body?.cancel();
       return true;
     } catch (error) {
       if (error instanceof NotFoundError) return false;

@@ -52,6 +52,8 @@ export interface Platform {
   readonly transport: Transport;
   /** The way to seats. */
   readonly route: Route;
+  /** Which addresses lead straight to a worker from here. */
+  readonly straight: "endpoints" | "publicEndpoints";
   /** Whom to trust on the way through the control plane. */
   readonly gatewayTrust: Trust;
   /** HTTP to a seat's services. Faults are ours already. */

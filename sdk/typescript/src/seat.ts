@@ -106,7 +106,7 @@ export class Seat<F extends Files = Files> {
     let used = access.token;
     return watching(
       {
-        url: this.#caller.url,
+        caller: this.#caller,
         open: (sinceRevision, signal) => {
           used = access.token;
           const headers = this.#caller.headers(used);
@@ -115,7 +115,7 @@ export class Seat<F extends Files = Files> {
         read: (message) => {
           const value = seatChange(message);
           this.#state = value.state;
-          access.moved(message.endpoints, message.gateway);
+          access.moved(message);
           return { revision: message.revision, value, last: value.workshopStatus === "deleted" };
         },
         // A watch ends with the token that opened it.

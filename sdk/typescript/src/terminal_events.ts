@@ -26,8 +26,13 @@ export type TerminalEvent =
   | { type: "live" }
   /** The terminal has this size now, whoever chose it. */
   | { type: "resized"; cols: number; rows: number }
-  /** So many look at it, these of them are not the learner. */
-  | { type: "viewers"; count: number; watching: readonly Watching[] }
+  /** So many look at it, these of them are not the learner; `typing` typed last, if anybody did. */
+  | {
+      type: "viewers";
+      count: number;
+      watching: readonly Watching[];
+      typing: Watching | undefined;
+    }
   /** The shell ended. */
   | { type: "exit"; code: number }
   /** Something people should know, with a time in milliseconds since 1970 when it has one. */
@@ -79,7 +84,8 @@ export function readControl(
       return { type: "resized", cols: count("cols"), rows: count("rows") };
     case "viewers": {
       const watching = (frame.watching ?? []) as Watching[];
-      return { type: "viewers", count: count("n"), watching };
+      const typing = (frame.typing ?? undefined) as Watching | undefined;
+      return { type: "viewers", count: count("n"), watching, typing };
     }
     case "exit":
       return { type: "exit", code: count("code") };

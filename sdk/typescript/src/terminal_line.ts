@@ -3,7 +3,7 @@
 
 import { type Access, isStale } from "./access.js";
 import { Backoff } from "./backoff.js";
-import { pause, Scope } from "./cancel.js";
+import { Scope } from "./cancel.js";
 import {
   AuthError,
   ClarateachError,
@@ -12,6 +12,7 @@ import {
   UnavailableError,
 } from "./errors.js";
 import type { Socket } from "./platform.js";
+import { rest } from "./rest.js";
 
 /** A line that cannot be mended for so long is given up, in milliseconds. */
 const GIVE_UP_MS = 5 * 60_000;
@@ -101,23 +102,10 @@ export async function keepLine(access: Access, user: LineUser, signal: AbortSign
           },
         );
       }
-      await rest(access, backoff.next(failure?.retryAfterMs), signal);
+      await rest(access.platform, backoff.next(failure?.retryAfterMs), signal);
     }
   } finally {
     access.sockets -= 1;
-  }
-}
-
-/** Waits before the next attempt, unless something says that it is worth one now. */
-async function rest(access: Access, ms: number, signal: AbortSignal): Promise<void> {
-  const resting = new Scope({ signal });
-  try {
-    const woken = access.platform.restored?.(resting.signal);
-    const over = pause(ms, resting.signal);
-    await (woken === undefined ? over : Promise.race([over, woken]));
-  } finally {
-    resting.abort();
-    resting.close();
   }
 }
 
@@ -137,6 +125,7 @@ async function cure(
     signal.throwIfAborted();
     if (!(error instanceof UnavailableError)) throw error;
   }
+  if (failure.reason === "UNREACHABLE") access.reconsider();
 }
 
 /** One socket from its opening to its end. */
@@ -146,6 +135,7 @@ async function oneSocket(
   signal: AbortSignal,
   opened: () => void,
 ): Promise<{ code: number; reason: string }> {
+  await access.chooseWay(signal);
   const { url, trust } = access.endpoint("terminal");
   const dialling = new Scope({ signal });
   const late = setTimeout(() => {

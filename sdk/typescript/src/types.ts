@@ -178,6 +178,18 @@ export interface Preview {
   /** Its lines, without colours. */
   readonly lines: readonly string[];
   readonly changedAt: Date | undefined;
+  /** The names of the seat's terminals. */
+  readonly terminals: readonly string[];
+}
+
+/** What a workshop has cost so far. */
+export interface WorkshopCost {
+  /** How long its workers have run, all of them together, in milliseconds. */
+  readonly workerMs: number;
+  /** In US dollars; undefined where the server was not told what a worker costs. */
+  readonly totalUsd: number | undefined;
+  /** How the figure came about, for people. */
+  readonly explanation: string;
 }
 
 /** A price. */

@@ -1,17 +1,19 @@
 // A watch that outlives the connections it is made of.
 
 import { Backoff } from "./backoff.js";
-import { pause, Scope } from "./cancel.js";
+import type { Caller } from "./call.js";
+import { Scope } from "./cancel.js";
 import { type ClarateachError, ConnectionLostError, UnavailableError } from "./errors.js";
 import { fromCall } from "./faults.js";
+import { rest } from "./rest.js";
 
 /** A watch that gets nothing through for so long gives up, in milliseconds. */
 const GIVE_UP_MS = 5 * 60_000;
 
 /** How to watch one thing. */
 export interface Watch<Message, Value> {
-  /** Who is asked, for errors. */
-  readonly url: string;
+  /** Who is asked. */
+  readonly caller: Caller;
   /** Opens a stream that begins after `since`. */
   open(since: bigint, signal: AbortSignal): AsyncIterable<Message>;
   /** What a message means. */
@@ -27,6 +29,7 @@ export async function* watching<Message, Value>(
 ): AsyncGenerator<Value, void, undefined> {
   const scope = new Scope({ signal: outer });
   const { signal } = scope;
+  const { url, platform } = watch.caller;
   const backoff = new Backoff();
   let since = 0n;
   let failing: number | undefined;
@@ -45,19 +48,19 @@ export async function* watching<Message, Value>(
         }
       } catch (thrown) {
         if (signal.aborted) throw signal.reason;
-        error = fromCall(thrown, watch.url);
+        error = fromCall(thrown, url);
         const passing = error instanceof UnavailableError;
         if (!passing && !(await watch.cure?.(error, signal))) throw error;
       }
       const now = performance.now();
       failing ??= now;
       if (now - failing > GIVE_UP_MS) {
-        throw new ConnectionLostError(`nothing was heard from ${watch.url} for five minutes`, {
+        throw new ConnectionLostError(`nothing was heard from ${url} for five minutes`, {
           reason: "CONNECTION_LOST",
           cause: error,
         });
       }
-      await pause(backoff.next(error?.retryAfterMs), signal);
+      await rest(platform, backoff.next(error?.retryAfterMs), signal);
     }
   } finally {
     scope.abort();

@@ -239,11 +239,11 @@ export class Workshop<F extends Files = Files> {
     const request = { workshopId: this.id };
     return watching(
       {
-        url: caller.url,
+        caller,
         open: (_since, signal) =>
           caller.workshops.watchPreviews(request, { signal, headers: caller.headers() }),
-        read: ({ seat, lines, changedAt }) => {
-          const value = { seat, lines, changedAt: wire.date(changedAt) };
+        read: ({ seat, lines, changedAt, terminals }) => {
+          const value = { seat, lines, changedAt: wire.date(changedAt), terminals };
           return { revision: 0n, value, last: false };
         },
       },

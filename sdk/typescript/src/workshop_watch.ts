@@ -11,7 +11,7 @@ export function watchWorkshop(
 ): AsyncGenerator<WorkshopChange, void, undefined> {
   return watching(
     {
-      url: caller.url,
+      caller,
       open: (sinceRevision, signal) =>
         caller.workshops.watchWorkshop(
           { id, sinceRevision },

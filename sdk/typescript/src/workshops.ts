@@ -10,6 +10,7 @@ import type {
   Resources,
   Runtime,
   WorkshopChange,
+  WorkshopCost,
   WorkshopInfo,
 } from "./types.js";
 import * as wire from "./wire.js";
@@ -150,6 +151,24 @@ export class Workshops<F extends Files = Files> {
     );
     const { workers, explanation } = cost;
     return { totalUsd: Number(cost.totalMicrousd) / 1e6, workers, explanation };
+  }
+
+  /** What these workshops, 1 to 100, have cost so far, by their ids. */
+  async costs(
+    workshopIds: readonly string[],
+    options: CallOptions = {},
+  ): Promise<Map<string, WorkshopCost>> {
+    const answer = await this.#caller.unary({ ...options, repeatable: true }, (ready) =>
+      this.#caller.workshops.getCosts({ workshopIds: [...workshopIds] }, ready),
+    );
+    const { explanation, priceKnown } = answer;
+    return new Map(
+      answer.costs.map(({ workshopId, workerTime, totalMicrousd }) => {
+        const totalUsd = priceKnown ? Number(totalMicrousd) / 1e6 : undefined;
+        const workerMs = Number(workerTime?.seconds ?? 0n) * 1000;
+        return [workshopId, { workerMs, totalUsd, explanation }];
+      }),
+    );
   }
 }
 

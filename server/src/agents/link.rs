@@ -25,10 +25,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tracing::{Instrument, info, info_span};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::{Heard, LinkState, Target, network, wire};
-use crate::reconciler::Wake;
+use crate::{browsers::Told, reconciler::Wake};
 
 pub(super) type Client = AgentServiceClient<Channel>;
 
@@ -59,7 +59,7 @@ impl Drop for Link {
 }
 
 impl Link {
-    pub(super) fn start(target: Target, wake: Wake) -> Self {
+    pub(super) fn start(target: Target, wake: Wake, browsers: Told) -> Self {
         let state = watch::Sender::new(LinkState::Dialling);
         let (give, client) = watch::channel(None);
         let hurry = Arc::new(Notify::new());
@@ -72,6 +72,7 @@ impl Link {
             state: state.clone(),
             client: give,
             hurry: hurry.clone(),
+            browsers,
         };
         let task = tokio::spawn(runner.run().instrument(span)).abort_handle();
         Self {
@@ -96,11 +97,12 @@ struct Runner {
     state: watch::Sender<LinkState>,
     client: watch::Sender<Option<Client>>,
     hurry: Arc<Notify>,
+    browsers: Told,
 }
 
 impl Runner {
     /// For ever: connect, listen until it ends, say so, pause, again.
-    async fn run(self) {
+    async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
         loop {
             let began = Instant::now();
@@ -129,7 +131,7 @@ impl Runner {
     }
 
     /// Returns when the leaf is half over; any other end is an error.
-    async fn connect_and_listen(&self) -> anyhow::Result<()> {
+    async fn connect_and_listen(&mut self) -> anyhow::Result<()> {
         let renew_at = Instant::now() + MAX_LEAF_LIFE / 2;
         let channel = timeout(DIAL, self.endpoint()?.connect())
             .await
@@ -152,11 +154,16 @@ impl Runner {
             .context("it would not list its seats")?
             .into_inner();
         let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        self.client.send_replace(Some(client));
+        self.client.send_replace(Some(client.clone()));
+        self.let_browsers_come(&mut client).await;
         let mut told = false;
         loop {
             let message = tokio::select! {
                 message = stream.message() => message.context("its stream broke")?,
+                () = changed(&mut self.browsers) => {
+                    self.let_browsers_come(&mut client).await;
+                    continue;
+                }
                 () = sleep_until(renew_at) => return Ok(()),
             };
             let Some(message) = message else {
@@ -181,6 +188,29 @@ impl Runner {
             }
             self.state.send_replace(LinkState::Answers(heard));
             self.wake.workshop(&self.target.workshop);
+        }
+    }
+
+    /// Gives the agent the certificate that browsers know. Without it they use the gateway,
+    /// so that a refusal is worth no more than a line.
+    async fn let_browsers_come(&mut self, client: &mut Client) {
+        let Some(access) = self.browsers.borrow_and_update().clone() else {
+            return;
+        };
+        let request = pb::SetBrowserAccessRequest {
+            certificate_chain: access.chain.clone(),
+            private_key: access.key.clone(),
+            origins: access.origins.clone(),
+        };
+        match timeout(DIAL, client.set_browser_access(request)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(refused)) => {
+                warn!(
+                    why = refused.message(),
+                    "browsers cannot come to this worker"
+                );
+            }
+            Err(_) => warn!("browsers cannot come to this worker: it did not answer in time"),
         }
     }
 
@@ -219,5 +249,12 @@ impl Runner {
             .keep_alive_timeout(Duration::from_secs(5))
             .keep_alive_while_idle(true);
         Ok(endpoint)
+    }
+}
+
+/// Waits for news; for ever where nobody will have any.
+async fn changed(told: &mut Told) {
+    if told.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

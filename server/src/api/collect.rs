@@ -46,12 +46,12 @@ impl Api {
             epoch: seat.epoch,
         };
         let (token, expires_at) = self.sign(&stay, Mode::Collect, now).await?;
-        let (endpoints, gateway) = wire::ways(&view, seat, visit);
+        let ways = wire::ways(&view, seat, visit);
         Ok(pb::CollectSeatResponse {
             token,
             expires_at: Some(wire::time(expires_at)),
-            endpoints,
-            gateway: Some(gateway),
+            endpoints: ways.direct,
+            gateway: Some(ways.gateway),
             ca_certificate: view.workshop.ca_certificate.clone(),
         })
     }

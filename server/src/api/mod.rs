@@ -31,6 +31,7 @@ pub use watch::Hub;
 
 use crate::{
     agents::Agents,
+    browsers::WorkerDomain,
     reconciler::Wake,
     store::{Store, limits::Limits, principals::Principal},
 };
@@ -64,6 +65,8 @@ pub struct Visit {
     pub base: String,
     /// Where the caller is.
     pub address: IpAddr,
+    /// How browsers call workers, if they can come to them.
+    pub workers: Option<Arc<WorkerDomain>>,
 }
 
 /// All doors; clones share everything.
@@ -124,6 +127,7 @@ fn visit(extensions: &Extensions) -> Visit {
     extensions.get::<Visit>().cloned().unwrap_or_else(|| Visit {
         base: "http://localhost".to_owned(),
         address: IpAddr::from([127, 0, 0, 1]),
+        workers: None,
     })
 }
 

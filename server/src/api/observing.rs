@@ -54,12 +54,13 @@ impl Api {
         self.store.note(&workshop.id, event, now).await?;
         let (token, expires_at) = self.sign(&stay, mode, now).await?;
         info!(workshop = %workshop.id, seat = %number, by = %who.name, mode = mode.as_str(), "seat observed");
-        let (endpoints, gateway) = wire::ways(&view, seat, visit);
+        let ways = wire::ways(&view, seat, visit);
         Ok(pb::ObserveSeatResponse {
             token,
             expires_at: Some(wire::time(expires_at)),
-            endpoints: endpoints.map(terminal_only),
-            gateway: Some(terminal_only(gateway)),
+            endpoints: ways.direct.map(terminal_only),
+            gateway: Some(terminal_only(ways.gateway)),
+            public_endpoints: ways.public.map(terminal_only),
             ca_certificate: view.workshop.ca_certificate.clone(),
         })
     }

@@ -106,5 +106,6 @@ fn passed_on(picture: agent::WatchPreviewsResponse) -> Option<pb::WatchPreviewsR
         seat: seat.get(),
         lines: picture.lines,
         changed_at: picture.changed_at,
+        terminals: picture.terminals,
     })
 }

@@ -195,6 +195,7 @@ async fn join(
         "ca_certificate": joined.ca_certificate,
         "endpoints": endpoints(joined.endpoints.as_ref()),
         "gateway": endpoints(joined.gateway.as_ref()),
+        "public_endpoints": endpoints(joined.public_endpoints.as_ref()),
     })))
 }
 

@@ -131,7 +131,7 @@ impl Api {
         let (token, expires_at) = self.sign(&joined.stay, Mode::Drive, now()).await?;
         let view = self.view_of(&workshop).await?;
         let seat = view.seat(seat).ok_or_else(ApiError::no_seat)?;
-        let (endpoints, gateway) = wire::ways(&view, seat, visit);
+        let ways = wire::ways(&view, seat, visit);
         Ok(pb::JoinWorkshopResponse {
             token,
             expires_at: Some(wire::time(expires_at)),
@@ -140,8 +140,9 @@ impl Api {
             workshop_id: workshop.to_string(),
             reconnect_code: joined.reconnect.as_str().to_owned(),
             ca_certificate: view.workshop.ca_certificate.clone(),
-            endpoints,
-            gateway: Some(gateway),
+            endpoints: ways.direct,
+            gateway: Some(ways.gateway),
+            public_endpoints: ways.public,
             workshop_name: view.workshop.name.clone(),
             instructions: view.workshop.instructions.clone(),
         })
@@ -244,12 +245,13 @@ impl Api {
         let view = self.view_of(&learner.stay.workshop).await?;
         let seat = view.seat(learner.stay.seat).ok_or_else(ApiError::no_seat)?;
         let (token, expires_at) = self.sign(&learner.stay, Mode::Drive, now()).await?;
-        let (endpoints, gateway) = wire::ways(&view, seat, visit);
+        let ways = wire::ways(&view, seat, visit);
         Ok(pb::RefreshTokenResponse {
             token,
             expires_at: Some(wire::time(expires_at)),
-            endpoints,
-            gateway: Some(gateway),
+            endpoints: ways.direct,
+            gateway: Some(ways.gateway),
+            public_endpoints: ways.public,
             ca_certificate: view.workshop.ca_certificate.clone(),
         })
     }

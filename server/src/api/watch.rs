@@ -323,13 +323,14 @@ pub(super) fn seat(
         if seat.epoch != learner.claims.epoch {
             return Err(outdated().into());
         }
-        let (endpoints, gateway) = wire::ways(view, seat, &visit);
+        let ways = wire::ways(view, seat, &visit);
         let message = pb::WatchSeatResponse {
             state: wire::seat_state(seat.state).into(),
             reason: seat.reason.clone(),
             queue_position: seat.queue_position,
-            endpoints,
-            gateway: Some(gateway),
+            endpoints: ways.direct,
+            gateway: Some(ways.gateway),
+            public_endpoints: ways.public,
             ..gone(view, notices)
         };
         Ok((message, last))
@@ -346,6 +347,7 @@ fn gone(view: &WorkshopView, notices: Vec<pb::Notice>) -> pb::WatchSeatResponse 
         notices,
         expires_at: Some(wire::time(view.workshop.expires_at)),
         endpoints: None,
+        public_endpoints: None,
         gateway: None,
         workshop_status: wire::status(view.workshop.phase).into(),
     }

@@ -27,6 +27,14 @@ pub fn time(at: DateTime<Utc>) -> prost_types::Timestamp {
     }
 }
 
+/// A stretch of time, as the schema has it, in whole seconds.
+pub fn span(length: std::time::Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(length.as_secs()).unwrap_or(i64::MAX),
+        nanos: 0,
+    }
+}
+
 fn runtime(runtime: Runtime) -> pb::Runtime {
     match runtime {
         Runtime::Firecracker => pb::Runtime::Firecracker,
@@ -138,7 +146,7 @@ pub fn seats(view: &WorkshopView, visit: &Visit) -> Vec<pb::Seat> {
 /// One seat.
 pub fn seat(view: &WorkshopView, seat: &Seat, visit: &Visit) -> pb::Seat {
     let holder = seat.holder.as_ref();
-    let (endpoints, gateway) = ways(view, seat, visit);
+    let ways = ways(view, seat, visit);
     pb::Seat {
         workshop_id: view.workshop.id.to_string(),
         seat: seat.seat.get(),
@@ -148,8 +156,8 @@ pub fn seat(view: &WorkshopView, seat: &Seat, visit: &Visit) -> pb::Seat {
         learner: holder.map(|h| h.display_name.clone()).unwrap_or_default(),
         joined_at: holder.map(|h| time(h.joined_at)),
         last_input_at: seat.last_input_at.map(time),
-        endpoints,
-        gateway: Some(gateway),
+        endpoints: ways.direct,
+        gateway: Some(ways.gateway),
         terminals: seat.terminals,
         restarts: seat.restarts,
         epoch: seat.epoch,
@@ -160,18 +168,29 @@ pub fn seat(view: &WorkshopView, seat: &Seat, visit: &Visit) -> pb::Seat {
     }
 }
 
-/// The ways to a seat: straight to its worker, if that is known, and through
-/// this server.
-pub fn ways(
-    view: &WorkshopView,
-    seat: &Seat,
-    visit: &Visit,
-) -> (Option<pb::Endpoints>, pb::Endpoints) {
-    let address = view.worker_of(seat).map(|worker| worker.address.as_str());
-    let direct = address
-        .filter(|address| !address.is_empty())
-        .map(|address| endpoints(&format!("https://{address}"), view, seat));
-    (direct, endpoints(&visit.base, view, seat))
+/// The ways to a seat.
+pub struct Ways {
+    /// Straight to its worker, under the workshop's own CA; `None` until it is known.
+    pub direct: Option<pb::Endpoints>,
+    /// Straight to its worker, by a name that browsers know; `None` where it has none.
+    pub public: Option<pb::Endpoints>,
+    /// Through this server.
+    pub gateway: pb::Endpoints,
+}
+
+/// The ways to a seat, as this caller may go them.
+pub fn ways(view: &WorkshopView, seat: &Seat, visit: &Visit) -> Ways {
+    let worker = view.worker_of(seat);
+    let worker = worker.filter(|worker| !worker.address.is_empty());
+    let straight = |authority: &str| endpoints(&format!("https://{authority}"), view, seat);
+    let named = worker
+        .zip(visit.workers.as_deref())
+        .and_then(|(worker, domain)| domain.authority(&worker.name, &worker.address));
+    Ways {
+        direct: worker.map(|worker| straight(&worker.address)),
+        public: named.map(|authority| straight(&authority)),
+        gateway: endpoints(&visit.base, view, seat),
+    }
 }
 
 /// `base` is `http(s)://HOST[:PORT]`.

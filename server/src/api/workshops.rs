@@ -393,6 +393,15 @@ impl WorkshopService for Api {
         Ok(Response::new(self.estimate(request.get_ref())?))
     }
 
+    async fn get_costs(
+        &self,
+        request: Request<pb::GetCostsRequest>,
+    ) -> Result<Response<pb::GetCostsResponse>, Status> {
+        let (who, _) = self.caller(&request).await?;
+        let costs = self.costs(&who, request.get_ref()).await?;
+        Ok(Response::new(costs))
+    }
+
     async fn list_seats(
         &self,
         request: Request<pb::ListSeatsRequest>,

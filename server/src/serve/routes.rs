@@ -4,7 +4,7 @@
 //! other origins may come -> bodies of calls whole -> gRPC, JSON, gateway or a
 //! plain page.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -38,6 +38,7 @@ use super::{
 };
 use crate::{
     api::{Api, Visit, error::ApiError, rest_router},
+    browsers::WorkerDomain,
     store::Store,
     web,
 };
@@ -66,6 +67,8 @@ pub struct Reach {
     pub fallback_host: String,
     /// Origins whose pages may call.
     pub allowed_origins: Vec<String>,
+    /// How browsers call workers, if they can come to them.
+    pub workers: Option<Arc<WorkerDomain>>,
 }
 
 /// What stands behind the port.
@@ -213,7 +216,11 @@ fn visit(reach: &Reach, peer: Option<Peer>, request: &Request) -> Visit {
         let host = host(request).unwrap_or_else(|| reach.fallback_host.clone());
         format!("{scheme}://{host}")
     });
-    Visit { base, address }
+    Visit {
+        base,
+        address,
+        workers: reach.workers.clone(),
+    }
 }
 
 /// The last address of the list: the one that the proxy itself saw and added.
@@ -274,6 +281,7 @@ mod tests {
             trusted_proxy,
             fallback_host: "127.0.0.1:8080".into(),
             allowed_origins: vec![],
+            workers: None,
         }
     }
 

@@ -1,13 +1,11 @@
-//! The server's own certificate, read again when its file changes.
+//! The server's own TLS.
 //!
-//! Way: PEM files -> rustls; connections that are open keep the old one. So a
-//! certificate is renewed by writing its files, without a restart.
+//! Way: PEM files ([`PemFiles`]) -> rustls; connections that are open keep the certificate
+//! that they began with.
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::{Arc, RwLock},
-    time::{Duration, SystemTime},
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use anyhow::Context;
@@ -16,18 +14,9 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
-use tracing::{info, warn};
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(30);
-
-#[derive(Debug)]
-struct Files {
-    certificate: PathBuf,
-    key: PathBuf,
-}
+use crate::pem_files::PemFiles;
 
 #[derive(Debug)]
 struct Present(RwLock<Arc<CertifiedKey>>);
@@ -38,57 +27,15 @@ impl ResolvesServerCert for Present {
     }
 }
 
-impl Files {
-    fn read(&self) -> anyhow::Result<Arc<CertifiedKey>> {
-        let text = |path: &Path| {
-            fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))
-        };
-        tls::certified(&text(&self.certificate)?, &text(&self.key)?).with_context(|| {
-            format!(
-                "{} and {} do not make a certificate and its key",
-                self.certificate.display(),
-                self.key.display()
-            )
-        })
-    }
-
-    fn changed(&self) -> Option<(SystemTime, SystemTime)> {
-        let at = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
-        Some((at(&self.certificate)?, at(&self.key)?))
-    }
-}
-
 /// TLS with the certificate in these files, for as long as the process lives.
 pub fn acceptor(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
-    let files = Files {
-        certificate: certificate.to_owned(),
-        key: key.to_owned(),
-    };
-    let mut seen = files.changed();
-    let present = Arc::new(Present(RwLock::new(files.read()?)));
+    let files = PemFiles::new(certificate, key);
+    let present = Arc::new(Present(RwLock::new(files.read()?.certified)));
     let mut config = tls::server(present.clone()).context("could not set up TLS")?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    tokio::spawn(async move {
-        let mut clock = interval(LOOK);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            clock.tick().await;
-            let now = files.changed();
-            if now == seen {
-                continue;
-            }
-            match files.read() {
-                Ok(fresh) => {
-                    seen = now;
-                    if let Ok(mut present) = present.0.write() {
-                        *present = fresh;
-                    }
-                    info!("certificate read again");
-                }
-                // Half written, perhaps: the old one serves until it is whole.
-                Err(cause) => warn!(error = ?cause, "the changed certificate is not used"),
-            }
-        }
-    });
+    tokio::spawn(files.follow(move |fresh| {
+        *present.0.write().unwrap_or_else(PoisonError::into_inner) = fresh.certified;
+        Ok(())
+    }));
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

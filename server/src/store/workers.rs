@@ -3,7 +3,7 @@
 //! Every effect on a worker is preceded by a row here: the worker's own before
 //! the first, an attempt before each.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use clarateach_certs::ca::Ca;
@@ -335,6 +335,20 @@ impl Store {
             epoch: u64::try_from(seat.epoch).map_err(|cause| StoreError::bad("epoch", cause))?,
             worker: row.and_then(|row| Some((row.name, row.address?))),
         }))
+    }
+
+    /// How long the workshop's workers have run until `now`, all of them together.
+    pub async fn worker_time(
+        &self,
+        id: &WorkshopId,
+        now: DateTime<Utc>,
+    ) -> Result<Duration, StoreError> {
+        let runs = worker_run::Entity::find()
+            .filter(worker_run::Column::WorkshopId.eq(id.as_str()))
+            .all(&self.db)
+            .await?;
+        let long = |run: &worker_run::Model| (run.to_at.unwrap_or(now) - run.from_at).to_std();
+        Ok(runs.iter().filter_map(|run| long(run).ok()).sum())
     }
 
     /// How many workers cost money now.

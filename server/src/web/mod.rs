@@ -38,7 +38,7 @@ async fn page(Extension(visit): Extension<Visit>) -> Response {
         return (headers(policy::WITHOUT_SCRIPTS), page).into_response();
     };
     let nonce = STANDARD.encode(rand::random::<[u8; 16]>());
-    let policy = policy::of_page(&nonce, &visit.base);
+    let policy = policy::of_page(&nonce, &visit.base, visit.workers.as_deref());
     (headers(&policy), Html(index.replace(NONCE, &nonce))).into_response()
 }
 
@@ -51,9 +51,9 @@ fn headers(policy: &str) -> [(HeaderName, HeaderValue); 5] {
         ),
         (header::CACHE_CONTROL, fixed("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
-        // Join codes are in addresses: they go to nobody else. With no referrer at all a
-        // download's form would have no origin, and be refused.
-        (header::REFERRER_POLICY, fixed("same-origin")),
+        // Join codes are in addresses: they go to nobody. With less than its origin a
+        // download's form would have none, and be refused by a worker.
+        (header::REFERRER_POLICY, fixed("strict-origin")),
         (
             HeaderName::from_static("cross-origin-opener-policy"),
             fixed("same-origin"),
@@ -75,6 +75,7 @@ mod tests {
         let visit = Visit {
             base: "http://class.example:8080".into(),
             address: IpAddr::from([127, 0, 0, 1]),
+            workers: None,
         };
         let request = Request::get(path).extension(visit);
         let request = request.body(Body::empty()).unwrap();

@@ -1,21 +1,27 @@
 //! What a page may do: load from here, speak to here, and run no text as code.
 
+use crate::browsers::WorkerDomain;
+
 /// For a page that is text and style alone.
 pub(super) const WITHOUT_SCRIPTS: &str = "default-src 'none'; style-src 'unsafe-inline'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The policy of one answer. `base` is this server as the caller sees it.
+/// The policy of one answer. `base` is this server as the caller sees it; to `workers`
+/// pages may speak and send the forms of downloads, where they have names.
 ///
 /// Styles that scripts make (the terminal's, the editor's) carry the nonce; those on
 /// elements are let through, for the terminal draws 24-bit colours with them. Downloads
 /// begin in a frame that is not seen; what a guest sends otherwise refuses to be framed.
-pub(super) fn of_page(nonce: &str, base: &str) -> String {
+pub(super) fn of_page(nonce: &str, base: &str, workers: Option<&WorkerDomain>) -> String {
     let sockets = sockets(base).unwrap_or_default();
+    let (files, lines) = workers.map(WorkerDomain::sources).unzip();
+    let files = files.map(|source| format!(" {source}")).unwrap_or_default();
+    let lines = lines.map(|source| format!(" {source}")).unwrap_or_default();
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; \
          style-src-elem 'self' 'nonce-{nonce}'; style-src-attr 'unsafe-inline'; \
-         connect-src 'self'{sockets}; img-src 'self' data: blob:; font-src 'self'; \
-         worker-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+         connect-src 'self'{sockets}{files}{lines}; img-src 'self' data: blob:; font-src 'self'; \
+         worker-src 'self'; frame-src 'self'{files}; base-uri 'none'; form-action 'self'{files}; frame-ancestors 'none'; \
          require-trusted-types-for 'script'"
     )
 }
@@ -36,7 +42,7 @@ mod tests {
     #[test]
     fn sockets_of_this_server_and_of_no_other() {
         let connect = |base| {
-            let policy = of_page("bm9uY2U=", base);
+            let policy = of_page("bm9uY2U=", base, None);
             let found = policy
                 .split("; ")
                 .find(|part| part.starts_with("connect-src"));
@@ -58,6 +64,25 @@ mod tests {
             ("nonsense", "connect-src 'self'"),
         ] {
             assert_eq!(connect(base), wanted, "{base}");
+        }
+    }
+
+    #[test]
+    fn workers_that_have_names_are_spoken_to_and_nobody_else() {
+        let domain = WorkerDomain::parse("w.example.org").unwrap();
+        let policy = of_page("bm9uY2U=", "https://class.example", Some(&domain));
+        let files = "'self' https://*.w.example.org:9090";
+        for wanted in [
+            "connect-src 'self' wss://class.example https://*.w.example.org:9090 \
+             wss://*.w.example.org:9090",
+            &format!("form-action {files}"),
+            &format!("frame-src {files}"),
+            "script-src 'self'",
+        ] {
+            assert!(
+                policy.split("; ").any(|part| part == wanted),
+                "{wanted} in {policy}"
+            );
         }
     }
 }

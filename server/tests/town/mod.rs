@@ -96,6 +96,7 @@ impl Town {
                 trusted_proxy: false,
                 fallback_host: address.to_string(),
                 allowed_origins: vec!["https://console.example".to_owned()],
+                workers: None,
             },
         };
         let (router, _) = serve::router(doors).await.unwrap();

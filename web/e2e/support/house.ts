@@ -14,6 +14,9 @@ const executablePath = process.env.CLARATEACH_CHROMIUM ?? "/usr/bin/chromium";
 /** Where pictures of pages go, if anywhere. */
 const pictures = process.env.CLARATEACH_SCREENSHOTS ?? "";
 
+/** What the server calls its workers for browsers. */
+export const workers: string = process.env.CLARATEACH_WORKERS ?? "none.invalid";
+
 /** What a story lacks; empty for nothing. */
 export const missing: string =
   url === "" ? "a live server" : existsSync(executablePath) ? "" : executablePath;
@@ -32,9 +35,10 @@ export class House {
     return this.#client;
   }
 
-  async open(): Promise<void> {
+  /** `args` are Chromium's. Without any, workers' names lead nowhere, as behind a strict proxy. */
+  async open(args = [`--host-resolver-rules=MAP *.${workers} ~NOTFOUND`]): Promise<void> {
     // The machine is a test's own, and its root may not use Chromium's sandbox.
-    this.#browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+    this.#browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...args] });
   }
 
   /** Somebody with a browser of their own. */
@@ -61,6 +65,14 @@ export class House {
     const workshop = await this.client.workshops.create(whole);
     this.#made.push(workshop);
     return workshop;
+  }
+
+  /** Signs the instructor in, in this page's tab. */
+  async signIn(page: Page): Promise<void> {
+    await page.goto("/console");
+    await page.getByLabel("API token").fill(token);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("heading", { name: "Workshops" }).waitFor();
   }
 
   /** What no page may have: errors that nobody caught, and what its policy forbade. */

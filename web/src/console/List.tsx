@@ -1,7 +1,8 @@
-import type { Client, SeatInfo, WorkshopInfo } from "@clarateach/sdk";
+import type { Client, SeatInfo, WorkshopCost, WorkshopInfo } from "@clarateach/sdk";
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { span, useNow } from "../app/time.js";
+import { costOf } from "./costs.js";
 import { Status } from "./Status.js";
 import { told } from "./session.js";
 
@@ -9,11 +10,14 @@ import { told } from "./session.js";
 const AGAIN_MS = 5_000;
 /** Seats are counted for so many workshops, the newest. */
 const COUNTED = 20;
+/** Workshops that the server prices at once; the newest. */
+const PRICED = 100;
 
 /** All workshops of this instructor. */
 export function List({ client }: { client: Client }) {
   const list = useSignal<readonly WorkshopInfo[] | undefined>(undefined);
   const taken = useSignal<ReadonlyMap<string, number>>(new Map());
+  const costs = useSignal<ReadonlyMap<string, WorkshopCost>>(new Map());
   const trouble = useSignal("");
   const deleted = useSignal(false);
   const showDeleted = deleted.value;
@@ -33,6 +37,7 @@ export function List({ client }: { client: Client }) {
           list.value = found;
           trouble.value = "";
           taken.value = await count(client, found.slice(0, COUNTED), signal);
+          costs.value = await priced(client, found.slice(0, PRICED), signal);
         }
       } catch (error) {
         if (signal.aborted) return;
@@ -78,14 +83,20 @@ export function List({ client }: { client: Client }) {
           No workshop yet. <a href="/console/new">Make the first one</a>: it is up in seconds.
         </p>
       )}
-      {list.value && list.value.length > 0 && <Table list={list.value} taken={taken.value} />}
+      {list.value && list.value.length > 0 && (
+        <Table list={list.value} taken={taken.value} costs={costs.value} />
+      )}
     </>
   );
 }
 
-function Table(props: { list: readonly WorkshopInfo[]; taken: ReadonlyMap<string, number> }) {
+function Table(props: {
+  list: readonly WorkshopInfo[];
+  taken: ReadonlyMap<string, number>;
+  costs: ReadonlyMap<string, WorkshopCost>;
+}) {
   const now = useNow(5_000);
-  const { list, taken } = props;
+  const { list, taken, costs } = props;
   return (
     <div class="scroll">
       <table class="table">
@@ -97,6 +108,7 @@ function Table(props: { list: readonly WorkshopInfo[]; taken: ReadonlyMap<string
             <th scope="col">Join code</th>
             <th scope="col">Age</th>
             <th scope="col">Time left</th>
+            <th scope="col">Cost so far</th>
           </tr>
         </thead>
         <tbody>
@@ -117,6 +129,7 @@ function Table(props: { list: readonly WorkshopInfo[]; taken: ReadonlyMap<string
               </td>
               <td>{one.createdAt ? span(now - one.createdAt.getTime()) : "–"}</td>
               <td>{timeLeft(one, now)}</td>
+              <td title={costs.get(one.id)?.explanation}>{costOf(costs.get(one.id))}</td>
             </tr>
           ))}
         </tbody>
@@ -150,6 +163,24 @@ async function count(
     }
   }
   return counts;
+}
+
+/** What they have cost; nothing where the server does not say. */
+async function priced(
+  client: Client,
+  list: readonly WorkshopInfo[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, WorkshopCost>> {
+  if (list.length === 0) return new Map();
+  try {
+    const ids = list.map(({ id }) => id);
+    return await client.workshops.costs(ids, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    // One was purged since it was listed, for example: the next look has them.
+    void error;
+    return new Map();
+  }
 }
 
 /** Seats that a learner holds. */

@@ -98,7 +98,7 @@ export function SeatPanel(props: { room: Room; view: SeatView; onClose(): void }
           </button>
         </div>
         {looking.value && info.taken && (
-          <Look key={looking.value} room={room} seat={info.seat} mode={looking.value} />
+          <Look key={looking.value} room={room} view={view} mode={looking.value} />
         )}
       </div>
     </dialog>

@@ -6,6 +6,7 @@ import { span, useNow } from "../app/time.js";
 import { ask, askText, sure } from "../ui/ask.js";
 import { Copy } from "../ui/Copy.js";
 import { lately } from "../ui/Lazy.js";
+import { costOf } from "./costs.js";
 import { takenOf } from "./List.js";
 import { joinLink } from "./link.js";
 import { Room } from "./room.js";
@@ -184,6 +185,8 @@ function Head(props: { info: WorkshopInfo; room: Room; now: number; onInvite(): 
         <dd>{info.seatList.filter(({ state }) => state === "ready").length}</dd>
         <dt>Time left</dt>
         <dd>{over ? "–" : left > 0 ? span(left) : "over"}</dd>
+        <dt>Cost so far</dt>
+        <dd title={room.cost.value?.explanation}>{costOf(room.cost.value)}</dd>
         <dt>Machines</dt>
         <dd>{info.runtime}</dd>
         <dt>Reach</dt>

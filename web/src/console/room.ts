@@ -8,6 +8,7 @@ import {
   type SeatInfo,
   UnsupportedError,
   type Workshop,
+  type WorkshopCost,
   type WorkshopInfo,
 } from "@clarateach/sdk";
 import { type Signal, signal } from "@preact/signals";
@@ -20,12 +21,16 @@ export interface SeatView {
   readonly info: Signal<SeatInfo>;
   /** The last lines of its terminal; empty until the server says any. */
   readonly lines: Signal<readonly string[]>;
+  /** The names of its terminals, as far as the server says them. */
+  readonly terminals: Signal<readonly string[]>;
 }
 
 /** Lines of a preview that are drawn. */
 const LINES = 6;
 /** Keys are no news for a watch, or each would be: who typed last is asked so often, in milliseconds. */
 const IDLE_MS = 5_000;
+/** What it has cost is asked for so often, in milliseconds. */
+const COST_MS = 60_000;
 
 /** A workshop as its instructor watches it. */
 export class Room {
@@ -34,10 +39,13 @@ export class Room {
   readonly seats = signal<readonly SeatView[]>([]);
   readonly notices = signal<readonly Notice[]>([]);
   readonly trouble = signal("");
+  /** What it has cost so far; undefined where the server does not say. */
+  readonly cost = signal<WorkshopCost | undefined>(undefined);
   readonly #client: Client;
   readonly id: string;
   readonly #over = new AbortController();
   #idle: ReturnType<typeof setInterval> | undefined;
+  #costs: ReturnType<typeof setInterval> | undefined;
 
   constructor(client: Client, id: string) {
     this.#client = client;
@@ -49,10 +57,12 @@ export class Room {
     void this.#watch();
     void this.#preview();
     this.#idle = setInterval(() => void this.#look(), IDLE_MS);
+    this.#costs = setInterval(() => void this.#price(), COST_MS);
   }
 
   close(): void {
     clearInterval(this.#idle);
+    clearInterval(this.#costs);
     this.#over.abort();
   }
 
@@ -92,12 +102,26 @@ export class Room {
     try {
       const workshop = await this.#client.workshops.get(this.id, { signal: over });
       const previews = (signal: AbortSignal) => workshop.watchPreviews({ signal });
-      for await (const { seat, lines } of awake(previews, over)) {
+      for await (const { seat, lines, terminals } of awake(previews, over)) {
         const view = this.seats.value.find((one) => one.seat === seat);
-        if (view) view.lines.value = lines.slice(-LINES).map(harmless);
+        if (!view) continue;
+        view.lines.value = lines.slice(-LINES).map(harmless);
+        // A list of the same names is no news.
+        if (view.terminals.peek().join() !== terminals.join()) view.terminals.value = terminals;
       }
     } catch (error) {
       if (!over.aborted && !(error instanceof UnsupportedError)) this.trouble.value = told(error);
+    }
+  }
+
+  async #price(): Promise<void> {
+    if (document.hidden) return;
+    try {
+      const costs = await this.#client.workshops.costs([this.id], { signal: this.#over.signal });
+      this.cost.value = costs.get(this.id);
+    } catch (error) {
+      // A server that does not say, or a line that is cut, which the watch tells.
+      void error;
     }
   }
 
@@ -116,6 +140,8 @@ export class Room {
   }
 
   #take(workshop: WorkshopInfo): void {
+    // A worker began to cost, or ended.
+    if (workshop.status !== this.info.peek()?.status) void this.#price();
     this.info.value = workshop;
     this.#seats(workshop.seatList);
   }
@@ -131,7 +157,8 @@ export class Room {
         return view;
       }
       same = false;
-      return { seat: info.seat, info: signal(info), lines: signal<readonly string[]>([]) };
+      const empty = (): Signal<readonly string[]> => signal<readonly string[]>([]);
+      return { seat: info.seat, info: signal(info), lines: empty(), terminals: empty() };
     });
     if (!same) this.seats.value = views;
   }

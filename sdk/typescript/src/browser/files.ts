@@ -9,6 +9,10 @@ import {
 import { joinPaths, urlPath } from "../paths.js";
 import { Tally } from "../transfer.js";
 
+/** A download that has not begun in so long never will, in milliseconds. */
+const FRAME_MS = 10 * 60_000;
+/** Downloads so far. */
+let downloads = 0;
 /** Files at once. */
 const AT_ONCE = 4;
 
@@ -72,7 +76,8 @@ export class BrowserFiles extends Files {
   /**
    * Has the browser itself download a file, or with `archive` a folder as tar: straight to
    * its disk, whatever the size, with its own progress. The token travels in a form's body. A page's
-   * policy needs `frame-src` and `form-action` for where seats' files are: `'self'`.
+   * policy needs `frame-src` and `form-action` for where seats' files are: `'self'`, and the workers
+   * that have names. They let in by its origin: its referrer policy must not hide that.
    */
   async save(path: string, options: FileOptions & { archive?: boolean } = {}): Promise<void> {
     // Refused here, and not on a page that the browser would go to.
@@ -83,8 +88,7 @@ export class BrowserFiles extends Files {
     form.action = `${this.access.endpoint("files").url}/download`;
     form.hidden = true;
     // An answer that is no attachment must not take the page's place.
-    const frame = downloadFrame();
-    form.target = frame.name;
+    form.target = downloadFrame();
     const fields = { token: this.access.token, path: joinPaths("", path) };
     for (const [name, value] of Object.entries({
       ...fields,
@@ -137,15 +141,15 @@ export class BrowserFiles extends Files {
   }
 }
 
-/** A frame that is not seen, one for all downloads: each is over for the page once it began. */
-function downloadFrame(): HTMLIFrameElement {
-  const name = "clarateach-download";
-  const before = document.querySelector<HTMLIFrameElement>(`iframe[name="${name}"]`);
-  if (before) return before;
+/** The name of a frame that is not seen, for one download: in one frame the next would end the last. */
+function downloadFrame(): string {
   const frame = document.createElement("iframe");
-  frame.name = name;
+  downloads += 1;
+  frame.name = `clarateach-download-${downloads}`;
   frame.hidden = true;
-  frame.title = "downloads";
+  frame.title = "download";
   document.body.append(frame);
-  return frame;
+  // Where a download began, the frame hears no more of it.
+  setTimeout(() => frame.remove(), FRAME_MS);
+  return frame.name;
 }

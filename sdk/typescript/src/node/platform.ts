@@ -29,6 +29,7 @@ export function nodePlatform(baseUrl: string, ca: Trust, route: Route): Platform
   return {
     transport: createGrpcTransport({ baseUrl, sessionManager: sessions }),
     route,
+    straight: "endpoints",
     gatewayTrust: ca,
     fetch: async (url, init, trust) => {
       const options = { ...init, dispatcher: agent(trust) } as Parameters<typeof undiciFetch>[1];

@@ -114,6 +114,7 @@ stories(
 class Cutter implements Platform {
   readonly transport: Platform["transport"];
   readonly route: Platform["route"];
+  readonly straight: Platform["straight"];
   readonly gatewayTrust: Platform["gatewayTrust"];
   readonly fetch: Platform["fetch"];
   readonly isNear: Platform["isNear"];
@@ -126,6 +127,7 @@ class Cutter implements Platform {
   constructor(private readonly inner: Platform) {
     this.transport = inner.transport;
     this.route = inner.route;
+    this.straight = inner.straight;
     this.gatewayTrust = inner.gatewayTrust;
     this.fetch = inner.fetch;
     this.isNear = inner.isNear;

@@ -317,6 +317,12 @@ impl AgentService for FakeAgent {
     ) -> Answer<pb::InstallCertificateResponse> {
         Err(Status::unimplemented("it lives shorter than a leaf"))
     }
+    async fn set_browser_access(
+        &self,
+        _: Request<pb::SetBrowserAccessRequest>,
+    ) -> Answer<pb::SetBrowserAccessResponse> {
+        Ok(Response::new(pb::SetBrowserAccessResponse {}))
+    }
     type WatchPreviewsStream = Streamed<pb::WatchPreviewsResponse>;
     async fn watch_previews(
         &self,

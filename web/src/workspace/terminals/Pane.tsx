@@ -106,7 +106,8 @@ function Standing({ shell, onRenew }: { shell: Shell; onRenew(): void }) {
       <p class="standing" role="status">
         <span class="grow">
           {helpers.length === 1 ? "Somebody" : `${helpers.length} people`} of the course staff
-          {helpers.length === 1 ? " looks" : " look"} at this terminal.
+          {helpers.length === 1 ? " looks" : " look"} at this terminal
+          {shell.typing.value?.mode === "assist" ? ", and types in it now." : "."}
         </span>
         {helpers
           .filter(({ mode }) => mode === "assist")

@@ -28,8 +28,11 @@ export type State =
 
 /** Lines above the screen that are kept. */
 const SCROLLBACK = 5_000;
-/** So many bytes may be read and not drawn: one by one they would wait for each other. */
-const AHEAD = 128 * 1024;
+/**
+ * So many bytes may be read and not drawn: more than a screen takes in at once (twelve
+ * milliseconds of them), or it would run dry and wait for a timer each time.
+ */
+const AHEAD = 512 * 1024;
 /** Waits for a pane to be still before the shell is told of its size, in milliseconds. */
 const STILL_MS = 80;
 
@@ -46,6 +49,8 @@ export class Shell {
   readonly state = signal<State>({ is: "opening" });
   /** Who looks on besides the learner. */
   readonly watching = signal<Extract<TerminalEvent, { type: "viewers" }>["watching"]>([]);
+  /** Whose hand typed last; undefined until somebody did, or where the guest does not say. */
+  readonly typing = signal<Extract<TerminalEvent, { type: "viewers" }>["typing"]>(undefined);
   /** Viewers of it, this one included. */
   readonly viewers = signal(1);
   /** Set when another viewer chose the size. */
@@ -255,6 +260,7 @@ export class Shell {
       case "viewers":
         this.viewers.value = event.count;
         this.watching.value = event.watching;
+        this.typing.value = event.typing;
         break;
       case "refused":
         this.refused.value = event.reason;

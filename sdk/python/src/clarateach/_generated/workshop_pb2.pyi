@@ -1125,6 +1125,94 @@ class EstimateCostResponse(_message.Message):
 Global___EstimateCostResponse: _TypeAlias = EstimateCostResponse  # noqa: Y015
 
 @_typing.final
+class GetCostsRequest(_message.Message):
+    """Names workshops."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSHOP_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def workshop_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """1 to 100 workshops of the caller's."""
+
+    def __init__(
+        self,
+        *,
+        workshop_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["workshop_ids", b"workshop_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCostsRequest: _TypeAlias = GetCostsRequest  # noqa: Y015
+
+@_typing.final
+class GetCostsResponse(_message.Message):
+    """What they have cost so far."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COSTS_FIELD_NUMBER: _builtins.int
+    PRICE_KNOWN_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    price_known: _builtins.bool
+    """Whether this server was told what a worker costs; without it only time is known."""
+    explanation: _builtins.str
+    """How the figures come about, for people."""
+    @_builtins.property
+    def costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkshopCost]:
+        """One for each that was named, in that order."""
+
+    def __init__(
+        self,
+        *,
+        costs: _abc.Iterable[Global___WorkshopCost] | None = ...,
+        price_known: _builtins.bool = ...,
+        explanation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["costs", b"costs", "explanation", b"explanation", "price_known", b"price_known"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCostsResponse: _TypeAlias = GetCostsResponse  # noqa: Y015
+
+@_typing.final
+class WorkshopCost(_message.Message):
+    """What one workshop has cost so far."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSHOP_ID_FIELD_NUMBER: _builtins.int
+    WORKER_TIME_FIELD_NUMBER: _builtins.int
+    TOTAL_MICROUSD_FIELD_NUMBER: _builtins.int
+    workshop_id: _builtins.str
+    """The workshop."""
+    total_microusd: _builtins.int
+    """Total, in millionths of a US dollar; 0 where no price is known."""
+    @_builtins.property
+    def worker_time(self) -> _duration_pb2.Duration:
+        """How long its workers have run, all of them together."""
+
+    def __init__(
+        self,
+        *,
+        workshop_id: _builtins.str = ...,
+        worker_time: _duration_pb2.Duration | None = ...,
+        total_microusd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["worker_time", b"worker_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["total_microusd", b"total_microusd", "worker_time", b"worker_time", "workshop_id", b"workshop_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkshopCost: _TypeAlias = WorkshopCost  # noqa: Y015
+
+@_typing.final
 class ListSeatsRequest(_message.Message):
     """Names one workshop's seats."""
 
@@ -1275,6 +1363,7 @@ class ObserveSeatResponse(_message.Message):
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     GATEWAY_FIELD_NUMBER: _builtins.int
     CA_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    PUBLIC_ENDPOINTS_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The seat token."""
     ca_certificate: _builtins.str
@@ -1291,6 +1380,12 @@ class ObserveSeatResponse(_message.Message):
     def gateway(self) -> Global___Endpoints:
         """Through the control plane; terminal only."""
 
+    @_builtins.property
+    def public_endpoints(self) -> Global___Endpoints:
+        """Straight to the worker by a name and a certificate that browsers know; absent where
+        there is none. Pages that cannot go this way go through the control plane.
+        """
+
     def __init__(
         self,
         *,
@@ -1299,10 +1394,11 @@ class ObserveSeatResponse(_message.Message):
         endpoints: Global___Endpoints | None = ...,
         gateway: Global___Endpoints | None = ...,
         ca_certificate: _builtins.str = ...,
+        public_endpoints: Global___Endpoints | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "public_endpoints", b"public_endpoints"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_certificate", b"ca_certificate", "endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_certificate", b"ca_certificate", "endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "public_endpoints", b"public_endpoints", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1339,6 +1435,7 @@ class WatchPreviewsResponse(_message.Message):
     SEAT_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     CHANGED_AT_FIELD_NUMBER: _builtins.int
+    TERMINALS_FIELD_NUMBER: _builtins.int
     seat: _builtins.int
     """The seat."""
     @_builtins.property
@@ -1349,16 +1446,21 @@ class WatchPreviewsResponse(_message.Message):
     def changed_at(self) -> _timestamp_pb2.Timestamp:
         """When it last changed."""
 
+    @_builtins.property
+    def terminals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The seat's terminals, by name."""
+
     def __init__(
         self,
         *,
         seat: _builtins.int = ...,
         lines: _abc.Iterable[_builtins.str] | None = ...,
         changed_at: _timestamp_pb2.Timestamp | None = ...,
+        terminals: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "lines", b"lines", "seat", b"seat"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "lines", b"lines", "seat", b"seat", "terminals", b"terminals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1702,6 +1804,7 @@ class JoinWorkshopResponse(_message.Message):
     GATEWAY_FIELD_NUMBER: _builtins.int
     WORKSHOP_NAME_FIELD_NUMBER: _builtins.int
     INSTRUCTIONS_FIELD_NUMBER: _builtins.int
+    PUBLIC_ENDPOINTS_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The seat token."""
     seat: _builtins.int
@@ -1730,6 +1833,12 @@ class JoinWorkshopResponse(_message.Message):
     def gateway(self) -> Global___Endpoints:
         """Through the control plane."""
 
+    @_builtins.property
+    def public_endpoints(self) -> Global___Endpoints:
+        """Straight to the worker by a name and a certificate that browsers know; absent where
+        there is none. Pages that cannot go this way go through the control plane.
+        """
+
     def __init__(
         self,
         *,
@@ -1744,10 +1853,11 @@ class JoinWorkshopResponse(_message.Message):
         gateway: Global___Endpoints | None = ...,
         workshop_name: _builtins.str = ...,
         instructions: _builtins.str = ...,
+        public_endpoints: Global___Endpoints | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "public_endpoints", b"public_endpoints"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_certificate", b"ca_certificate", "endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "instructions", b"instructions", "reconnect_code", b"reconnect_code", "seat", b"seat", "seat_state", b"seat_state", "token", b"token", "workshop_id", b"workshop_id", "workshop_name", b"workshop_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_certificate", b"ca_certificate", "endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "instructions", b"instructions", "public_endpoints", b"public_endpoints", "reconnect_code", b"reconnect_code", "seat", b"seat", "seat_state", b"seat_state", "token", b"token", "workshop_id", b"workshop_id", "workshop_name", b"workshop_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1781,6 +1891,7 @@ class RefreshTokenResponse(_message.Message):
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     GATEWAY_FIELD_NUMBER: _builtins.int
     CA_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    PUBLIC_ENDPOINTS_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The seat token."""
     ca_certificate: _builtins.str
@@ -1797,6 +1908,12 @@ class RefreshTokenResponse(_message.Message):
     def gateway(self) -> Global___Endpoints:
         """Through the control plane."""
 
+    @_builtins.property
+    def public_endpoints(self) -> Global___Endpoints:
+        """Straight to the worker by a name and a certificate that browsers know; absent where
+        there is none. Pages that cannot go this way go through the control plane.
+        """
+
     def __init__(
         self,
         *,
@@ -1805,10 +1922,11 @@ class RefreshTokenResponse(_message.Message):
         endpoints: Global___Endpoints | None = ...,
         gateway: Global___Endpoints | None = ...,
         ca_certificate: _builtins.str = ...,
+        public_endpoints: Global___Endpoints | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "public_endpoints", b"public_endpoints"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_certificate", b"ca_certificate", "endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_certificate", b"ca_certificate", "endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "public_endpoints", b"public_endpoints", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1851,6 +1969,7 @@ class WatchSeatResponse(_message.Message):
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     GATEWAY_FIELD_NUMBER: _builtins.int
     WORKSHOP_STATUS_FIELD_NUMBER: _builtins.int
+    PUBLIC_ENDPOINTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Of the state in this message."""
     state: Global___SeatState.ValueType
@@ -1877,6 +1996,12 @@ class WatchSeatResponse(_message.Message):
     def gateway(self) -> Global___Endpoints:
         """Through the control plane."""
 
+    @_builtins.property
+    def public_endpoints(self) -> Global___Endpoints:
+        """Straight to the worker by a name and a certificate that browsers know; absent where
+        there is none. Pages that cannot go this way go through the control plane.
+        """
+
     def __init__(
         self,
         *,
@@ -1889,10 +2014,11 @@ class WatchSeatResponse(_message.Message):
         endpoints: Global___Endpoints | None = ...,
         gateway: Global___Endpoints | None = ...,
         workshop_status: Global___WorkshopStatus.ValueType = ...,
+        public_endpoints: Global___Endpoints | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "public_endpoints", b"public_endpoints"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "notices", b"notices", "queue_position", b"queue_position", "reason", b"reason", "revision", b"revision", "state", b"state", "workshop_status", b"workshop_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "expires_at", b"expires_at", "gateway", b"gateway", "notices", b"notices", "public_endpoints", b"public_endpoints", "queue_position", b"queue_position", "reason", b"reason", "revision", b"revision", "state", b"state", "workshop_status", b"workshop_status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -81,6 +81,11 @@ class WorkshopServiceStub(object):
                 request_serializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.EstimateCostRequest.SerializeToString,
                 response_deserializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.EstimateCostResponse.FromString,
                 _registered_method=True)
+        self.GetCosts = channel.unary_unary(
+                '/clarateach.workshop.v1.WorkshopService/GetCosts',
+                request_serializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.GetCostsRequest.SerializeToString,
+                response_deserializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.GetCostsResponse.FromString,
+                _registered_method=True)
         self.ListSeats = channel.unary_unary(
                 '/clarateach.workshop.v1.WorkshopService/ListSeats',
                 request_serializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.ListSeatsRequest.SerializeToString,
@@ -187,6 +192,13 @@ class WorkshopServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCosts(self, request, context):
+        """What workshops have cost so far.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListSeats(self, request, context):
         """The seats of one workshop, by number.
         """
@@ -284,6 +296,11 @@ def add_WorkshopServiceServicer_to_server(servicer, server):
                     servicer.EstimateCost,
                     request_deserializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.EstimateCostRequest.FromString,
                     response_serializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.EstimateCostResponse.SerializeToString,
+            ),
+            'GetCosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCosts,
+                    request_deserializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.GetCostsRequest.FromString,
+                    response_serializer=clarateach_dot_workshop_dot_v1_dot_workshop__pb2.GetCostsResponse.SerializeToString,
             ),
             'ListSeats': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSeats,
@@ -566,6 +583,33 @@ class WorkshopService(object):
             '/clarateach.workshop.v1.WorkshopService/EstimateCost',
             clarateach_dot_workshop_dot_v1_dot_workshop__pb2.EstimateCostRequest.SerializeToString,
             clarateach_dot_workshop_dot_v1_dot_workshop__pb2.EstimateCostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clarateach.workshop.v1.WorkshopService/GetCosts',
+            clarateach_dot_workshop_dot_v1_dot_workshop__pb2.GetCostsRequest.SerializeToString,
+            clarateach_dot_workshop_dot_v1_dot_workshop__pb2.GetCostsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,8 @@ class WorkshopServiceStub:
     """Ends the workshop for good. Asked twice, nothing changes."""
     EstimateCost: _grpc.UnaryUnaryMultiCallable[_workshop_pb2.EstimateCostRequest, _workshop_pb2.EstimateCostResponse]
     """What a workshop of this shape would cost."""
+    GetCosts: _grpc.UnaryUnaryMultiCallable[_workshop_pb2.GetCostsRequest, _workshop_pb2.GetCostsResponse]
+    """What workshops have cost so far."""
     ListSeats: _grpc.UnaryUnaryMultiCallable[_workshop_pb2.ListSeatsRequest, _workshop_pb2.ListSeatsResponse]
     """The seats of one workshop, by number."""
     ResetSeat: _grpc.UnaryUnaryMultiCallable[_workshop_pb2.ResetSeatRequest, _workshop_pb2.Seat]
@@ -99,6 +101,8 @@ class WorkshopServiceAsyncStub(WorkshopServiceStub):
     """Ends the workshop for good. Asked twice, nothing changes."""
     EstimateCost: _aio.UnaryUnaryMultiCallable[_workshop_pb2.EstimateCostRequest, _workshop_pb2.EstimateCostResponse]  # type: ignore[assignment]
     """What a workshop of this shape would cost."""
+    GetCosts: _aio.UnaryUnaryMultiCallable[_workshop_pb2.GetCostsRequest, _workshop_pb2.GetCostsResponse]  # type: ignore[assignment]
+    """What workshops have cost so far."""
     ListSeats: _aio.UnaryUnaryMultiCallable[_workshop_pb2.ListSeatsRequest, _workshop_pb2.ListSeatsResponse]  # type: ignore[assignment]
     """The seats of one workshop, by number."""
     ResetSeat: _aio.UnaryUnaryMultiCallable[_workshop_pb2.ResetSeatRequest, _workshop_pb2.Seat]  # type: ignore[assignment]
@@ -194,6 +198,14 @@ class WorkshopServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workshop_pb2.EstimateCostResponse, _abc.Awaitable[_workshop_pb2.EstimateCostResponse]]:
         """What a workshop of this shape would cost."""
+
+    @_abc_1.abstractmethod
+    def GetCosts(
+        self,
+        request: _workshop_pb2.GetCostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workshop_pb2.GetCostsResponse, _abc.Awaitable[_workshop_pb2.GetCostsResponse]]:
+        """What workshops have cost so far."""
 
     @_abc_1.abstractmethod
     def ListSeats(
