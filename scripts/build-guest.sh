@@ -10,11 +10,12 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 images=$IMAGES
-guest=1 rootfs=1 firecracker=''
+guest=1 rootfs=1 firecracker='' kind=hardware
+if kvm_emulates; then kind=emulated; fi
 
 usage() {
   cat << HELP
-Usage: scripts/build-guest.sh [--images DIR] [--firecracker]
+Usage: scripts/build-guest.sh [--images DIR] [--firecracker] [--kind KIND]
                                [--guest-only | --rootfs-only | --firecracker-only]
 
   --images DIR    where images are kept (default: $images)
@@ -23,6 +24,8 @@ Usage: scripts/build-guest.sh [--images DIR] [--firecracker]
   --firecracker   the MicroVMs' kernel and disks, too: the kernel that this
                   kind of host needs takes some minutes the first time
   --firecracker-only  those alone, of the guest and root filesystem that are there
+  --kind KIND     the hosts they are for: hardware, or emulated where KVM emulates
+                  ring 0 (default: as this host, $kind)
 HELP
 }
 
@@ -72,11 +75,14 @@ while (($#)); do
     --rootfs-only) guest= ;;
     --firecracker) firecracker=1 ;;
     --firecracker-only) firecracker=1 guest='' rootfs='' ;;
+    --kind) kind=${2:?--kind wants hardware or emulated}; shift ;;
     -h | --help) usage; exit ;;
     *) usage >&2; exit 2 ;;
   esac
   shift
 done
+
+[[ $kind == hardware || $kind == emulated ]] || { usage >&2; exit 2; }
 
 # First, so that what is replaced now stays for whoever is starting from it.
 "$TOP/scripts/prune-images.sh" --images "$images"
@@ -91,15 +97,13 @@ if [[ -n $rootfs ]]; then
   "$TOP/guest/image/build-rootfs.sh" --images "$images"
 fi
 if [[ -n $firecracker ]]; then
-  variant=hardware
-  if kvm_emulates; then variant=emulated; fi
   # The sum of a file that was removed says nothing about its successor.
   for sum in "$images"/*.sha256; do
     [[ -e ${sum%.sha256} ]] || rm -f "$sum"
   done
-  step "guest kernel for this kind of host: $variant"
-  "$TOP/guest/image/kernel/build-kernel.sh" --variant "$variant" --images "$images"
+  step "guest kernel for this kind of host: $kind"
+  "$TOP/guest/image/kernel/build-kernel.sh" --variant "$kind" --images "$images"
   # Not in build-kernel.sh: a change of that script makes another kernel.
-  write_sum "$images/$(cat "$images/vmlinux-$variant-current")"
-  "$TOP/guest/image/build-ext4.sh" --images "$images"
+  write_sum "$images/$(cat "$images/vmlinux-$kind-current")"
+  "$TOP/guest/image/build-ext4.sh" --images "$images" --kind "$kind"
 fi

@@ -55,7 +55,12 @@ programs() {
   step "building the agent"
   cargo build --locked --release --workspace --bin clarateach-agent
   install -m 0755 "$CARGO_TARGET_DIR/release/clarateach-agent" "$BIN/clarateach-agent"
-  scripts/build-guest.sh --images "$STATE/images" --firecracker
+  # For workers, which have it by hardware, whatever this VM was made without.
+  if [[ -z $tests ]]; then
+    scripts/build-guest.sh --images "$STATE/images" --firecracker --kind hardware
+  else
+    scripts/build-guest.sh --images "$STATE/images" --firecracker
+  fi
 }
 
 settings() {
@@ -111,7 +116,11 @@ look() {
 }
 
 is_debian() { grep -q '^VERSION_ID="12"' /etc/os-release && grep -q '^ID=debian' /etc/os-release; }
-has_kernel() { compgen -G "$STATE/images/vmlinux-*-current" > /dev/null || compgen -G "$STATE/images/vmlinux-current" > /dev/null; }
+has_kernel() {
+  local kind=hardware
+  [[ -z $tests ]] || kind='*'
+  compgen -G "$STATE/images/vmlinux-$kind-current" > /dev/null
+}
 is_enabled() { [[ -L /etc/systemd/system/multi-user.target.wants/clarateach-agent.service ]]; }
 unit_is_current() { cmp "$TOP/scripts/clarateach-agent.service" "$UNIT"; }
 has_no_host_keys() { ! compgen -G '/etc/ssh/ssh_host_*_key'; }

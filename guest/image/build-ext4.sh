@@ -1,21 +1,25 @@
 #!/usr/bin/env bash
 # Makes a MicroVM's two read-only disks, which all seats share.
 #
-# Usage: build-ext4.sh [--images DIR]
+# Usage: build-ext4.sh [--images DIR] [--kind hardware|emulated]
 # Way: IMAGES/current -> IMAGES/base-HASH.ext4, the root filesystem as it stands;
 #      IMAGES/guest-current -> IMAGES/boot-HASH.ext4, the small disk the kernel
 #      starts the guest from. The hashes are those of what they hold: a disk that
 #      is there is not made again, and a new guest costs a second, not a new base.
+#      For hosts whose KVM emulates ring 0 they are base-HASH-emulated.ext4 and so on,
+#      of the same with AVX hidden (hide-avx.sh).
 #      DISK.sha256 beside each is what the agent checks at its start.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 source "$here/../../scripts/lib.sh"
 
-images=$IMAGES
+images=$IMAGES kind=hardware
+if kvm_emulates; then kind=emulated; fi
 while (($#)); do
   case $1 in
     --images) images=${2:?--images wants a directory}; shift ;;
+    --kind) kind=${2:?--kind wants hardware or emulated}; shift ;;
     -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
     *) die "unknown argument $1" "See --help." ;;
   esac
@@ -43,20 +47,20 @@ make_disk() {
   note "$images/$1 ($(du -h "$images/$1" | cut -f1)B, $(took $((SECONDS - began))))"
 }
 
-variant='' suffix=''
-if kvm_emulates; then variant=emulated suffix=-emulated; fi
+suffix=''
+if [[ $kind == emulated ]]; then suffix=-emulated; fi
 base=base-${rootfs#rootfs-}$suffix.ext4 boot=boot-${guest#guest-}$suffix.ext4
 if [[ ! -e $images/$base ]]; then
   step "making the MicroVMs' base disk"
   tree=$images/$rootfs
-  if [[ $variant == emulated ]]; then
+  if [[ $kind == emulated ]]; then
     tree=$images/.ext4-base
     cp -a --reflink=auto "$images/$rootfs" "$tree"
     "$here/hide-avx.sh" "$tree"
   fi
   mib=$(du -sm --apparent-size "$tree/" | cut -f1)
   make_disk "$base" "$tree" $((mib * 5 / 4 + 40))
-  [[ $variant != emulated ]] || rm -rf --one-file-system "$tree"
+  [[ $kind != emulated ]] || rm -rf --one-file-system "$tree"
 fi
 if [[ ! -e $images/$boot ]]; then
   step "making the MicroVMs' boot disk"
@@ -65,7 +69,7 @@ if [[ ! -e $images/$boot ]]; then
   # The guest's early boot mounts on these; nothing is ever written to this disk.
   mkdir "$tree"/{base,seat,new,dev,proc,sys,tmp,run}
   install -m 0755 "$images/$guest" "$tree/guest"
-  [[ $variant != emulated ]] || "$here/hide-avx.sh" "$tree"
+  [[ $kind != emulated ]] || "$here/hide-avx.sh" "$tree"
   mib=$(du -sm --apparent-size "$tree/guest" | cut -f1)
   make_disk "$boot" "$tree" $((mib + 4))
   rm -rf --one-file-system "$tree"
