@@ -1,7 +1,7 @@
 //! What does a noisy neighbour cost the others?
 //!
 //! One learner types, a key every few milliseconds, and another seat of the same
-//! worker makes a noise: a fork bomb, a disk that fills, packets, a log. The peer of
+//! worker makes a noise: a fork bomb, a disk that fills, packets, a terminal. The peer of
 //! every noise is the quiet before it, in the same run.
 //!
 //! Fair: one terminal for all of it; quiet and noise take turns; a noise is
@@ -43,12 +43,11 @@ struct Settings {
 
 /// What seats of one worker may be told to do. `SECONDS` is how long, `MARK` which
 /// of them it is: the terminal shows what it said before to whoever comes again.
-const NOISES: [(&str, &str); 6] = [
+const NOISES: [(&str, &str); 5] = [
     ("busy loop", include_str!("noise/busy.py")),
     ("fork bomb", include_str!("noise/forks.py")),
     ("disk fill", include_str!("noise/disk.py")),
     ("packet flood", include_str!("noise/packets.py")),
-    ("log flood", include_str!("noise/log.py")),
     ("terminal flood", include_str!("noise/terminal.py")),
 ];
 const FRAME: usize = 64;
