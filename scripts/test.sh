@@ -102,7 +102,7 @@ stories() {
 }
 
 e2e_stage() {
-  stories container arrows class clients command_line crash egress fake_gce gcp helping operators \
+  stories container arrows class clients cloud command_line crash egress fake_gce gcp helping operators \
     refusals survival
 }
 

@@ -370,6 +370,7 @@ impl Inner {
             zone: ZONE.to_owned(),
             enrol_dir: Some(dir.join("enrol")),
             vm: None,
+            ending: None,
         })
     }
 
