@@ -117,8 +117,8 @@ stories() {
 }
 
 e2e_stage() {
-  stories container arrows class clients command_line conformance crash egress fake_gce gcp \
-    helping operators planes refusals survival
+  stories container arrows class clients cloud command_line conformance crash egress fake_gce \
+    gcp helping operators planes refusals survival
 }
 
 # Without `clients` and `command_line`: what they speak is the agent's, whatever is behind it, and they take nine

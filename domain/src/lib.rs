@@ -6,6 +6,7 @@
 
 pub mod cost;
 pub mod egress;
+pub mod ending;
 pub mod enrolment;
 pub mod ids;
 pub mod lease;

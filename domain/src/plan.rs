@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     egress::Egress,
+    ending::Ending,
     ids::{SeatNo, Slot},
     microvm::{MicroVm, MicroVmState},
     workshop::{Desired, Phase},
@@ -105,10 +106,22 @@ pub struct WorkerSeen {
     pub ground: Ground,
     /// What its agent says.
     pub agent: AgentSeen,
+    /// Why its machine is down, where its cloud says so.
+    pub ending: Option<Ending>,
     /// Tries at the verb that is due next, since it last succeeded.
     pub tries: Tries,
     /// Tries at its seats.
     pub seat_tries: SeatTries,
+}
+
+impl WorkerSeen {
+    /// Whether somebody stopped its machine at its cloud since it was last wished up: then
+    /// it stays so. That was somebody's will, and a class that starts its machines against
+    /// it for ever costs for ever.
+    pub fn held(&self, since: DateTime<Utc>) -> bool {
+        self.ground == Ground::Stopped
+            && matches!(self.ending, Some(Ending::StoppedByHand(at)) if at > since)
+    }
 }
 
 /// Tries without success at the seats of one worker, by what was asked of its
@@ -342,7 +355,7 @@ fn keep(want: &Want, seen: &Seen, now: DateTime<Utc>, plan: &mut Plan) {
         let needed = seats.iter().any(|s| s.wish != SeatWish::Removed);
         if needed {
             let worker = (ordinal, worker);
-            settle_worker(worker, &seats, &want.egress, now, plan, &mut tally);
+            settle_worker(worker, &seats, want, now, plan, &mut tally);
         } else {
             end_worker(ordinal, worker, want.since, now, plan);
             let gone = worker.ground == Ground::Missing;
@@ -361,7 +374,7 @@ fn keep(want: &Want, seen: &Seen, now: DateTime<Utc>, plan: &mut Plan) {
 fn settle_worker(
     (ordinal, worker): (Ordinal, &WorkerSeen),
     seats: &[&SeatWant],
-    wanted: &Egress,
+    want: &Want,
     now: DateTime<Utc>,
     plan: &mut Plan,
     tally: &mut Tally,
@@ -370,7 +383,15 @@ fn settle_worker(
     let (waits, since_tries) = match (worker.ground, &worker.agent) {
         (Ground::Missing, _) => {
             plan.try_step(Step::CreateWorker(ordinal), &worker.tries, now);
-            (format!("creating {}", name()), true)
+            let anew = match worker.ending {
+                Some(Ending::DeletedByHand) => " anew, since its machine was deleted by hand",
+                Some(Ending::Preempted | Ending::StoppedByHand(_)) | None => "",
+            };
+            (format!("creating {}{anew}", name()), true)
+        }
+        (Ground::Stopped, _) if worker.held(want.since) => {
+            tally.held(seats, &name());
+            return;
         }
         (Ground::Broken, _) => {
             plan.try_step(Step::CreateWorker(ordinal), &worker.tries, now);
@@ -396,7 +417,7 @@ fn settle_worker(
                 plan.try_step(Step::RenewCertificate(ordinal), &worker.tries, now);
             }
             let it = (ordinal, worker);
-            let held = egress.as_ref() == Some(wanted) || hold_egress(it, now, plan, tally);
+            let held = egress.as_ref() == Some(&want.egress) || hold_egress(it, now, plan, tally);
             settle_seats(it, seats, (run, held), now, plan, tally);
             return;
         }

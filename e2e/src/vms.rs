@@ -6,7 +6,7 @@
 //! directory stays, as a VM's disk does.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{self, File},
     net::{IpAddr, TcpListener},
     path::{Path, PathBuf},
@@ -38,6 +38,8 @@ pub struct Vms {
     dir: PathBuf,
     keys: Arc<Keys>,
     running: Mutex<HashMap<String, Vm>>,
+    /// Those that are not told of their end.
+    silent: Mutex<HashSet<String>>,
 }
 
 struct Vm {
@@ -52,7 +54,13 @@ impl Vms {
             dir: dir.to_owned(),
             keys,
             running: Mutex::default(),
+            silent: Mutex::default(),
         })
+    }
+
+    /// Its metadata server says no word of what comes, from now until it boots again.
+    pub fn silence(&self, name: &str) {
+        self.silent.lock().unwrap().insert(name.to_owned());
     }
 
     /// The end of what a worker's agent logged.
@@ -150,10 +158,14 @@ impl Vms {
 impl Machines for Vms {
     async fn boot(&self, machine: &Machine) {
         self.end(&machine.name);
+        self.silent.lock().unwrap().remove(&machine.name);
         self.start(machine);
     }
 
     async fn notice(&self, machine: &Machine) {
+        if self.silent.lock().unwrap().contains(&machine.name) {
+            return;
+        }
         if let Some(vm) = self.running.lock().unwrap().get(&machine.name) {
             vm.metadata.preempt();
         }

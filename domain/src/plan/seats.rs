@@ -137,6 +137,8 @@ pub(super) struct Tally {
     homeless: usize,
     booting: bool,
     why_homeless: String,
+    /// Of those, the ones whose worker somebody stopped at its cloud.
+    held: usize,
     /// Why a worker does not hold the policy, if one was told in vain.
     why_open: String,
     /// Why a worker can never be had as things stand.
@@ -175,6 +177,18 @@ impl Tally {
         }
     }
 
+    /// Seats whose worker somebody stopped at its cloud: they wait until the workshop is
+    /// started.
+    pub(super) fn held(&mut self, seats: &[&SeatWant], worker: &str) {
+        let why = format!(
+            "{worker} was stopped by hand at its cloud and stays stopped; starting the workshop \
+             brings it back with its files"
+        );
+        let before = self.homeless;
+        self.no_worker(seats, false, why);
+        self.held += self.homeless - before;
+    }
+
     /// A worker cannot be had until somebody acts.
     pub(super) fn hopeless(&mut self, why: String) {
         if self.why_hopeless.is_empty() {
@@ -196,6 +210,7 @@ impl Tally {
         }
         let phase = match (want.ran, want.phase) {
             _ if whole && (want.ran || self.ready > 0) => Phase::Running,
+            _ if self.held > 0 && self.held == total => Phase::Stopped,
             // Some seats came up and the others will not by themselves.
             (false, _) if settled && self.ready > 0 => Phase::Degraded,
             // Whoever waits is told at once; one that ran is tried for, and says why.

@@ -74,6 +74,7 @@ fn worker(ground: Ground, agent: AgentSeen) -> WorkerSeen {
     WorkerSeen {
         ground,
         agent,
+        ending: None,
         tries: Tries::default(),
         seat_tries: SeatTries::default(),
     }
@@ -799,6 +800,74 @@ fn an_agent_that_refuses_the_policy_gets_no_seats_and_people_learn_why() {
     let waits = plan(&wish, &seen([told]), at(10));
     assert_eq!((waits.steps, waits.phase), (vec![], Phase::Running));
     assert_eq!(waits.again, Some(at(11)));
+}
+
+#[test]
+fn what_somebody_stopped_stays_so_until_the_workshop_is_started() {
+    let stopped = |ending| WorkerSeen {
+        ending,
+        ..worker(Ground::Stopped, AgentSeen::Silent)
+    };
+    let start = || vec![Step::StartWorker(ord(1))];
+    let hand = |seconds| Some(Ending::StoppedByHand(at(seconds)));
+    for (ending, phase, steps, becomes) in [
+        (None, Phase::Running, start(), Phase::Degraded),
+        (
+            Some(Ending::Preempted),
+            Phase::Running,
+            start(),
+            Phase::Degraded,
+        ),
+        // Since the wish, which is of second 0.
+        (hand(5), Phase::Running, vec![], Phase::Stopped),
+        (hand(5), Phase::Stopped, vec![], Phase::Stopped),
+        (hand(5), Phase::Provisioning, vec![], Phase::Stopped),
+        // Before it: the workshop was started again.
+        (hand(-5), Phase::Stopped, start(), Phase::Provisioning),
+    ] {
+        let wish = want(Desired::Present, phase, 2);
+        let done = plan(&wish, &seen([stopped(ending)]), at(10));
+        assert_eq!(
+            (done.steps, done.phase),
+            (steps, becomes),
+            "{ending:?} {phase}"
+        );
+    }
+    let wish = want(Desired::Present, Phase::Running, 2);
+    let held = plan(&wish, &seen([stopped(hand(5))]), at(10));
+    assert!(
+        held.reason.contains("worker 1 was stopped by hand"),
+        "{}",
+        held.reason
+    );
+    assert!(
+        held.reason.contains("starting the workshop"),
+        "{}",
+        held.reason
+    );
+
+    // One of two: the other goes on.
+    let wish = want(Desired::Present, Phase::Running, 3);
+    let other = worker(Ground::Up, answers(vec![ready(3)]));
+    let half = plan(&wish, &seen([stopped(hand(5)), other]), at(10));
+    assert_eq!((half.steps, half.phase), (vec![], Phase::Degraded));
+    assert!(
+        half.reason.contains("1 of 3 seats ready"),
+        "{}",
+        half.reason
+    );
+
+    let gone = WorkerSeen {
+        ending: Some(Ending::DeletedByHand),
+        ..missing()
+    };
+    let anew = plan(
+        &want(Desired::Present, Phase::Running, 2),
+        &seen([gone]),
+        at(10),
+    );
+    assert_eq!(anew.steps, [Step::CreateWorker(ord(1))]);
+    assert!(anew.reason.contains("deleted by hand"), "{}", anew.reason);
 }
 
 /// Every combination, to hold what must hold for all.

@@ -101,7 +101,8 @@ impl Operation {
             "status": status,
             "user": match self.cause {
                 Cause::Google => "system".to_owned(),
-                _ => format!("control-plane@{}.iam.gserviceaccount.com", world.config.project),
+                Cause::Story => "operator@example.org".to_owned(),
+                Cause::Request(_) => format!("control-plane@{}.iam.gserviceaccount.com", world.config.project),
             },
             "progress": progress,
             "insertTime": time(self.inserted),

@@ -9,6 +9,7 @@ use super::{
     disk::Disk,
     instance::Place,
     ledger::{Cause, Effect, Seen},
+    operation::Work,
     world::Step,
 };
 
@@ -37,6 +38,29 @@ impl FakeGce {
             world.schedule(after, Step::Take(place, id));
         });
         self.shared.act(|_| ());
+    }
+
+    /// An operator stops this instance, with `gcloud` perhaps.
+    pub fn stop_by_hand(&self, zone: &str, name: &str) {
+        self.by_hand("stop", Work::Stop(Place::new(zone, name)));
+    }
+
+    /// An operator deletes this instance, with its disk.
+    pub fn delete_by_hand(&self, zone: &str, name: &str) {
+        self.by_hand("delete", Work::Delete(Place::new(zone, name)));
+    }
+
+    fn by_hand(&self, kind: &'static str, work: Work) {
+        self.shared.act(|world| {
+            let (Work::Stop(place) | Work::Delete(place)) = &work else {
+                unreachable!("the two above");
+            };
+            let id = world.instances.get(place).expect("no such instance").id;
+            let (zone, path) = (place.zone.clone(), place.path("instances"));
+            let mut operation = world.operation(kind, Some(&zone), path, id, work);
+            operation.cause = Cause::Story;
+            world.open(operation);
+        });
     }
 
     /// A disk that was there before.

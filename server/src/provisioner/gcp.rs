@@ -10,7 +10,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use clarateach_domain::{enrolment::Vm, ids::WorkerName, microvm::Runtime, plan::Ground};
+use clarateach_domain::{
+    ending::{Ending, ending},
+    enrolment::Vm,
+    ids::WorkerName,
+    microvm::Runtime,
+    plan::Ground,
+};
 use google_cloud_compute_v1::model::Operation;
 use tracing::{info, warn};
 
@@ -18,6 +24,7 @@ use super::{Described, Listed, Notes, ProvisionError, Provisioner, WorkerSpec};
 
 mod cloud;
 mod firewall;
+mod history;
 mod machine;
 mod note;
 pub mod settings;
@@ -145,7 +152,7 @@ impl Gcp {
             since: again.map_or_else(|| (self.clock)(), |act| act.since),
             operation: String::new(),
         };
-        note.act = Some(act.clone());
+        note.take(name, act.clone());
         self.write(name, note).await?;
         Ok(act)
     }
@@ -275,6 +282,9 @@ impl Gcp {
         let mut described = Described::missing(&note.zone);
         let Some(vm) = self.cloud.get(&note.zone, name.as_str()).await? else {
             described.ground = self.without_vm(name, &note).await?;
+            if described.ground == Ground::Missing {
+                described.ending = self.ending(name, &note, None).await?;
+            }
             return Ok(described);
         };
         let ours = machine::worker(&vm, &self.settings.installation);
@@ -304,6 +314,9 @@ impl Gcp {
             }
             (ground, _) => ground,
         };
+        if matches!(described.ground, Ground::Stopping | Ground::Stopped) {
+            described.ending = self.ending(name, &note, vm.id).await?;
+        }
         described.address = machine::address(&vm);
         described.also.extend(machine::inner_address(&vm));
         described.vm = vm.id.map(|id| Vm {
@@ -312,6 +325,25 @@ impl Gcp {
             zone: note.zone.clone(),
         });
         Ok(described)
+    }
+
+    /// Why a VM is down, or gone, that nobody here asked to be. Looked for only then.
+    async fn ending(
+        &self,
+        name: &WorkerName,
+        note: &Note,
+        id: Option<u64>,
+    ) -> anyhow::Result<Option<Ending>> {
+        let asked = match &note.act {
+            None => true, // nothing was made since
+            Some(act) if id.is_none() => act.verb == Verb::Delete,
+            Some(act) => matches!(act.verb, Verb::Stop | Verb::Delete),
+        };
+        if asked {
+            return Ok(None);
+        }
+        let operations = self.cloud.history(&note.zone, name.as_str()).await?;
+        Ok(ending(&history::happened(&operations, &note.ours, id)))
     }
 
     /// There is no VM: not yet, not any more, or nobody can say.
@@ -449,7 +481,12 @@ fn failed(act: String) -> impl FnOnce(anyhow::Error) -> ProvisionError {
 #[async_trait]
 impl Provisioner for Gcp {
     fn runtimes(&self) -> Vec<Runtime> {
-        vec![Runtime::Firecracker]
+        let mut all = vec![Runtime::Firecracker];
+        // Google's VMs are for MicroVMs; behind a test's fake of it there are none.
+        if self.settings.endpoint.is_some() {
+            all.push(Runtime::Container);
+        }
+        all
     }
 
     async fn ensure(&self, worker: &WorkerSpec) -> Result<(), ProvisionError> {

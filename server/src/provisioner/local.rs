@@ -375,6 +375,7 @@ impl Inner {
             zone: ZONE.to_owned(),
             enrol_dir: Some(dir.join("enrol")),
             vm: None,
+            ending: None,
         })
     }
 

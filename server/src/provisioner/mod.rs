@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use clarateach_domain::{
+    ending::Ending,
     enrolment::Vm,
     ids::{WorkerName, WorkshopId},
     microvm::Runtime,
@@ -54,6 +55,8 @@ pub struct Described {
     pub enrol_dir: Option<PathBuf>,
     /// Which VM it is, for one that enrols over the network.
     pub vm: Option<Vm>,
+    /// Why it is down though nobody here asked for that, where its place remembers.
+    pub ending: Option<Ending>,
 }
 
 impl Described {
@@ -66,6 +69,7 @@ impl Described {
             zone: zone.to_owned(),
             enrol_dir: None,
             vm: None,
+            ending: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use chrono::Utc;
 use clarateach_certs::{ca::Ca, key};
 use clarateach_domain::{
+    ending::Ending,
     enrolment::{self, Vm},
     ids::{SeatNo, WorkerName},
     microvm::MicroVmSpec,
@@ -42,8 +43,8 @@ impl Reconciler {
             Step::Notify { mark, minutes } => self.tell(of, mark, minutes).await,
             Step::CreateWorker(at) => {
                 let sight = looked.seen.workers.get(&at);
-                if sight.is_some_and(|worker| worker.ground == Ground::Missing) {
-                    self.tell_loss(of, at).await?;
+                if let Some(worker) = sight.filter(|worker| worker.ground == Ground::Missing) {
+                    self.tell_loss(of, at, worker.ending).await?;
                 }
                 let spec = spec(of, at);
                 let act = async { Ok(self.provisioner.ensure(&spec).await?) };
@@ -327,11 +328,20 @@ impl Reconciler {
     }
 
     /// Says what is lost with a worker that is gone, before it is made anew.
-    async fn tell_loss(&self, of: &Settling, at: Ordinal) -> Result<(), StoreError> {
+    async fn tell_loss(
+        &self,
+        of: &Settling,
+        at: Ordinal,
+        ending: Option<Ending>,
+    ) -> Result<(), StoreError> {
+        let how = match ending {
+            Some(Ending::DeletedByHand) => "was deleted by hand with its disk",
+            Some(Ending::Preempted | Ending::StoppedByHand(_)) | None => "is gone with its disk",
+        };
         let seats = of.want.seats.iter().filter(|seat| seat.worker == at);
         let seats: Vec<_> = seats.map(|seat| seat.seat.to_string()).collect();
         let message = format!(
-            "worker {at} is gone with its disk and is made anew: its seats ({}) start afresh, \
+            "worker {at} {how} and is made anew: its seats ({}) start afresh, \
              and what was in them is lost",
             seats.join(", ")
         );

@@ -13,6 +13,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use clarateach_certs::ca::Ca;
 use clarateach_domain::{
+    ending::Ending,
     ids::WorkerName,
     network::NetworkHealth,
     plan::{AgentSeen, Ground, Ordinal, SeatTries, Seen, Tries, WorkerSeen},
@@ -45,7 +46,7 @@ pub(super) struct Looked {
     pub(super) versions: BTreeMap<Ordinal, String>,
     /// How their walls stand, of those that say.
     pub(super) networks: BTreeMap<Ordinal, NetworkHealth>,
-    /// Those whose VM is being taken away, by their agents' word.
+    /// Those whose VM is being taken away, by their agents' word or their cloud's.
     pub(super) preempted: BTreeSet<Ordinal>,
 }
 
@@ -87,7 +88,9 @@ impl Reconciler {
                 }
             };
             // A cloud shows it as stopping as soon as it has said so.
-            if described.ground == Ground::Stopping && self.agents.preempted(&name) {
+            let said = described.ground == Ground::Stopping && self.agents.preempted(&name);
+            let down = matches!(described.ground, Ground::Stopping | Ground::Stopped);
+            if said || (down && described.ending == Some(Ending::Preempted)) {
                 looked.preempted.insert(ordinal);
             }
             let (agent, said) = self.agent(of, ordinal, row, &described).await?;
@@ -104,6 +107,7 @@ impl Reconciler {
             let worker = WorkerSeen {
                 ground: described.ground,
                 agent,
+                ending: described.ending,
                 tries,
                 seat_tries: SeatTries {
                     epochs: tries_at(of, ordinal, "epochs"),

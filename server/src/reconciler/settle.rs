@@ -93,17 +93,33 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Puts on Watch streams, once, that a worker's VM is being taken away: its row says
-    /// so from then on.
-    async fn tell_of_preemption(&self, of: &Settling, looked: &Looked) -> Result<(), StoreError> {
-        let told = |at: &&Ordinal| {
+    /// Puts on Watch streams, once, that a worker's VM is being taken away or was stopped
+    /// by somebody: its row says so from then on.
+    async fn tell_of_endings(&self, of: &Settling, looked: &Looked) -> Result<(), StoreError> {
+        let says = |at: &Ordinal, reason: &str| {
             let row = of.workers.get(at);
-            row.is_some_and(|row| row.reason == sight::PREEMPTED)
+            row.is_some_and(|row| row.reason == reason)
         };
-        for at in looked.preempted.iter().filter(|at| !told(at)) {
+        // One that is being started again was told of.
+        let starts = |at: &Ordinal| {
+            let mut tries = of.attempts.iter();
+            tries.any(|(of, verb, _)| of == at && verb == "start")
+        };
+        let taken = looked.preempted.iter();
+        for at in taken.filter(|at| !says(at, sight::PREEMPTED) && !starts(at)) {
             let message = format!("worker {at} is taken away by its cloud and comes back");
             info!(worker = at, "VM is being taken away");
-            self.store.preempted(&of.id, &message, Utc::now()).await?;
+            self.store.ending(&of.id, &message, Utc::now()).await?;
+        }
+        let held = looked.seen.workers.iter();
+        let held = held.filter(|(_, worker)| worker.held(of.want.since));
+        for (at, _) in held.filter(|(at, _)| !says(at, sight::BY_HAND)) {
+            let message = format!(
+                "worker {at} was stopped by hand at its cloud: its seats rest with their files \
+                 until the workshop is started"
+            );
+            info!(worker = at, "VM was stopped by hand");
+            self.store.ending(&of.id, &message, Utc::now()).await?;
         }
         Ok(())
     }
@@ -134,7 +150,9 @@ impl Reconciler {
             if plan.phase == Phase::Failed && before.want.phase != Phase::Failed {
                 self.keep_evidence(&before, &looked).await?;
             }
-            self.tell_of_preemption(&before, &looked).await?;
+            if before.want.desired == Desired::Present {
+                self.tell_of_endings(&before, &looked).await?;
+            }
             let current = self.store.save_settled(&before, &settled, now).await?;
             self.crash.pass("settle", "saved");
             if current {

@@ -2,9 +2,10 @@
 //! to seats and workers as rows say them.
 
 use clarateach_domain::{
+    ending::Ending,
     microvm::{MicroVm, MicroVmState},
     network::NetworkNews,
-    plan::{AgentSeen, Ground, Plan, SeatWant, SeatWish, WorkerSeen},
+    plan::{AgentSeen, Ground, Plan, SeatWant, SeatWish, Want, WorkerSeen},
     workshop::{Desired, Phase, SeatState, WorkerState},
 };
 use metrics::counter;
@@ -21,19 +22,27 @@ pub(super) fn seats(of: &Settling, looked: &Looked, plan: &Plan) -> Vec<SeatRow>
     let rows = of.want.seats.iter().zip(&of.seats);
     rows.map(|(want, old)| {
         let worker = looked.seen.workers.get(&want.worker);
-        seat(want, old, worker, plan)
+        seat((want, &of.want), old, worker, plan)
     })
     .collect()
 }
 
-fn seat(want: &SeatWant, old: &SeatRow, worker: Option<&WorkerSeen>, plan: &Plan) -> SeatRow {
+fn seat(
+    (want, of): (&SeatWant, &Want),
+    old: &SeatRow,
+    worker: Option<&WorkerSeen>,
+    plan: &Plan,
+) -> SeatRow {
     let mut row = old.clone();
     let mut say = |state, reason: &str| {
         row.state = state;
         reason.clone_into(&mut row.reason);
     };
     match plan.phase {
-        Phase::Stopped | Phase::Stopping => say(SeatState::Stopped, "the workshop is stopped"),
+        Phase::Stopped | Phase::Stopping if of.desired == Desired::Stopped => {
+            say(SeatState::Stopped, "the workshop is stopped");
+        }
+        Phase::Stopped | Phase::Stopping => say(SeatState::Stopped, BY_HAND),
         Phase::Deleted => say(SeatState::Stopped, "the workshop is deleted"),
         Phase::Failed => say(SeatState::Failed, &plan.reason),
         Phase::Deleting => say(SeatState::Removing, "the workshop is being deleted"),
@@ -51,6 +60,7 @@ fn seat(want: &SeatWant, old: &SeatRow, worker: Option<&WorkerSeen>, plan: &Plan
                 agent: AgentSeen::Silent,
                 ..
             }) if old.state != SeatState::Waiting => {}
+            Some(worker) if worker.held(of.since) => say(SeatState::Stopped, BY_HAND),
             Some(_) | None => say(SeatState::Waiting, "waiting for its worker"),
         },
     }
@@ -102,6 +112,10 @@ fn with_agent(want: &SeatWant, mut row: SeatRow, mv: Option<&MicroVm>) -> SeatRo
 /// What a worker's row says while its VM is being taken away.
 pub(super) const PREEMPTED: &str = "its VM is being taken away, and comes back with its files";
 
+/// What a worker's row says of a VM that somebody stopped at its cloud.
+pub(super) const BY_HAND: &str =
+    "its VM was stopped by hand, and comes back with its files when the workshop is started";
+
 /// Every worker's row as it should read now.
 pub(super) fn workers(of: &Settling, looked: &Looked) -> Vec<WorkerSight> {
     let seen = looked.seen.workers.iter();
@@ -121,7 +135,14 @@ pub(super) fn workers(of: &Settling, looked: &Looked) -> Vec<WorkerSight> {
             (_, Ground::Up | Ground::Unknown, AgentSeen::Answers { .. }) => {
                 (WorkerState::Ready, "its agent answers")
             }
+            (_, Ground::Missing, _) if worker.ending == Some(Ending::DeletedByHand) => (
+                WorkerState::Creating,
+                "its VM was deleted by hand and is made anew, without the files",
+            ),
             (_, Ground::Missing, _) => (WorkerState::Creating, "being made"),
+            (Desired::Present, Ground::Stopped, _) if worker.held(of.want.since) => {
+                (WorkerState::Stopped, BY_HAND)
+            }
             (_, Ground::Stopped | Ground::Stopping, _)
                 if looked.preempted.contains(&ordinal)
                     || old.is_some_and(|row| row.reason == PREEMPTED) =>

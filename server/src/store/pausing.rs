@@ -51,8 +51,8 @@ impl Pause {
 }
 
 impl Store {
-    /// Wishes a workshop stopped, or running again. Asked twice, nothing changes; one that
-    /// failed, is over or is being deleted is refused.
+    /// Wishes a workshop stopped, or running again. Asked twice, nothing changes, but what
+    /// somebody stopped at its cloud meanwhile is wished up once more; one that failed, is over or is being deleted is refused.
     pub async fn pause_workshop(
         &self,
         actor: &str,
@@ -76,8 +76,14 @@ impl Store {
         if row.phase.0 == Phase::Failed {
             return Ok(Err(Refused::Failed));
         }
-        if row.desired.0 != pause.desired() {
-            let (phase, reason, verb) = pause.way();
+        // By hand, at its cloud: who did that wanted it before this wish.
+        let stopped = pause == Pause::Start && row.phase.0 == Phase::Stopped;
+        let half = pause == Pause::Start && row.phase.0 == Phase::Degraded;
+        if row.desired.0 != pause.desired() || stopped || half {
+            let (mut phase, mut reason, verb) = pause.way();
+            if half {
+                (phase, reason) = (Phase::Degraded, row.reason.as_str());
+            }
             let next = workshop::ActiveModel {
                 id: Set(row.id.clone()),
                 desired: Set(Text(pause.desired())),

@@ -316,8 +316,8 @@ impl Store {
         Ok(())
     }
 
-    /// Tells Watch streams that a worker is being taken away.
-    pub async fn preempted(
+    /// Tells Watch streams that a worker is being taken away, or was.
+    pub async fn ending(
         &self,
         id: &WorkshopId,
         message: &str,

@@ -185,6 +185,31 @@ impl Cloud {
         Ok(answer.items.into_iter().find(ours))
     }
 
+    /// The operations on a VM of this name, as far back as Google remembers: all of them,
+    /// or an error, as with [`Self::all`].
+    pub(super) async fn history(&self, zone: &str, name: &str) -> anyhow::Result<Vec<Operation>> {
+        let project = &self.project;
+        let link = format!(
+            "https://www.googleapis.com/compute/v1/projects/{project}/zones/{zone}/instances/{name}"
+        );
+        let mut found = Vec::new();
+        let mut page = None;
+        for _ in 0..PAGES {
+            let call = self.operations.list().set_project(project).set_zone(zone);
+            let call = call
+                .set_filter(format!("targetLink=\"{link}\""))
+                .set_or_clear_page_token(page.take());
+            let answer = call.send().await;
+            let answer = answer.map_err(|error| Trouble::of_call(&error))?;
+            found.extend(answer.items);
+            match answer.next_page_token {
+                Some(next) if !next.is_empty() => page = Some(next),
+                _ => return Ok(found),
+            }
+        }
+        anyhow::bail!("the list has more than {PAGES} pages")
+    }
+
     /// Every VM with this installation's labels, in all zones: all of them, or an
     /// error. Half a list is none: who believed it would remove what it needs.
     pub(super) async fn all(&self) -> anyhow::Result<Vec<Instance>> {

@@ -26,7 +26,15 @@ pub(super) struct Note {
     /// Since when its name is taken in its zone by a VM that nobody can see.
     #[serde(default)]
     pub(super) blocked: Option<DateTime<Utc>>,
+    /// The last requests to stop or delete a VM of this name: whatever else did that was
+    /// somebody's hand.
+    #[serde(default)]
+    pub(super) ours: Vec<String>,
 }
+
+/// Requests that are remembered as the control plane's own: of a stop or delete that is
+/// asked for again and again, one of the last did it.
+const REMEMBERED: usize = 8;
 
 /// One act, noted before it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,12 +67,23 @@ impl Note {
             refusals: 0,
             start_refusals: 0,
             blocked: None,
+            ours: vec![],
         }
     }
 
     /// The act under way, if it is this one.
     pub(super) fn doing(&self, verb: Verb) -> Option<&Act> {
         self.act.as_ref().filter(|act| act.verb == verb)
+    }
+
+    /// Takes `act` up: it is what is under way from now on.
+    pub(super) fn take(&mut self, worker: &WorkerName, act: Act) {
+        if matches!(act.verb, Verb::Stop | Verb::Delete) {
+            self.ours.push(self.request_id(worker, &act));
+            let over = self.ours.len().saturating_sub(REMEMBERED);
+            self.ours.drain(..over);
+        }
+        self.act = Some(act);
     }
 
     /// Goes on in another zone: one of the hinted ones that are `allowed` first,
@@ -131,6 +150,27 @@ mod tests {
                 "{from} {hints:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_last_stops_and_deletes_are_known_as_our_own() {
+        let worker: WorkerName = "ws-0123456789-w1".parse().unwrap();
+        let mut note = Note::first("a-b-a");
+        for second in 0..20 {
+            let since = DateTime::from_timestamp(second, 0).unwrap();
+            for verb in [Verb::Start, Verb::Stop] {
+                let operation = String::new();
+                let act = Act {
+                    verb,
+                    since,
+                    operation,
+                };
+                note.take(&worker, act);
+            }
+        }
+        let last = note.act.clone().unwrap();
+        assert_eq!(note.ours.len(), REMEMBERED);
+        assert_eq!(note.ours.last(), Some(&note.request_id(&worker, &last)));
     }
 
     #[test]

@@ -118,6 +118,7 @@ impl Provisioner for Fakes {
                 zone: "fake".into(),
                 enrol_dir: Some(self.enrol_dir(name)),
                 vm: None,
+                ending: None,
             },
         ))
     }
