@@ -21,7 +21,10 @@ function hosts(page: Page): Set<string> {
     if (at.includes("/proxy/")) seen.add(new URL(at).host);
   };
   page.on("websocket", (socket) => note(socket.url()));
-  page.on("request", (asked) => note(asked.url()));
+  page.on("response", (answer) => {
+    // The question whether a worker is there is answered with a refusal.
+    if (answer.ok()) note(answer.url());
+  });
   return seen;
 }
 
@@ -32,7 +35,7 @@ describe.skipIf(lacks !== "")("browsers and workers", () => {
   let address = "";
 
   beforeAll(async () => {
-    workshop = await house.workshop({ name: "Direct", seats: 3 });
+    workshop = await house.workshop({ name: "Direct", seats: 4 });
     await workshop.waitRunning();
     address = workshop.info.workers[0]?.address ?? "";
     const [ip = "", port = ""] = address.split(":");
@@ -105,6 +108,18 @@ describe.skipIf(lacks !== "")("browsers and workers", () => {
     expect([...seen]).toEqual([new URL(url).host]);
     expect(elsewhere.complaints()).toEqual([]);
     await elsewhere.close();
+  });
+
+  test("and so does a page of an address that workers were not told", async () => {
+    const baseURL = url.replace("127.0.0.1", "localhost");
+    const person = await house.person({ baseURL });
+    const page = await person.newPage();
+    const seen = hosts(page);
+    await join(page, workshop.code, "Elsewhere");
+    await type(page, "echo as-we''ll\r");
+    await shows(page, "as-well");
+    expect([...seen]).toEqual([new URL(baseURL).host]);
+    await person.close();
   });
 
   test("the worker's certificate is right for its name, and pages of others are refused", async () => {

@@ -198,6 +198,8 @@ export class Access {
   async #renew(): Promise<void> {
     const fresh = await this.#issue(this.#grant);
     this.#grant = fresh;
+    // What could not be reached may be by now; nobody waits for the answer.
+    if (this.platform.route === "auto" && !this.#direct) void this.#choose();
     this.#schedule(lifeOf(fresh.token) * RENEW_AT);
     if (this.sockets > 0 || this.#asked) {
       this.#asked = false;
