@@ -499,18 +499,6 @@ impl FleetProcess {
         self.read()
     }
 
-    /// Whether the list of machines comes to hold `text` in this time.
-    pub(crate) fn comes(&mut self, text: &str, within: Duration) -> bool {
-        let until = Instant::now() + within;
-        while Instant::now() < until {
-            if self.ask("list").contains(text) {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        false
-    }
-
     /// Waits until the list of machines holds `text`, and gives that list. A seat
     /// that has failed and stays so ends the wait; the list may be a moment older
     /// than the answer that mends it.
