@@ -33,7 +33,7 @@ export function Look(props: { room: Room; view: SeatView; mode: ObserveMode }) {
   return (
     <div class="stack">
       {names.length > 1 && (
-        <label class="row">
+        <label class="row pick">
           Terminal
           <select
             value={name.value}
