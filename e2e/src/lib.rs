@@ -23,6 +23,7 @@ mod listener;
 pub mod micro_vms;
 pub mod plane;
 pub mod postgres;
+pub mod soak;
 pub mod terminal;
 pub mod traces;
 pub mod vms;
