@@ -391,9 +391,11 @@ pub async fn down(args: DownArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     remove(fs::remove_dir(dir.join("workers")), &dir.join("workers"))?;
-    // What is sealed under the key may be in a database elsewhere.
-    let keep = (!args.data.sqlite().exists()).then_some("master.key");
-    for name in OURS.into_iter().filter(|name| Some(*name) != keep) {
+    // Without a database here there may be one elsewhere: what is sealed in it needs the
+    // key, and it knows this folder by its id.
+    let elsewhere = !args.data.sqlite().exists();
+    let kept = |name: &&str| elsewhere && ["master.key", "installation"].contains(name);
+    for name in OURS.into_iter().filter(|name| !kept(name)) {
         let path = dir.join(name);
         remove(fs::remove_file(&path), &path)?;
     }

@@ -19,8 +19,10 @@ use super::{Store, StoreError, sealing::MasterKey};
 
 /// One of them listens.
 const CONNECTIONS: u32 = 12;
-/// How long a connection may take to be made, and a query to get one.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+/// And a query to get one: behind a class that joins at once there is a queue.
+const ACQUIRE: Duration = Duration::from_secs(10);
 /// A session that sleeps in the middle of a transaction ends with it: its process may be
 /// stopped or cut off, and nobody else could take over what its rows hold.
 const IDLE: &str = "4s";
@@ -79,8 +81,8 @@ impl Store {
         options
             .max_connections(CONNECTIONS)
             .min_connections(1)
-            .connect_timeout(PATIENCE)
-            .acquire_timeout(PATIENCE)
+            .connect_timeout(CONNECT)
+            .acquire_timeout(ACQUIRE)
             .sqlx_logging(false)
             .map_sqlx_postgres_opts(|postgres| {
                 postgres.application_name("clarateach").options([
