@@ -211,7 +211,8 @@ async fn serve(checked: Checked, google: Option<Metadata>) -> anyhow::Result<()>
     };
     let door = Arc::new(Door {
         identity: identity.clone(),
-        front: Front::new(&config.workshop, &ca_pem, identity.clone())?,
+        front: Front::new(&config.workshop, &ca_pem, identity.clone())?
+            .with_control_sources(config.control_sources.clone()),
         control: control_routes(worker).await?,
         proxy: proxy.clone(),
     });

@@ -17,7 +17,7 @@ use clarateach_domain::{
     microvm::Runtime,
     seat_token::Verifier,
 };
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::runtime::firecracker::FirecrackerSettings;
 
@@ -300,6 +300,16 @@ pub(crate) struct Config {
         value_delimiter = ','
     )]
     pub(crate) allowed_origins: Vec<String>,
+
+    /// Networks that the control plane and its gateway come from: under their name nobody
+    /// else is let as far as a certificate. Without it they may come from anywhere.
+    #[arg(
+        long = "control-source",
+        env = "AGENT_CONTROL_SOURCES",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub(crate) control_sources: Vec<IpNet>,
 
     /// A range closed to seats beside those that always are, such as this worker's
     /// external address; may be repeated.

@@ -37,7 +37,7 @@ use crate::{
         Proxy,
         refuse::{Body, Refusal, full},
     },
-    tls::{Front, Identity, Peer},
+    tls::{Front, HandshakeError, Identity, Peer},
 };
 
 /// Handshakes at one time: what more learners come wait their turn.
@@ -138,6 +138,9 @@ impl Door {
                             _place: Arc::new(place),
                         };
                         door.connection(stream, caller, from, stop).await;
+                    }
+                    Err(error @ HandshakeError::Elsewhere(_)) => {
+                        warn!(%from, %error, "control connection refused");
                     }
                     Err(error) => {
                         debug!(%from, error = &error as &dyn std::error::Error, "handshake failed");

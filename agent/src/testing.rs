@@ -298,6 +298,11 @@ pub(crate) fn fleet_of(
 impl Stage {
     /// A worker with one seat, epoch 2, its guest answering.
     pub(crate) async fn start() -> Self {
+        Self::driven_from(vec![]).await
+    }
+
+    /// The same, and its control plane comes from these networks alone.
+    pub(crate) async fn driven_from(sources: Vec<ipnet::IpNet>) -> Self {
         let ca = Ca::generate(WORKSHOP, Utc::now(), Duration::from_hours(1)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let identity = Identity::open(folder.path(), CONTROL_NAME.into(), ca.certificate_pem());
@@ -331,6 +336,7 @@ impl Stage {
         };
         let workshop = WORKSHOP.parse().unwrap();
         let front = Front::new(&workshop, ca.certificate_pem(), identity.clone()).unwrap();
+        let front = front.with_control_sources(sources);
         let door = Arc::new(serve::Door {
             front,
             identity: identity.clone(),

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clarateach_domain::ids::{WorkerName, WorkshopId};
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -40,6 +40,8 @@ struct Made {
     seat_key: String,
     #[serde(default)]
     allowed_origins: String,
+    #[serde(default)]
+    control_sources: String,
     /// The address by which the outside reaches this VM; none if it has none.
     external: Option<Ipv4Addr>,
 }
@@ -82,6 +84,7 @@ pub(crate) async fn settings(args: VmArgs, metadata: &Metadata) -> anyhow::Resul
         uplink: uplink(&route).context("this VM has no default route")?,
         enrol_dir: None,
         allowed_origins: words(&made.allowed_origins),
+        control_sources: networks(&made.control_sources)?,
         closed: made.external.map(Ipv4Net::from).into_iter().collect(),
         nameservers,
         log: args.log,
@@ -132,6 +135,7 @@ async fn ask(metadata: &Metadata) -> Result<Made, MetadataError> {
         ca: attribute("ca").await?,
         seat_key: attribute("seat-key").await?,
         allowed_origins: optional(attribute("allowed-origins").await)?,
+        control_sources: optional(attribute("control-sources").await)?,
         external: optional(metadata.get(external).await)?.parse().ok(),
     })
 }
@@ -148,6 +152,15 @@ fn words(text: &str) -> Vec<String> {
     all.filter(|word| !word.is_empty())
         .map(Into::into)
         .collect()
+}
+
+/// Who cannot read who may drive it lets nobody.
+fn networks(text: &str) -> anyhow::Result<Vec<IpNet>> {
+    let parse = |word: String| {
+        word.parse()
+            .with_context(|| format!("clarateach-control-sources: {word}"))
+    };
+    words(text).into_iter().map(parse).collect()
 }
 
 /// The resolvers of a resolv.conf (man 5 resolv.conf).
@@ -189,5 +202,9 @@ mod tests {
         let google: IpAddr = [169, 254, 169, 254].into();
         assert_eq!(nameservers(text), [google]);
         assert_eq!(words("https://a, https://b"), ["https://a", "https://b"]);
+        let nets = networks("203.0.113.0/24,2001:db8::/32").unwrap();
+        assert_eq!(nets.len(), 2);
+        assert_eq!(networks("").unwrap(), []);
+        assert!(networks("203.0.113.0/24,everywhere").is_err());
     }
 }

@@ -163,6 +163,9 @@ impl House {
             "worker@clarateach-test.iam.gserviceaccount.com",
             "--gcp-endpoint",
             &google.url(),
+            // A story cannot wait for two minutes.
+            "--gcp-preemption-notice",
+            "1",
         ];
         Self::start_over(cloud.map(str::to_owned).to_vec(), extra).await
     }

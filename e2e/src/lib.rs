@@ -20,6 +20,7 @@ pub mod http;
 pub mod learner;
 mod listener;
 pub mod micro_vms;
+pub mod soak;
 pub mod terminal;
 pub mod traces;
 pub mod vms;

@@ -7,10 +7,11 @@
 
 mod identity;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use clarateach_certs::{CertError, ca::Dialler, tls};
 use clarateach_domain::ids::{AGENT_DOMAIN, WorkshopId};
+use ipnet::IpNet;
 use rustls::{ServerConfig, server::NoServerSessionStorage};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
@@ -43,6 +44,9 @@ pub(crate) enum HandshakeError {
     /// The certificate is of this workshop but names nobody who may come in.
     #[error("the client certificate names nobody who may come in")]
     Stranger,
+    /// It asks for the control plane's door, and comes from where that never is.
+    #[error("the control plane does not come from {0}")]
+    Elsewhere(IpAddr),
 }
 
 /// The port's TLS settings.
@@ -51,6 +55,8 @@ pub(crate) struct Front {
     control: Arc<ServerConfig>,
     control_plane: String,
     gateway: String,
+    /// Where control plane and gateway come from; empty for anywhere.
+    sources: Vec<IpNet>,
 }
 
 impl Front {
@@ -76,7 +82,14 @@ impl Front {
             control: Arc::new(control),
             control_plane: Dialler::ControlPlane.uri(workshop.as_str()),
             gateway: Dialler::Gateway.uri(workshop.as_str()),
+            sources: vec![],
         })
+    }
+
+    /// Control plane and gateway come from these networks alone, if any are named.
+    pub(crate) fn with_control_sources(mut self, sources: Vec<IpNet>) -> Self {
+        self.sources = sources;
+        self
     }
 
     /// Shakes hands and says who came.
@@ -93,11 +106,15 @@ impl Front {
         &self,
         stream: TcpStream,
     ) -> Result<(TlsStream<TcpStream>, Peer), HandshakeError> {
+        let from = stream.peer_addr()?.ip().to_canonical();
         let acceptor = rustls::server::Acceptor::default();
         let start = LazyConfigAcceptor::new(acceptor, stream).await?;
         if !is_control(start.client_hello().server_name()) {
             let stream = start.into_stream(self.learners.clone()).await?;
             return Ok((stream, Peer::Learner));
+        }
+        if !self.sources.is_empty() && !self.sources.iter().any(|net| net.contains(&from)) {
+            return Err(HandshakeError::Elsewhere(from));
         }
         let stream = start.into_stream(self.control.clone()).await?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();

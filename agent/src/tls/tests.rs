@@ -144,6 +144,32 @@ async fn only_the_control_planes_certificate_reaches_the_service() {
 }
 
 #[tokio::test]
+async fn who_comes_from_elsewhere_drives_nothing_and_learners_come_from_anywhere() {
+    for (sources, want) in [
+        (vec![], true),
+        (vec!["127.0.0.0/8"], true),
+        (vec!["2001:db8::/32", "127.0.0.1/32"], true),
+        (vec!["203.0.113.0/24"], false),
+    ] {
+        let nets = sources.iter().map(|net| net.parse().unwrap()).collect();
+        let stage = Stage::driven_from(nets).await;
+        let settings = h2(stage.dialler_settings(&stage.ca, Dialler::ControlPlane, WORKSHOP));
+        let driven = match stage.dial(settings, CONTROL_NAME).await {
+            Ok(client) => get_worker(client).await.is_ok(),
+            Err(_) => false,
+        };
+        assert_eq!(driven, want, "{sources:?}");
+        let gateway = stage.dialler_settings(&stage.ca, Dialler::Gateway, WORKSHOP);
+        let came = stage.dial(gateway, CONTROL_NAME).await.is_ok();
+        assert_eq!(came, want, "the gateway, {sources:?}");
+        let health = stage
+            .exchange("GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            .await;
+        assert!(health.starts_with("HTTP/1.1 200"), "{sources:?}: {health}");
+    }
+}
+
+#[tokio::test]
 async fn an_agent_that_stops_ends_the_watch_and_waits_for_nobody() {
     let stage = Stage::start().await;
     let settings = h2(stage.dialler_settings(&stage.ca, Dialler::ControlPlane, WORKSHOP));

@@ -21,6 +21,7 @@ macro_rules! kinds {
 
 kinds! {
     AggregatedAddresses = "addresses.aggregatedList",
+    DeleteAddress = "addresses.delete",
     AggregatedDisks = "disks.aggregatedList",
     DeleteDisk = "disks.delete",
     GetDisk = "disks.get",
@@ -63,13 +64,14 @@ impl Kind {
     /// Whether it answers with an operation that it began.
     pub fn begins_operation(self) -> bool {
         use Kind::{
-            DeleteDisk, DeleteFirewall, DeleteInstance, InsertFirewall, InsertInstance,
-            PatchFirewall, ResetInstance, SetLabels, SetMetadata, SimulateMaintenance,
-            StartInstance, StopInstance,
+            DeleteAddress, DeleteDisk, DeleteFirewall, DeleteInstance, InsertFirewall,
+            InsertInstance, PatchFirewall, ResetInstance, SetLabels, SetMetadata,
+            SimulateMaintenance, StartInstance, StopInstance,
         };
         matches!(
             self,
-            DeleteDisk
+            DeleteAddress
+                | DeleteDisk
                 | DeleteFirewall
                 | DeleteInstance
                 | InsertFirewall

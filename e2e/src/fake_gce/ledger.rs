@@ -88,6 +88,8 @@ pub enum Effect {
     DiskDeleted(Seen),
     /// An address is reserved, and costs.
     AddressMade(Seen),
+    /// It is given back.
+    AddressDeleted(Seen),
     /// A rule is there as given.
     FirewallSet(String),
     /// It is gone.

@@ -43,6 +43,8 @@ pub(crate) enum Work {
     Take(Place),
     Change(Place, &'static str, Value),
     DeleteDisk(Place),
+    /// By its id.
+    DeleteAddress(u64),
     SetFirewall(String, Value),
     DeleteFirewall(String),
     Nothing,
@@ -51,8 +53,9 @@ pub(crate) enum Work {
 #[derive(Debug, Clone)]
 pub(crate) struct Operation {
     pub(crate) id: u64,
-    /// None is global.
+    /// None is global, or of a region.
     pub(crate) zone: Option<String>,
+    pub(crate) region: Option<String>,
     pub(crate) kind: &'static str,
     /// The path of its target within the project.
     pub(crate) target: String,
@@ -77,9 +80,10 @@ impl Operation {
 
     /// Its path within the project.
     pub(crate) fn path(&self) -> String {
-        match &self.zone {
-            Some(zone) => format!("zones/{zone}/operations/{}", self.name()),
-            None => format!("global/operations/{}", self.name()),
+        match (&self.zone, &self.region) {
+            (Some(zone), _) => format!("zones/{zone}/operations/{}", self.name()),
+            (None, Some(region)) => format!("regions/{region}/operations/{}", self.name()),
+            (None, None) => format!("global/operations/{}", self.name()),
         }
     }
 
@@ -110,6 +114,9 @@ impl Operation {
         });
         if let Some(zone) = &self.zone {
             wire["zone"] = json!(world.config.link(&format!("zones/{zone}")));
+        }
+        if let Some(region) = &self.region {
+            wire["region"] = json!(world.config.link(&format!("regions/{region}")));
         }
         if let Some(id) = &self.client_id {
             wire["clientOperationId"] = json!(id);

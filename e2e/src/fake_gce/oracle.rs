@@ -116,7 +116,7 @@ impl Book<'_> {
             Effect::AddressMade(seen) => {
                 self.others.insert(seen.id, seen.clone());
             }
-            Effect::DiskDeleted(seen) => {
+            Effect::DiskDeleted(seen) | Effect::AddressDeleted(seen) => {
                 self.others.remove(&seen.id);
             }
             Effect::FirewallSet(name) => {
@@ -132,8 +132,8 @@ impl Book<'_> {
     /// Each effect follows a request that can have it; Google only takes.
     fn check_cause(&mut self, cause: Cause, effect: &Effect) {
         use Kind::{
-            DeleteDisk, DeleteFirewall, DeleteInstance, InsertFirewall, InsertInstance,
-            PatchFirewall, SetLabels, SetMetadata, StartInstance, StopInstance,
+            DeleteAddress, DeleteDisk, DeleteFirewall, DeleteInstance, InsertFirewall,
+            InsertInstance, PatchFirewall, SetLabels, SetMetadata, StartInstance, StopInstance,
         };
         let may: &[Kind] = match effect {
             Effect::InstanceMade(_) | Effect::DiskMade(_) => &[InsertInstance],
@@ -148,6 +148,7 @@ impl Book<'_> {
             Effect::FirewallSet(_) => &[InsertFirewall, PatchFirewall],
             Effect::FirewallDeleted(_) => &[DeleteFirewall],
             Effect::AddressMade(_) => &[],
+            Effect::AddressDeleted(_) => &[DeleteAddress],
         };
         let takes = matches!(
             effect,

@@ -86,6 +86,14 @@ impl World {
         }
     }
 
+    pub(crate) fn remove_address(&mut self, cause: Cause, id: u64) {
+        let at = self.addresses.iter().position(|(seen, _)| seen.id == id);
+        if let Some(at) = at {
+            let (seen, _) = self.addresses.remove(at);
+            self.effect(cause, Effect::AddressDeleted(seen));
+        }
+    }
+
     pub(crate) fn bill(&self) -> Bill {
         let running = self.instances.values().map(|instance| {
             let now = instance

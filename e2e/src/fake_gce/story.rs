@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Bill, FakeGce, Fault, Kind, Ledger,
+    clock::stamp,
     disk::Disk,
     instance::Place,
     ledger::{Cause, Effect, Seen},
@@ -96,6 +97,7 @@ impl FakeGce {
             let wire = json!({
                 "kind": "compute#address", "id": id.to_string(), "name": name,
                 "address": address, "status": "RESERVED", "addressType": "EXTERNAL",
+                "creationTimestamp": stamp(world.epoch, world.now),
                 "labels": labels_of(labels), "selfLink": world.config.link(&path),
                 "region": world.config.link(&format!("regions/{region}")),
             });
@@ -147,6 +149,16 @@ impl FakeGce {
         let of = |place: &Place| (place.zone.clone(), place.name.clone());
         self.shared
             .act(|world| world.disks.keys().map(of).collect())
+    }
+
+    /// How much has happened to what exists.
+    pub fn happened(&self) -> usize {
+        self.shared.act(|world| world.ledger.effects().count())
+    }
+
+    /// Whether an operation is under way, or something of one that will be.
+    pub fn works(&self) -> bool {
+        self.shared.act(|world| world.next_work().is_some())
     }
 
     /// Everything so far.

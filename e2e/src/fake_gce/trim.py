@@ -19,7 +19,7 @@ import zipfile
 
 DOCUMENT = "googleapiclient/discovery_cache/documents/compute.v1.json"
 METHODS = {
-    "addresses": ["aggregatedList"],
+    "addresses": ["aggregatedList", "delete"],
     "disks": ["aggregatedList", "delete", "get", "list"],
     "firewalls": ["delete", "get", "insert", "list", "patch"],
     "globalOperations": ["get", "wait"],

@@ -143,6 +143,7 @@ impl World {
             }
             Work::Change(place, field, value) => self.change(cause, &place, field, value),
             Work::DeleteDisk(place) => self.remove_disk(cause, &place),
+            Work::DeleteAddress(id) => self.remove_address(cause, id),
             Work::SetFirewall(name, rule) => {
                 self.firewalls.insert(name.clone(), rule);
                 self.effect(cause, Effect::FirewallSet(name));

@@ -165,6 +165,7 @@ impl World {
         Operation {
             id: self.new_id(),
             zone: zone.map(str::to_owned),
+            region: None,
             kind,
             target,
             target_id,

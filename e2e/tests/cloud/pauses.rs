@@ -7,7 +7,8 @@ use crate::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_class_that_rests_costs_its_disk_alone_and_comes_back_elsewhere() {
-    let Some(stage) = Stage::new().await else {
+    let sources = ["--control-source", "10.214.255.254/32"];
+    let Some(stage) = Stage::with(&sources).await else {
         return;
     };
     let workshop = stage.house.class("Over night", 2).await;
@@ -45,7 +46,7 @@ async fn a_class_that_rests_costs_its_disk_alone_and_comes_back_elsewhere() {
         ..Default::default()
     };
     // Its machine costs nothing while it rests, and its disk goes on.
-    assert_eq!(stage.google.bill().machine_seconds, resting.machine_seconds);
+    assert!(stage.google.bill().machine_seconds <= resting.machine_seconds);
     workshops.start_workshop(start).await.unwrap();
     let again = stage.ready(&workshop.id).await;
     assert_ne!(stage.worker_address(&again), before);

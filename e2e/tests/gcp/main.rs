@@ -1,8 +1,13 @@
 //! The provisioner for Google's cloud, before a strict fake of it: what it makes,
 //! what it loses and finds again, and what it leaves.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on should stop"
+)]
 
+mod beside;
 mod endings;
 mod life;
 mod refusals;
@@ -26,10 +31,19 @@ use clarateach_server::provisioner::{
     Described, Notes, Provisioner as _, WorkerSpec,
     gcp::{Gcp, GcpArgs, GcpSettings},
 };
+use rand::{Rng as _, rngs::StdRng};
 
-/// Notes that outlive the provisioner, as rows do.
+/// Notes that outlive the provisioner, as rows do; and by these chances the process dies
+/// over one of them.
 #[derive(Default)]
-struct Rows(Mutex<BTreeMap<WorkerName, String>>);
+struct Rows(Mutex<BTreeMap<WorkerName, String>>, Mutex<Option<StdRng>>);
+
+impl Rows {
+    /// From now on the process dies over one write in ten: before it, or right after.
+    fn die(&self, by: Option<StdRng>) {
+        *self.1.lock().unwrap() = by;
+    }
+}
 
 #[async_trait]
 impl Notes for Rows {
@@ -38,8 +52,12 @@ impl Notes for Rows {
     }
 
     async fn write(&self, worker: &WorkerName, text: &str) -> anyhow::Result<()> {
+        let mut chance = self.1.lock().unwrap();
+        let drawn = chance.as_mut().map(|chance| chance.random_range(0..20));
+        anyhow::ensure!(drawn != Some(0), "dead before it was noted");
         let mut rows = self.0.lock().unwrap();
         rows.insert(worker.clone(), text.to_owned());
+        anyhow::ensure!(drawn != Some(1), "dead as soon as it was noted");
         Ok(())
     }
 }
@@ -75,7 +93,8 @@ impl Stage {
 
     /// Looks, in virtual time, until the machine is in this state.
     async fn until(&self, worker: &WorkerSpec, wanted: Ground) -> Described {
-        for _ in 0..60 {
+        // A spot VM has two minutes after its notice.
+        for _ in 0..240 {
             let seen = self.look(worker).await;
             if seen.ground == wanted {
                 return seen;
@@ -122,6 +141,7 @@ async fn open(fake: &Arc<FakeGce>, rows: &Arc<Rows>) -> Gcp {
         network: "clarateach".to_owned(),
         service_account: Some("worker@clarateach-test.iam.gserviceaccount.com".to_owned()),
         spot: true,
+        preemption_notice: 120,
         endpoint: Some(fake.url()),
         ..GcpArgs::default()
     };

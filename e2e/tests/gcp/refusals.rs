@@ -1,7 +1,7 @@
 //! No room here, no quota, no right: what happens next, and what people read.
 
 use clarateach_domain::plan::Ground;
-use clarateach_e2e::fake_gce::{Fault, Kind};
+use clarateach_e2e::fake_gce::{Config, Fault, Kind};
 use clarateach_server::provisioner::Provisioner as _;
 
 use crate::{Stage, worker};
@@ -120,4 +120,22 @@ async fn a_start_that_fails_keeps_the_disk_unless_its_zone_has_no_room() {
     let elsewhere = stage.until(&worker, Ground::Up).await;
     assert_ne!(elsewhere.zone, made.zone);
     stage.assert_left(&[&worker]).await;
+}
+
+#[tokio::test]
+async fn where_no_time_before_the_end_is_to_be_had_the_vm_is_made_without() {
+    for takes in [true, false] {
+        let stage = Stage::with(Config {
+            takes_notice_duration: takes,
+            ..Config::default()
+        })
+        .await;
+        let worker = worker(1);
+        stage.gcp.ensure(&worker).await.unwrap();
+        let up = stage.until(&worker, Ground::Up).await;
+        let vm = stage.fake.instance(&up.zone, worker.name.as_str()).unwrap();
+        let seconds = &vm["scheduling"]["preemptionNoticeDuration"]["seconds"];
+        assert_eq!(seconds.is_null(), !takes, "{seconds}");
+        stage.assert_left(&[&worker]).await;
+    }
 }

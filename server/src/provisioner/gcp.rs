@@ -20,19 +20,22 @@ use clarateach_domain::{
 use google_cloud_compute_v1::model::Operation;
 use tracing::{info, warn};
 
-use super::{Described, Listed, Notes, ProvisionError, Provisioner, WorkerSpec};
+use super::{Described, Listed, Notes, ProvisionError, Provisioner, Remainder, WorkerSpec};
 
 mod cloud;
 mod firewall;
 mod history;
+mod lists;
 mod machine;
 mod note;
+mod remainders;
 pub mod settings;
 mod survey;
 mod trouble;
 mod vouch;
 
 use cloud::{Cloud, Standing};
+use machine::Terms;
 use note::{Act, Note, Verb};
 pub use settings::{GcpArgs, GcpSettings};
 pub use survey::Line;
@@ -224,6 +227,7 @@ impl Gcp {
         match trouble.class {
             Class::NextZone => note.elsewhere(&self.settings.zones, &trouble.zones),
             Class::Retry | Class::Gone | Class::Exists => note.anew(),
+            Class::Permanent(_) if note.gives_notice_up(&self.settings, true, &trouble) => {}
             Class::Permanent(_) => {
                 note.anew();
                 self.write(name, note).await?;
@@ -237,7 +241,11 @@ impl Gcp {
         let (name, settings) = (&worker.name, &self.settings);
         let full_price = settings.on_demand_after > 0 && note.refusals >= settings.on_demand_after;
         let spot = settings.spot && !full_price;
-        let vm = machine::wanted(worker, settings, &note.zone, spot);
+        let terms = Terms {
+            spot,
+            notice: !note.no_notice,
+        };
+        let vm = machine::wanted(worker, settings, &note.zone, terms);
         let act = self.begin(name, &mut note, Verb::Insert).await?;
         let id = note.request_id(name, &act);
         match self.cloud.insert(&note.zone, &id, vm).await {
@@ -246,6 +254,11 @@ impl Gcp {
                 self.begun(name, &mut note, &operation).await
             }
             Err(trouble) if trouble.class == Class::Exists => self.taken(name, note).await,
+            Err(trouble) if note.gives_notice_up(settings, spot, &trouble) => {
+                warn!(worker = %name, %trouble, "VM is asked for without time before its end");
+                self.write(name, &note).await?;
+                Box::pin(self.insert(worker, note)).await
+            }
             Err(trouble) => Err(trouble.into()),
         }
     }
@@ -449,9 +462,7 @@ impl Gcp {
         {
             match self.outcome(name, &note, act).await? {
                 Outcome::Running => anyhow::bail!("it is still being made"),
-                Outcome::Unknown
-                    if act.operation.is_empty() && Utc::now() - act.since < UNCERTAIN =>
-                {
+                Outcome::Unknown if act.operation.is_empty() && self.age(act) < UNCERTAIN => {
                     anyhow::bail!("Google may still be making it");
                 }
                 _ => {}
@@ -517,6 +528,25 @@ impl Provisioner for Gcp {
             .iter()
             .filter_map(|vm| machine::listed(vm, installation))
             .collect())
+    }
+
+    async fn remainders(&self) -> Result<Vec<Remainder>, ProvisionError> {
+        let disks = self.cloud.all_disks().await;
+        let disks = disks.map_err(failed("list the disks".to_owned()))?;
+        let addresses = self.cloud.all_addresses().await;
+        let addresses = addresses.map_err(failed("list the addresses".to_owned()))?;
+        let disks = disks.into_iter().filter_map(remainders::of_disk);
+        let addresses = addresses.into_iter().filter_map(remainders::of_address);
+        Ok(disks.chain(addresses).collect())
+    }
+
+    async fn clear(&self, what: &Remainder) -> Result<(), ProvisionError> {
+        let cleared = match what.what {
+            remainders::DISK => self.cloud.delete_disk(&what.place, what.id).await,
+            _ => self.cloud.delete_address(&what.place, what.id).await,
+        };
+        let cleared = cleared.map_err(anyhow::Error::from);
+        cleared.map_err(failed(format!("remove the {what}")))
     }
 
     async fn stop(&self, name: &WorkerName) -> Result<(), ProvisionError> {

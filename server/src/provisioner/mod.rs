@@ -83,6 +83,30 @@ pub struct Listed {
     pub made_at: Option<DateTime<Utc>>,
 }
 
+/// What costs beside a worker and belongs to none: a disk that no VM has, an address that
+/// nobody uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remainder {
+    /// What it is: a word for people, such as `disk`.
+    pub what: &'static str,
+    /// Its zone or region.
+    pub place: String,
+    /// Its name there.
+    pub name: String,
+    /// What its place knows this one by, and none that comes later under its name.
+    pub id: u64,
+    /// The worker that it was made for, if it says so.
+    pub worker: Option<WorkerName>,
+    /// When it was made, where that is known.
+    pub made_at: Option<DateTime<Utc>>,
+}
+
+impl std::fmt::Display for Remainder {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} {}/{}", self.what, self.place, self.name)
+    }
+}
+
 /// An act of a provisioner that failed. Shown to instructors: the whole chain
 /// is for the log, the message for people.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +177,15 @@ pub trait Provisioner: Send + Sync {
     /// why that never answered; empty if it wrote nothing.
     async fn evidence(&self, _name: &WorkerName) -> Result<String, ProvisionError> {
         Ok(String::new())
+    }
+    /// What is left of this installation beside its workers and costs: all of it, or an
+    /// error. A box has nothing of the kind.
+    async fn remainders(&self) -> Result<Vec<Remainder>, ProvisionError> {
+        Ok(vec![])
+    }
+    /// Removes one of them; one that is gone is removed.
+    async fn clear(&self, _what: &Remainder) -> Result<(), ProvisionError> {
+        Ok(())
     }
     /// Removes it with everything on it, in whatever state it is.
     async fn delete(&self, name: &WorkerName) -> Result<(), ProvisionError>;

@@ -30,16 +30,28 @@ pub const CRASH_POINTS: &[&str] = &[
     "forget-worker:done",
 ];
 
+/// Those of a worker that rests, or comes back: told in the cloud.
+pub const RETURN_POINTS: &[&str] = &[
+    "stop:row",
+    "stop:done",
+    "stop:noted",
+    "start:row",
+    "start:done",
+    "start:noted",
+];
+
 /// The point at which this process kills itself, if any.
 #[derive(Debug, Clone, Default)]
 pub struct CrashAt(#[cfg_attr(not(debug_assertions), allow(dead_code))] Option<String>);
 
 impl CrashAt {
-    /// One of [`CRASH_POINTS`]; refused if it is none.
+    /// One of [`CRASH_POINTS`] or [`RETURN_POINTS`]; refused if it is none.
     pub fn parse(point: Option<&str>) -> Result<Self, String> {
         match point {
             None => Ok(Self(None)),
-            Some(point) if CRASH_POINTS.contains(&point) => Ok(Self(Some(point.to_owned()))),
+            Some(point) if CRASH_POINTS.contains(&point) || RETURN_POINTS.contains(&point) => {
+                Ok(Self(Some(point.to_owned())))
+            }
             Some(other) => Err(format!("no crash point is called {other:?}")),
         }
     }

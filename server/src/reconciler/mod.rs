@@ -37,7 +37,7 @@ mod sweep;
 mod tasks;
 mod wake;
 
-pub use crash::{CRASH_POINTS, CrashAt};
+pub use crash::{CRASH_POINTS, CrashAt, RETURN_POINTS};
 pub use wake::Wake;
 
 use sweep::Sweeping;

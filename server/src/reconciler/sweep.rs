@@ -1,7 +1,7 @@
-//! Finds workers of this installation that no row knows; `domain/sweep.rs` says what
-//! becomes of each.
+//! Finds what there is of this installation that no row knows: workers, and what costs
+//! beside them. `domain/sweep.rs` says what becomes of each.
 //!
-//! Way: the provisioner's list, whole or not at all -> minus the rows -> a fate for each.
+//! Way: the provisioner's lists, whole or not at all -> minus the rows -> a fate for each.
 //! What was put in quarantine is an event, so that a later start knows it too.
 
 use std::{
@@ -17,7 +17,7 @@ use clarateach_domain::{
 use tracing::{info, warn};
 
 use super::Reconciler;
-use crate::{provisioner::Listed, store::StoreError};
+use crate::{provisioner::Remainder, store::StoreError};
 
 /// How sweeps go, and what the last one found.
 #[derive(Debug)]
@@ -26,9 +26,24 @@ pub(super) struct Sweeping {
     pub(super) grace: Duration,
     /// `None` before it was read.
     began: Option<Began>,
-    /// Workers without a row, by the last sweep.
-    suspects: BTreeSet<WorkerName>,
+    /// What was without a row by the last sweep; nothing of a list that could not be had.
+    suspects: BTreeSet<String>,
     quarantined: BTreeSet<String>,
+}
+
+/// Something without a row.
+enum Found {
+    Worker(WorkerName),
+    Beside(Remainder),
+}
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Worker(name) => name.fmt(out),
+            Self::Beside(what) => what.fmt(out),
+        }
+    }
 }
 
 /// How the database was when this process began.
@@ -87,6 +102,11 @@ impl Reconciler {
                 return;
             }
         };
+        let beside = self.provisioner.remainders().await.unwrap_or_else(|cause| {
+            // That much may be forbidden where workers are not.
+            warn!(error = ?cause, "what is left beside workers could not be listed");
+            vec![]
+        });
         let known: BTreeSet<String> = match self.store.living_workers().await {
             Ok(known) => known.into_iter().collect(),
             Err(cause) => {
@@ -95,26 +115,30 @@ impl Reconciler {
             }
         };
         let now = Utc::now();
+        let without_row = |worker: &WorkerName| !known.contains(worker.as_str());
+        let there = there.into_iter().filter(|listed| without_row(&listed.name));
+        // What is a worker's own may be needed again: it goes when its worker's row is gone.
+        let beside = beside
+            .into_iter()
+            .filter(|what| what.worker.as_ref().is_none_or(without_row));
+        let there = there.map(|listed| (listed.made_at, Found::Worker(listed.name)));
+        let beside = beside.map(|what| (what.made_at, Found::Beside(what)));
         let mut found = BTreeMap::new();
-        for Listed { name, made_at } in there {
-            if known.contains(name.as_str()) {
-                continue;
-            }
+        for (made_at, what) in there.chain(beside) {
+            let name = what.to_string();
             let stray = Stray {
                 made_at,
                 seen_before: sweeping.suspects.contains(&name),
-                quarantined: sweeping.quarantined.contains(name.as_str()),
+                quarantined: sweeping.quarantined.contains(&name),
             };
             let fate = sweep::fate(stray, sweeping.mode, began.gap, sweeping.grace, now);
-            found.insert(name, (stray, fate));
-        }
-        for (name, (stray, fate)) in &found {
-            self.meet(name, *stray, *fate, &mut sweeping, now).await;
+            self.meet(&what, stray, fate, &mut sweeping, now).await;
+            found.insert(name, fate);
         }
         // Who only reports has put nothing in quarantine yet.
-        let noted = found.iter().all(|(name, (_, fate))| {
-            *fate != Fate::Quarantine || sweeping.quarantined.contains(name.as_str())
-        });
+        let noted = found
+            .iter()
+            .all(|(name, fate)| *fate != Fate::Quarantine || sweeping.quarantined.contains(name));
         if noted && sweeping.mode != Mode::Report && !began.judged {
             match self.store.swept(now).await {
                 Ok(()) => {
@@ -131,7 +155,7 @@ impl Reconciler {
 
     async fn meet(
         &self,
-        name: &WorkerName,
+        what: &Found,
         stray: Stray,
         fate: Fate,
         sweeping: &mut Sweeping,
@@ -140,26 +164,33 @@ impl Reconciler {
         match fate {
             Fate::Wait | Fate::Report if stray.seen_before => {}
             Fate::Wait => {
-                warn!(worker = %name, "worker without a row found: it is removed unless it gets one");
+                warn!(%what, "found without a row: it is removed unless it gets one");
             }
-            Fate::Report => warn!(worker = %name, "worker without a row found: --sweep=report"),
+            Fate::Report => warn!(%what, "found without a row: --sweep=report"),
             Fate::Quarantine => {
                 if !stray.seen_before {
-                    warn!(worker = %name, "worker without a row is newer than the database was \
+                    warn!(%what, "found without a row, and newer than the database was \
                         at the start, which may have been put back: it is left alone and goes on costing, \
-                        until you remove it, or all such workers by --sweep=all");
+                        until you remove it, or all such things by --sweep=all");
                 }
-                if sweeping.quarantined.insert(name.to_string())
-                    && let Err(cause) = self.store.quarantine(name, now).await
+                let name = what.to_string();
+                if sweeping.quarantined.insert(name.clone())
+                    && let Err(cause) = self.store.quarantine(&name, now).await
                 {
-                    warn!(error = ?cause, worker = %name, "its quarantine could not be noted");
-                    sweeping.quarantined.remove(name.as_str());
+                    warn!(error = ?cause, %what, "its quarantine could not be noted");
+                    sweeping.quarantined.remove(&name);
                 }
             }
-            Fate::Remove => match self.provisioner.delete(name).await {
-                Ok(()) => info!(worker = %name, "worker without a row removed"),
-                Err(cause) => warn!(worker = %name, error = ?cause, "worker could not be removed"),
-            },
+            Fate::Remove => {
+                let removed = match what {
+                    Found::Worker(name) => self.provisioner.delete(name).await,
+                    Found::Beside(what) => self.provisioner.clear(what).await,
+                };
+                match removed {
+                    Ok(()) => info!(%what, "removed, since no row knows it"),
+                    Err(cause) => warn!(%what, error = ?cause, "could not be removed"),
+                }
+            }
         }
     }
 }

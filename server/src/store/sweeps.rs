@@ -6,7 +6,7 @@
 //! what the other one made.
 
 use chrono::{DateTime, Utc};
-use clarateach_domain::{ids::WorkerName, sweep::Gap};
+use clarateach_domain::sweep::Gap;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::{Event, Store, StoreError, entity::event, record_global};
@@ -77,7 +77,7 @@ impl Store {
         Ok(())
     }
 
-    /// Workers that were put in quarantine, by name.
+    /// What was put in quarantine, by name.
     pub async fn quarantined(&self) -> Result<Vec<String>, StoreError> {
         let events = event::Entity::find()
             .filter(event::Column::Verb.eq(QUARANTINED))
@@ -86,17 +86,13 @@ impl Store {
         Ok(events.into_iter().map(|event| event.object).collect())
     }
 
-    /// Notes that a worker without a row is left alone.
-    pub async fn quarantine(
-        &self,
-        worker: &WorkerName,
-        now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
+    /// Notes that what has no row is left alone.
+    pub async fn quarantine(&self, name: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
         let txn = self.begin_write().await?;
         let event = Event {
             actor: "reconciler",
             verb: QUARANTINED,
-            object: worker.as_str(),
+            object: name,
             reason: "no row knows it, and it is newer than the newest row",
             data: "",
         };

@@ -82,6 +82,7 @@ impl World {
             }
             Kind::GetDisk => self.get_disk(&ask.call),
             Kind::DeleteDisk => self.delete_disk(ask),
+            Kind::DeleteAddress => self.delete_address(ask),
             Kind::GetFirewall => self.get_firewall(&ask.call),
             Kind::InsertFirewall | Kind::PatchFirewall | Kind::DeleteFirewall => {
                 self.turn_firewall(ask)

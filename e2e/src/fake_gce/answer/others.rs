@@ -26,16 +26,34 @@ impl World {
     }
 
     pub(super) fn delete_disk(&mut self, ask: &Ask) -> Result<Value, Refusal> {
-        let place = Place::new(ask.call.path("zone"), ask.call.path("disk"));
-        let path = place.path("disks");
-        let disk = self.disks.get(&place);
-        let disk = disk.ok_or_else(|| self.not_found(&path))?;
+        let (zone, wanted) = (ask.call.path("zone"), ask.call.path("disk"));
+        let mut here = self.disks.values().filter(|d| d.place.zone == zone);
+        let found = here.find(|d| d.place.name == wanted || d.id.to_string() == wanted);
+        let named = Place::new(zone, wanted).path("disks");
+        let disk = found.ok_or_else(|| self.not_found(&named))?;
+        let (place, path) = (disk.place.clone(), disk.place.path("disks"));
         if let Some(user) = &disk.user {
             return Err(Refusal::in_use(&path, &user.path("instances")));
         }
-        let (target, zone) = (disk.id, place.zone.clone());
+        let (target, zone) = (disk.id, zone.to_owned());
         let work = Work::DeleteDisk(place);
         let operation = self.operation("delete", Some(&zone), path, target, work);
+        Ok(self.open_for(ask, operation))
+    }
+
+    pub(super) fn delete_address(&mut self, ask: &Ask) -> Result<Value, Refusal> {
+        let (region, wanted) = (ask.call.path("region"), ask.call.path("address"));
+        let path = format!("regions/{region}/addresses/{wanted}");
+        let mut here = self.addresses.iter().filter(|(a, _)| a.place == region);
+        let found = here.find(|(a, _)| a.name == wanted || a.id.to_string() == wanted);
+        let (address, _) = found.ok_or_else(|| self.not_found(&path))?;
+        let (target, path) = (
+            address.id,
+            format!("regions/{region}/addresses/{}", address.name),
+        );
+        let work = Work::DeleteAddress(target);
+        let mut operation = self.operation("delete", None, path, target, work);
+        operation.region = Some(region.to_owned());
         Ok(self.open_for(ask, operation))
     }
 
@@ -109,7 +127,7 @@ impl World {
         let mut all = self
             .operations
             .values()
-            .filter(|o| o.zone.as_deref() == zone && !o.vanished);
+            .filter(|o| o.zone.as_deref() == zone && o.region.is_none() && !o.vanished);
         let found = all.find(|o| o.id.to_string() == wanted || o.name() == wanted);
         found.ok_or_else(|| {
             let scope = zone.map_or("global".to_owned(), |zone| format!("zones/{zone}"));

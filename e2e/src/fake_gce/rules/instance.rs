@@ -48,7 +48,9 @@ pub(crate) fn check(body: &Value, zone: &str, world: &World) -> Result<String, R
     check_disks(body, &place, world)?;
     let being_made = |o: &Operation| {
         let same = matches!(&o.work, Work::Insert(at, _) if *at == place);
-        same && o.progress != Progress::Done
+        // From RUNNING on the instance itself holds the name, and no longer than it is there:
+        // a stuck operation of one that was deleted does not.
+        same && o.progress == Progress::Pending
     };
     if world.instances.contains_key(&place) || world.operations.values().any(being_made) {
         let path = format!("projects/{project}/{}", place.path("instances"));

@@ -6,33 +6,32 @@ use std::time::Duration;
 use anyhow::Context as _;
 use google_cloud_auth::credentials::anonymous;
 use google_cloud_compute_v1::{
-    client::{Firewalls, Images, Instances, Regions, Snapshots, ZoneOperations},
+    client::{Addresses, Disks, Firewalls, Images, Instances, Regions, Snapshots, ZoneOperations},
     model::{Firewall, Instance, Operation, Region, operation},
 };
 use google_cloud_gax::{client_builder::ClientBuilder, retry_policy::NeverRetry};
 
 use super::{
-    machine::{APP, INSTALLATION},
     settings::GcpSettings,
     trouble::{Class, Trouble},
 };
 
 /// One call: the crate would wait, and try a closed port, for ever.
 const CALL: Duration = Duration::from_secs(20);
-/// Pages of a list: far more than an installation has VMs.
-const PAGES: usize = 100;
 
 /// The services used, of one project.
 #[derive(Debug, Clone)]
 pub(super) struct Cloud {
-    project: String,
-    installation: String,
-    instances: Instances,
-    operations: ZoneOperations,
+    pub(super) project: String,
+    pub(super) installation: String,
+    pub(super) instances: Instances,
+    pub(super) operations: ZoneOperations,
     firewalls: Firewalls,
     snapshots: Snapshots,
     images: Images,
     regions: Regions,
+    pub(super) disks: Disks,
+    pub(super) addresses: Addresses,
 }
 
 /// How an operation stands.
@@ -65,6 +64,8 @@ impl Cloud {
         let snapshots = build(Snapshots::builder(), settings).build().await;
         let images = build(Images::builder(), settings).build().await;
         let regions = build(Regions::builder(), settings).build().await;
+        let disks = build(Disks::builder(), settings).build().await;
+        let addresses = build(Addresses::builder(), settings).build().await;
         Ok(Self {
             project: settings.project.clone(),
             installation: settings.installation.clone(),
@@ -74,6 +75,8 @@ impl Cloud {
             snapshots: snapshots.context(again)?,
             images: images.context(again)?,
             regions: regions.context(again)?,
+            disks: disks.context(again)?,
+            addresses: addresses.context(again)?,
         })
     }
 
@@ -185,72 +188,6 @@ impl Cloud {
         Ok(answer.items.into_iter().find(ours))
     }
 
-    /// The operations on a VM of this name, as far back as Google remembers: all of them,
-    /// or an error, as with [`Self::all`].
-    pub(super) async fn history(&self, zone: &str, name: &str) -> anyhow::Result<Vec<Operation>> {
-        let project = &self.project;
-        let link = format!(
-            "https://www.googleapis.com/compute/v1/projects/{project}/zones/{zone}/instances/{name}"
-        );
-        let mut found = Vec::new();
-        let mut page = None;
-        for _ in 0..PAGES {
-            let call = self.operations.list().set_project(project).set_zone(zone);
-            let call = call
-                .set_filter(format!("targetLink=\"{link}\""))
-                .set_or_clear_page_token(page.take());
-            let answer = call.send().await;
-            let answer = answer.map_err(|error| Trouble::of_call(&error))?;
-            found.extend(answer.items);
-            match answer.next_page_token {
-                Some(next) if !next.is_empty() => page = Some(next),
-                _ => return Ok(found),
-            }
-        }
-        anyhow::bail!("the list has more than {PAGES} pages")
-    }
-
-    /// Every VM with this installation's labels, in all zones: all of them, or an
-    /// error. Half a list is none: who believed it would remove what it needs.
-    pub(super) async fn all(&self) -> anyhow::Result<Vec<Instance>> {
-        let filter = format!(
-            "labels.{APP}=clarateach AND labels.{INSTALLATION}={}",
-            self.installation
-        );
-        let mut found = Vec::new();
-        let mut page = None;
-        for _ in 0..PAGES {
-            let call = self.instances.aggregated_list().set_project(&self.project);
-            let call = call
-                .set_filter(&filter)
-                .set_or_clear_page_token(page.take());
-            let answer = call
-                .send()
-                .await
-                .map_err(|error| Trouble::of_call(&error))?;
-            anyhow::ensure!(
-                answer.unreachables.is_empty(),
-                "zones could not be reached: {}",
-                answer.unreachables.join(", ")
-            );
-            for (scope, listed) in answer.items {
-                let partial = listed.warning.as_ref().and_then(|w| w.code.as_ref());
-                // An empty zone is told as a warning, too.
-                let empty = partial.and_then(|code| code.name()) == Some("NO_RESULTS_ON_PAGE");
-                anyhow::ensure!(
-                    partial.is_none() || empty,
-                    "the list of {scope} is not whole: {partial:?}"
-                );
-                found.extend(listed.instances);
-            }
-            match answer.next_page_token {
-                Some(next) if !next.is_empty() => page = Some(next),
-                _ => return Ok(found),
-            }
-        }
-        anyhow::bail!("the list has more than {PAGES} pages")
-    }
-
     /// A firewall rule of the project.
     pub(super) async fn firewall(&self, name: &str) -> Result<Option<Firewall>, Trouble> {
         let call = self.firewalls.get().set_project(&self.project);
@@ -317,7 +254,9 @@ where
 }
 
 /// 404 is an answer.
-fn absent<T>(answer: Result<T, google_cloud_gax::error::Error>) -> Result<Option<T>, Trouble> {
+pub(super) fn absent<T>(
+    answer: Result<T, google_cloud_gax::error::Error>,
+) -> Result<Option<T>, Trouble> {
     match answer {
         Ok(found) => Ok(Some(found)),
         Err(error) => match Trouble::of_call(&error) {

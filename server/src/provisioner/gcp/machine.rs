@@ -25,12 +25,21 @@ pub(super) const WORKER: &str = "worker";
 /// Identity tokens come with any scope; this one lets its holder do nothing.
 const SCOPE: &str = "https://www.googleapis.com/auth/userinfo.email";
 
-/// The VM of a worker in `zone`; `spot` as this round wants it.
+/// How a VM is to be had this time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// As a spot VM.
+    pub(super) spot: bool,
+    /// With time between notice and end, which not every project may ask for.
+    pub(super) notice: bool,
+}
+
+/// The VM of a worker in `zone`, on the terms of this round.
 pub(super) fn wanted(
     worker: &WorkerSpec,
     settings: &GcpSettings,
     zone: &str,
-    spot: bool,
+    terms: Terms,
 ) -> Instance {
     let params = AttachedDiskInitializeParams::new()
         .set_disk_size_gb(i64::from(settings.disk_gb))
@@ -65,26 +74,31 @@ pub(super) fn wanted(
         .set_min_cpu_platform(settings.min_cpu_platform.as_str())
         .set_disks([disk])
         .set_network_interfaces([network])
-        .set_scheduling(scheduling(settings, spot))
+        .set_scheduling(scheduling(settings, terms))
         .set_advanced_machine_features(
             AdvancedMachineFeatures::new().set_enable_nested_virtualization(true),
         )
         .set_service_accounts([account])
-        .set_metadata(Metadata::new().set_items(metadata(worker)))
+        .set_metadata(Metadata::new().set_items(metadata(worker, settings)))
         .set_labels(labels(worker, settings))
         .set_tags(Tags::new().set_items([TAG]))
 }
 
 /// Google stops a spot VM when it needs the room, and every VM when its time is
 /// over: stopped, and not deleted, so that learners' disks are kept.
-fn scheduling(settings: &GcpSettings, spot: bool) -> Scheduling {
+fn scheduling(settings: &GcpSettings, terms: Terms) -> Scheduling {
     let seconds = i64::try_from(settings.max_run.as_secs()).unwrap_or(i64::MAX);
-    let model = if spot {
+    let model = if terms.spot {
         scheduling::ProvisioningModel::Spot
     } else {
         scheduling::ProvisioningModel::Standard
     };
+    let notice = settings.preemption_notice.as_secs();
+    let notice = i64::try_from(notice).unwrap_or_default();
+    let notice =
+        (terms.spot && terms.notice && notice > 0).then(|| Duration::new().set_seconds(notice));
     Scheduling::new()
+        .set_or_clear_preemption_notice_duration(notice)
         .set_provisioning_model(model)
         .set_instance_termination_action(scheduling::InstanceTerminationAction::Stop)
         .set_on_host_maintenance(scheduling::OnHostMaintenance::Terminate)
@@ -102,14 +116,17 @@ fn labels(worker: &WorkerSpec, settings: &GcpSettings) -> [(String, String); 4] 
 }
 
 /// What the agent on the VM begins with: all of it public.
-fn metadata(worker: &WorkerSpec) -> Vec<metadata::Items> {
+fn metadata(worker: &WorkerSpec, settings: &GcpSettings) -> Vec<metadata::Items> {
     let item = |key: &str, value: &str| metadata::Items::new().set_key(key).set_value(value);
+    let sources = settings.control_sources.iter().map(ToString::to_string);
+    let sources = sources.collect::<Vec<_>>().join(",");
     vec![
         item("clarateach-worker", worker.name.as_str()),
         item("clarateach-workshop", worker.workshop.as_str()),
         item("clarateach-runtime", worker.runtime.as_str()),
         item("clarateach-ca", &worker.ca_certificate),
         item("clarateach-seat-key", &worker.seat_key),
+        item("clarateach-control-sources", &sources),
         item("enable-oslogin", "TRUE"),
         item("block-project-ssh-keys", "TRUE"),
     ]
@@ -186,7 +203,15 @@ mod tests {
 
     #[test]
     fn the_machine_is_spot_nests_ends_by_itself_and_has_no_secret() {
-        let asked = wanted(&spec(), &settings(), "us-central1-a", true);
+        let settings = GcpSettings {
+            control_sources: vec!["203.0.113.0/24".parse().unwrap()],
+            ..settings()
+        };
+        let terms = Terms {
+            spot: true,
+            notice: true,
+        };
+        let asked = wanted(&spec(), &settings, "us-central1-a", terms);
         let json = serde_json::to_value(&asked).unwrap();
         for (at, want) in [
             (
@@ -197,6 +222,7 @@ mod tests {
             ("/scheduling/instanceTerminationAction", "STOP"),
             ("/scheduling/onHostMaintenance", "TERMINATE"),
             ("/scheduling/maxRunDuration/seconds", "88200"),
+            ("/scheduling/preemptionNoticeDuration/seconds", "120"),
             (
                 "/disks/0/initializeParams/sourceSnapshot",
                 "global/snapshots/clara2-snapshot",
@@ -227,12 +253,35 @@ mod tests {
             );
         }
         let keys: Vec<_> = asked.metadata.unwrap().items;
+        let sources = keys
+            .iter()
+            .find(|item| item.key.as_deref() == Some("clarateach-control-sources"));
+        assert_eq!(sources.unwrap().value.as_deref(), Some("203.0.113.0/24"));
         let keys: Vec<_> = keys.iter().filter_map(|item| item.key.as_deref()).collect();
         assert!(
             !keys
                 .iter()
                 .any(|key| key.contains("token") || key.contains("secret"))
         );
+    }
+
+    #[test]
+    fn time_between_notice_and_end_is_asked_for_where_it_can_be_had() {
+        let none = GcpSettings {
+            preemption_notice: std::time::Duration::ZERO,
+            ..settings()
+        };
+        for (settings, spot, notice, asked) in [
+            (settings(), true, true, true),
+            (settings(), true, false, false),
+            // Google takes no VM that is paid in full.
+            (settings(), false, true, false),
+            (none, true, true, false),
+        ] {
+            let scheduling = scheduling(&settings, Terms { spot, notice });
+            let has = scheduling.preemption_notice_duration.is_some();
+            assert_eq!(has, asked, "spot {spot}, notice {notice}");
+        }
     }
 
     #[test]

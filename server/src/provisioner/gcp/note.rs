@@ -6,6 +6,8 @@ use clarateach_domain::ids::WorkerName;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::{settings::GcpSettings, trouble::Trouble};
+
 /// Names of requests are made under this one.
 const SPACE: Uuid = Uuid::from_u128(0x3d6c_1f0a_52b7_4e41_9a86_c1a2_7ea0_0001);
 
@@ -30,6 +32,9 @@ pub(super) struct Note {
     /// somebody's hand.
     #[serde(default)]
     pub(super) ours: Vec<String>,
+    /// Google refused a VM that was to be told of its end earlier: it is asked for without.
+    #[serde(default)]
+    pub(super) no_notice: bool,
 }
 
 /// Requests that are remembered as the control plane's own: of a stop or delete that is
@@ -68,6 +73,7 @@ impl Note {
             start_refusals: 0,
             blocked: None,
             ours: vec![],
+            no_notice: false,
         }
     }
 
@@ -107,6 +113,23 @@ impl Note {
         self.round += 1;
         self.start_refusals = 0;
         self.act = None;
+    }
+
+    /// Whether the same VM is to be asked for without time between notice and end, and
+    /// another round for it: `trouble` may be about that, which a project may not have. Once.
+    pub(super) fn gives_notice_up(
+        &mut self,
+        settings: &GcpSettings,
+        spot: bool,
+        trouble: &Trouble,
+    ) -> bool {
+        let asked = spot && !self.no_notice && !settings.preemption_notice.is_zero();
+        let about = asked && trouble.is_of_request();
+        if about {
+            self.no_notice = true;
+            self.anew();
+        }
+        about
     }
 
     /// The same for the same act, however often it is asked for: Google does what

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, builder::ArgPredicate};
+use ipnet::IpNet;
 
 /// Google's limit: a VM with a longest run time may have at most this.
 const MAX_RUN: Duration = Duration::from_hours(24 * 120);
@@ -102,6 +103,24 @@ pub struct GcpArgs {
         default_value_t = 0
     )]
     pub on_demand_after: u32,
+    /// Networks that this control plane dials workers from: their agents refuse control
+    /// connections from elsewhere. Without it they take them from anywhere, certificate
+    /// and all. Learners come by the same port from anywhere either way.
+    #[arg(
+        id = "gcp_control_source",
+        long = "control-source",
+        env = "CLARATEACH_CONTROL_SOURCES",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub control_sources: Vec<IpNet>,
+    /// So many seconds before it is taken away a spot VM is told, where Google's API takes
+    /// that: 0 to 120. Without it, or where the project may not ask for it, half a minute is
+    /// all there is.
+    #[arg(id = "gcp_preemption_notice", long = "gcp-preemption-notice",
+        env = "CLARATEACH_GCP_PREEMPTION_NOTICE", value_name = "SECONDS",
+        default_value_t = 120, value_parser = clap::value_parser!(u32).range(0..=120))]
+    pub preemption_notice: u32,
     /// Another address of Google's API; on this machine only, for tests.
     #[arg(id = "gcp_endpoint", long = "gcp-endpoint", hide = true)]
     pub endpoint: Option<String>,
@@ -141,6 +160,10 @@ pub struct GcpSettings {
     pub on_demand_after: u32,
     /// After so long Google ends a VM, whatever happens here.
     pub max_run: Duration,
+    /// Where agents take control connections from; empty for anywhere.
+    pub control_sources: Vec<IpNet>,
+    /// How long before its end a spot VM is to be told; zero for not asking.
+    pub preemption_notice: Duration,
     /// Names this installation in labels.
     pub installation: String,
     /// Another address of the API.
@@ -221,6 +244,8 @@ impl GcpSettings {
             spot: args.spot,
             on_demand_after: args.on_demand_after,
             max_run,
+            control_sources: args.control_sources.clone(),
+            preemption_notice: Duration::from_secs(args.preemption_notice.into()),
             installation,
             endpoint: args.endpoint.clone(),
         })
@@ -268,6 +293,8 @@ pub(super) mod tests {
             spot: true,
             on_demand_after: 0,
             max_run: std::time::Duration::from_mins(24 * 60 + 30),
+            control_sources: vec![],
+            preemption_notice: std::time::Duration::from_mins(2),
             installation: "i1".into(),
             endpoint: None,
         }

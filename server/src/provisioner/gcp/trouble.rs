@@ -124,6 +124,11 @@ impl Trouble {
         Self::new(class, reason, message)
     }
 
+    /// Whether Google did not take what was asked for as it was.
+    pub(super) fn is_of_request(&self) -> bool {
+        self.class == Class::Permanent(WRONG)
+    }
+
     /// An operation that ended badly; None if it ended well or goes on.
     pub(super) fn of_operation(operation: &Operation) -> Option<Self> {
         let errors = &operation.error.as_ref()?.errors;

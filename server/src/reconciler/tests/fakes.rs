@@ -31,7 +31,7 @@ use tonic::{
     transport::{Certificate, Identity, Server, ServerTlsConfig},
 };
 
-use crate::provisioner::{Described, Listed, ProvisionError, Provisioner, WorkerSpec};
+use crate::provisioner::{Described, Listed, ProvisionError, Provisioner, Remainder, WorkerSpec};
 
 /// All workers of a test.
 #[derive(Default)]
@@ -42,6 +42,8 @@ pub(super) struct Fakes {
     too_old: bool,
     /// When its workers were made, as it says.
     pub(super) made_at: Mutex<Option<DateTime<Utc>>>,
+    /// What is left beside them; none: it cannot be listed.
+    pub(super) beside: Mutex<Option<Vec<Remainder>>>,
 }
 
 struct Worker {
@@ -128,6 +130,17 @@ impl Provisioner for Fakes {
             made_at: *self.made_at.lock().unwrap(),
         };
         Ok(self.workers.lock().unwrap().keys().map(listed).collect())
+    }
+    async fn remainders(&self) -> Result<Vec<Remainder>, ProvisionError> {
+        let beside = self.beside.lock().unwrap().clone();
+        beside.ok_or_else(|| ProvisionError::new("list disks", anyhow::anyhow!("forbidden")))
+    }
+    async fn clear(&self, what: &Remainder) -> Result<(), ProvisionError> {
+        let mut beside = self.beside.lock().unwrap();
+        beside
+            .iter_mut()
+            .for_each(|all| all.retain(|one| one != what));
+        Ok(())
     }
     async fn stop(&self, name: &WorkerName) -> Result<(), ProvisionError> {
         self.delete(name).await

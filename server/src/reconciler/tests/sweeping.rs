@@ -3,6 +3,7 @@
 use clarateach_domain::sweep::Mode;
 
 use super::*;
+use crate::provisioner::Remainder;
 
 const STRAY: &str = "ws-0123456789-w1";
 
@@ -143,4 +144,46 @@ async fn what_is_newer_than_the_database_is_left_alone_also_by_later_starts() {
         sweeper.sweep().await;
     }
     assert_eq!(stage.there().await.len(), 1, "until somebody says so");
+}
+
+#[tokio::test]
+async fn disks_and_addresses_of_nobody_go_and_those_of_a_row_stay() {
+    let mut stage = Stage::faked(false).await;
+    let id = stage.create(1).await;
+    stage.until_phase(&id, Phase::Running).await;
+    let own = WorkerName::of(&id, 1.try_into().unwrap());
+    stage.kill().await;
+    let remainder = |what, worker: Option<WorkerName>, id| Remainder {
+        what,
+        place: "us-central1-a".into(),
+        name: format!("left-{id}"),
+        id,
+        worker,
+        made_at: Some(Utc::now() - TimeDelta::hours(1)),
+    };
+    let kept = remainder("disk", Some(own), 1);
+    let all = vec![
+        kept.clone(),
+        remainder("disk", Some(STRAY.parse().unwrap()), 2),
+        remainder("address", None, 3),
+    ];
+    let left = || stage.fakes().beside.lock().unwrap().clone();
+    *stage.fakes().beside.lock().unwrap() = Some(all.clone());
+    let report = stage.sweeper(Mode::Report).await;
+    for _ in 0..2 {
+        report.sweep().await;
+    }
+    let sweeper = stage.sweeper(Mode::Remove).await;
+    sweeper.sweep().await;
+    assert_eq!(left(), Some(all.clone()), "seen once");
+
+    // A list that cannot be had is no list: what was seen before it must be seen twice.
+    *stage.fakes().beside.lock().unwrap() = None;
+    sweeper.sweep().await;
+    *stage.fakes().beside.lock().unwrap() = Some(all.clone());
+    sweeper.sweep().await;
+    assert_eq!(left(), Some(all));
+    sweeper.sweep().await;
+    assert_eq!(left(), Some(vec![kept]));
+    assert_eq!(stage.there().await.len(), 1, "the worker is a class");
 }
