@@ -113,7 +113,7 @@ impl Kept {
 }
 
 async fn storm(seed: u64) {
-    let stage = Stage::with(Config {
+    let mut stage = Stage::with(Config {
         seed,
         ..Config::default()
     })
@@ -126,6 +126,7 @@ async fn storm(seed: u64) {
         if round == STORM {
             stage.fake.no_more_faults();
             stage.rows.die(None);
+            stage.restart().await;
         } else if round < STORM && chance.random_bool(0.15) {
             come_by(&stage.fake, &mut chance);
         }
