@@ -123,6 +123,14 @@ class SdkFace:
         workshop = await done(client.workshops.get(id))
         return plain((await done(workshop.delete())).info)
 
+    async def do_stop(self, client: Any, id: str) -> Any:
+        workshop = await done(client.workshops.get(id))
+        return plain((await done(workshop.stop())).info)
+
+    async def do_start(self, client: Any, id: str) -> Any:
+        workshop = await done(client.workshops.get(id))
+        return plain((await done(workshop.start())).info)
+
     async def do_wait(self, client: Any, id: str, status: str) -> Any:
         workshop = await done(client.workshops.get(id))
         await done(getattr(workshop, f"wait_{status}")(timeout=100))

@@ -58,8 +58,11 @@ export function actsOf(house: House): Readonly<Record<string, Act>> {
     },
     update: change((workshop, { id: _, ...more }) => workshop.update(ours(more))),
     delete: change((workshop) => workshop.delete()),
+    stop: change((workshop) => workshop.stop()),
+    start: change((workshop) => workshop.start()),
     wait: change((workshop, { status }) => {
       const options = { timeoutMs: 100_000 };
+      if (status === "stopped") return workshop.waitStopped(options);
       return status === "running" ? workshop.waitRunning(options) : workshop.waitDeleted(options);
     }),
     wait_seat: async (given) => {
