@@ -160,6 +160,13 @@ impl Reconciler {
             ca: Arc::new(ca),
         });
         Ok(match self.agents.heard(&name, PATIENCE).await {
+            // Its row was written, and this server's last life ended before it had the
+            // certificate: it goes on with the one it had, of another address, which no
+            // learner would take.
+            LinkState::Answers(heard) if described.vm.is_some() && behind(&heard, row) => {
+                self.agents.forget(&name);
+                (AgentSeen::Asking, None)
+            }
             LinkState::Answers(heard) => {
                 let said = (
                     heard.version.clone(),
@@ -239,6 +246,13 @@ fn asks(row: &WorkerRow, described: &Described, now: DateTime<Utc>) -> bool {
         && row.certificate_expires_at.is_some_and(|ends| ends > now)
         && given.is_some_and(|given| given == row.certificate);
     !fits
+}
+
+/// Whether an agent has another certificate than its row, by its end.
+fn behind(heard: &Heard, row: &WorkerRow) -> bool {
+    let seconds = |at: DateTime<Utc>| at.timestamp();
+    let has = heard.certificate_expires_at.map(seconds);
+    has.is_some() && has != row.certificate_expires_at.map(seconds)
 }
 
 async fn listens(address: SocketAddr) -> bool {
