@@ -391,9 +391,9 @@ pub async fn down(args: DownArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     remove(fs::remove_dir(dir.join("workers")), &dir.join("workers"))?;
-    // Without a database here there may be one elsewhere: what is sealed in it needs the
-    // key, and it knows this folder by its id.
-    let elsewhere = !args.data.sqlite().exists();
+    // There may be a database elsewhere: what is sealed in it needs the key, and it knows
+    // this folder by its id.
+    let elsewhere = args.data.database.is_some() || !args.data.sqlite().exists();
     let kept = |name: &&str| elsewhere && ["master.key", "installation"].contains(name);
     for name in OURS.into_iter().filter(|name| !kept(name)) {
         let path = dir.join(name);

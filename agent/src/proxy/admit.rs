@@ -181,6 +181,11 @@ fn names_a_token(query: &str) -> bool {
     })
 }
 
+/// Whether a call of this method changes no file. PROPFIND is how a folder is looked at.
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) || method.as_str() == "PROPFIND"
+}
+
 /// Whether the claims are for this route, and for doing this there, at all.
 fn may(claims: &Claims, route: &Route, method: &Method) -> Result<(), Refusal> {
     if claims.workshop != route.workshop || claims.seat != route.seat {
@@ -191,7 +196,7 @@ fn may(claims: &Claims, route: &Route, method: &Method) -> Result<(), Refusal> {
             Ok(())
         }
         (Mode::Assist | Mode::Observe, Verb::Exec | Verb::Files(_)) => Err(TERMINAL_ONLY),
-        (Mode::Collect, Verb::Files(_)) if matches!(*method, Method::GET | Method::HEAD) => Ok(()),
+        (Mode::Collect, Verb::Files(_)) if reads(method) => Ok(()),
         (Mode::Collect, _) => Err(READ_ONLY),
     }
 }

@@ -131,7 +131,7 @@ async fn what_is_refused_never_reaches_a_guest() {
         ("GET", "3/terminal", collector.as_str(), "", "403"),
         ("PUT", "3/files/a", collector.as_str(), form, "403"),
         ("DELETE", "3/files/a", collector.as_str(), "", "403"),
-        ("PROPFIND", "3/files/", collector.as_str(), "", "403"),
+        ("MKCOL", "3/files/a", collector.as_str(), "", "403"),
         ("GET", "3/files/", good.as_str(), twice.as_str(), "401"),
         ("GET", "3/files/", good.as_str(), offered.as_str(), "401"),
         ("GET", "3/files/?token=x", good.as_str(), "", "401"),

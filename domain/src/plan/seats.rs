@@ -231,8 +231,19 @@ impl Tally {
                 );
                 return;
             }
+            // Somebody holds the others back: there is nothing to wait for.
+            (false, _)
+                if self.held > 0
+                    && self.ready > 0
+                    && self.coming == 0
+                    && self.homeless == self.held =>
+            {
+                Phase::Degraded
+            }
             (false, _) => {
-                plan.look_again(Some(deadline), now);
+                if now < deadline {
+                    plan.look_again(Some(deadline), now);
+                }
                 Phase::Provisioning
             }
             // New seats are no fault, lost ones are until all are back.

@@ -846,16 +846,18 @@ fn what_somebody_stopped_stays_so_until_the_workshop_is_started() {
         held.reason
     );
 
-    // One of two: the other goes on.
-    let wish = want(Desired::Present, Phase::Running, 3);
-    let other = worker(Ground::Up, answers(vec![ready(3)]));
-    let half = plan(&wish, &seen([stopped(hand(5)), other]), at(10));
-    assert_eq!((half.steps, half.phase), (vec![], Phase::Degraded));
-    assert!(
-        half.reason.contains("1 of 3 seats ready"),
-        "{}",
-        half.reason
-    );
+    // One of two: the other goes on, and nobody waits for what is held.
+    for phase in [Phase::Running, Phase::Provisioning] {
+        let wish = want(Desired::Present, phase, 3);
+        let other = worker(Ground::Up, answers(vec![ready(3)]));
+        let half = plan(&wish, &seen([stopped(hand(5)), other]), at(10));
+        assert_eq!((half.steps, half.phase), (vec![], Phase::Degraded));
+        assert!(
+            half.reason.contains("1 of 3 seats ready"),
+            "{}",
+            half.reason
+        );
+    }
 
     let gone = WorkerSeen {
         ending: Some(Ending::DeletedByHand),

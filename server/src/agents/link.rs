@@ -173,7 +173,12 @@ impl Runner {
                 seats: Arc::new(wire::micro_vms(&message.micro_vms)),
                 version: wire::words(&worker.agent_version, 100),
                 request: worker.certificate_request.clone(),
-                certificate_expires_at: self.expiry().or_else(|| wire::expiry(&worker)),
+                // What it says as it is met; then what it was given over this connection.
+                certificate_expires_at: if told {
+                    self.expiry()
+                } else {
+                    wire::expiry(&worker)
+                },
                 connection,
                 egress: network::egress(message.egress.as_ref()),
                 network: network::health(message.network.as_ref(), Utc::now()),

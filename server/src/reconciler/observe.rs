@@ -160,20 +160,14 @@ impl Reconciler {
             ca: Arc::new(ca),
         });
         Ok(match self.agents.heard(&name, PATIENCE).await {
-            // Its row was written, and this server's last life ended before it had the
-            // certificate: it goes on with the one it had, of another address, which no
-            // learner would take.
-            LinkState::Answers(heard) if described.vm.is_some() && behind(&heard, row) => {
-                self.agents.forget(&name);
-                (AgentSeen::Asking, None)
-            }
             LinkState::Answers(heard) => {
                 let said = (
                     heard.version.clone(),
                     heard.network.clone(),
                     heard.preempted,
                 );
-                let agent = self.greet(of, ordinal, &name, row, heard).await;
+                let behind = described.vm.is_some() && behind(&heard, row);
+                let agent = self.greet(of, ordinal, &name, (row, behind), heard).await;
                 let answers = matches!(agent, AgentSeen::Answers { .. });
                 (agent, answers.then_some(said))
             }
@@ -186,25 +180,30 @@ impl Reconciler {
         })
     }
 
-    /// Sends all epochs once on every connection, before anything else.
+    /// Sends all epochs once on every connection, before anything else, and gives an agent
+    /// that is `behind` its certificate. That is judged as it is met alone: what another
+    /// control plane gave it since is not heard here.
     async fn greet(
         &self,
         of: &Settling,
         ordinal: Ordinal,
         name: &WorkerName,
-        row: &WorkerRow,
+        (row, behind): (&WorkerRow, bool),
         heard: Heard,
     ) -> AgentSeen {
-        let renew = heard
+        let greeted = self.agents.greeted(name, heard.connection);
+        let behind = behind && !greeted;
+        let old = heard
             .certificate_expires_at
             .or(row.certificate_expires_at)
             .is_none_or(|ends| past_half(ends, self.leaf_life, Utc::now()));
+        let renew = old || behind;
         let answers = AgentSeen::Answers {
             seats: heard.seats.to_vec(),
             renew,
             egress: heard.egress,
         };
-        if self.agents.greeted(name, heard.connection) {
+        if greeted {
             return answers;
         }
         let mine = of.want.seats.iter().filter(|seat| seat.worker == ordinal);
@@ -222,7 +221,9 @@ impl Reconciler {
             info!(worker = %name, seats = epochs.len(), "epochs sent");
         }
         self.crash.pass("epochs", "sent");
-        self.agents.greet(name, heard.connection);
+        if !behind {
+            self.agents.greet(name, heard.connection);
+        }
         answers
     }
 }
@@ -248,7 +249,9 @@ fn asks(row: &WorkerRow, described: &Described, now: DateTime<Utc>) -> bool {
     !fits
 }
 
-/// Whether an agent has another certificate than its row, by its end.
+/// Whether an agent has another certificate than its row, by its end: the row is written
+/// before it is handed over, and this server's last life may have ended between. The one it
+/// had may be of another address, and no learner would take it.
 fn behind(heard: &Heard, row: &WorkerRow) -> bool {
     let seconds = |at: DateTime<Utc>| at.timestamp();
     let has = heard.certificate_expires_at.map(seconds);
