@@ -205,7 +205,16 @@ impl Gcp {
                 Outcome::Unknown if self.age(&act) < UNCERTAIN => {}
                 Outcome::Done | Outcome::Unknown => note.anew(),
             }
-        } else if note.act.is_some() {
+        } else if let Some(act) = note.act.as_ref() {
+            let (zone, verb) = (&note.zone, act.verb);
+            let there = self.cloud.get(zone, name.as_str()).await?;
+            if there.is_some_and(|vm| machine::ground(&vm) == Ground::Stopping) {
+                // What was asked for is stuck at Google, or was forgotten there.
+                return match verb {
+                    Verb::Delete => self.remove(name, note).await,
+                    Verb::Insert | Verb::Start | Verb::Stop => self.try_stop(name).await,
+                };
+            }
             // Removed, or taken away: learners' files went with its disk.
             if note.start_refusals >= START_REFUSALS {
                 note.elsewhere(&self.settings.zones, &[]);
@@ -310,7 +319,15 @@ impl Gcp {
             (ground, Some(act)) if act.verb == Verb::Delete => {
                 match self.outcome(name, &note, act).await? {
                     Outcome::Running => Ground::Ending,
+                    // Stuck: whoever wants it has to ask again.
+                    Outcome::Unknown if ground == Ground::Stopping => Ground::Broken,
                     Outcome::Done | Outcome::Failed(_) | Outcome::Unknown => ground,
+                }
+            }
+            (Ground::Stopping, Some(act)) if act.verb == Verb::Stop => {
+                match self.outcome(name, &note, act).await? {
+                    Outcome::Unknown => Ground::Broken,
+                    Outcome::Running | Outcome::Done | Outcome::Failed(_) => Ground::Stopping,
                 }
             }
             (Ground::Stopped, Some(act)) if act.verb == Verb::Start => {
