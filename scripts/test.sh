@@ -148,9 +148,9 @@ failed_tests() {
 }
 
 # Usage: told_again STAGE LOG
-# Where KVM emulates ring 0 guests lose memory now and then (docs/next.md), so there a few
-# stories of MicroVMs, and nothing else, are told again, twice at most; what they said first
-# stays.
+# Where KVM emulates ring 0 guests lost memory now and then until their programs were kept from
+# AVX (docs/next.md: this may go once some runs show nothing told again). There a few stories of
+# MicroVMs, and nothing else, are told again, twice at most; what they said first stays.
 told_again() {
   local stage=$1 log=$2 failed target name
   kvm_emulates || return

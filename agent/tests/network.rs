@@ -56,12 +56,6 @@ fn classroom(micro_vms: bool, seats: u32) -> Option<(Worker, World, FleetProcess
     Some((worker, world, fleet))
 }
 
-/// How often a probe may be told again. Where KVM emulates ring 0, programs in guests
-/// were seen to lose their memory, with other load on the host most of all: Python
-/// with threads told of opcodes that there are not, and alone in one MicroVM two runs
-/// of three ended without a word.
-const GUEST_BREAKS: u32 = 2;
-
 /// Has the seat try all targets at once; how each ended.
 fn probe(fleet: &mut FleetProcess, seat: u32, targets: &[String]) -> Vec<(String, String)> {
     probe_within(fleet, seat, targets, 3)
@@ -81,16 +75,7 @@ fn probe_within(
     let probe = format!(
         "exec {seat} echo {script} | base64 -d > /tmp/probe.py && python3 /tmp/probe.py {within} {targets}"
     );
-    let mut said = fleet.ask(&probe);
-    for _ in 0..GUEST_BREAKS {
-        if said.ends_with("|[0]") || !worker::kvm_emulates() {
-            break;
-        }
-        // What it tells is all or nothing, so a wall that is open is not lost so.
-        println!("RETRIED: seat {seat}'s guest broke on a host that emulates KVM: {said:.300}");
-        fleet.wait_for(&format!("{seat} Ready"), BOOTED * 10);
-        said = fleet.ask(&probe);
-    }
+    let said = fleet.ask(&probe);
     let said = said
         .strip_suffix("|[0]")
         .unwrap_or_else(|| panic!("seat {seat}: {said:?}"));

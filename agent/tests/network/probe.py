@@ -5,8 +5,7 @@ probe.py SECONDS TARGET…
 Targets: tcp:ADDRESS:PORT, udp:ADDRESS:PORT, ping:ADDRESS, name:NAME. A name may
 stand for an address; it is asked of the resolver that /etc/resolv.conf names.
 
-One thread, few modules, names as bytes (no `idna`): an emulated guest is slow, and
-where KVM emulates ring 0, Python with many threads was seen to lose its memory."""
+One thread, few modules, names as bytes (no `idna`): an emulated guest is slow."""
 
 import errno
 import select

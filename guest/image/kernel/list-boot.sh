@@ -60,7 +60,7 @@ timeout 60 qemu-system-x86_64 -M microvm,acpi=on,pcie=off,rtc=on,isa-serial=on \
   -accel "$acceleration" -cpu max -smp 1 -m 512 -nodefaults -no-user-config -nographic \
   -serial "file:$place/log" -kernel "$kernel" "${drives[@]}" -device virtio-rng-device \
   -append "console=ttyS0 initcall_debug ignore_loglevel reboot=k panic=-1 pci=off \
-tsc_early_khz=$khz root=/dev/vda ro CLARATEACH_RUNTIME=firecracker init=/guest" -no-reboot &
+tsc_early_khz=$khz root=/dev/vda ro CLARATEACH_RUNTIME=firecracker init=/guest" -no-reboot 2> "$place/said" &
 qemu=$!
 for ((tenths = 0; tenths < 600; tenths++)); do
   if grep -q 'Run /guest as init' "$place/log" 2> /dev/null || ! kill -0 "$qemu" 2> /dev/null; then break; fi
@@ -78,6 +78,7 @@ done
 awk '{ all += $1 } END { printf "%10d  all of them\n", all }' "$place/steps"
 sed -n 's/^\[ *\([0-9.]*\)\].*Run \/guest as init.*/\1/p' "$place/log" |
   while read -r at; do printf '%10.0f  from the kernel'"'"'s first word to the guest\n' "${at/./}"; done
+[[ -s $place/log ]] || die "QEMU did not start." "$(< "$place/said")"
 grep -q 'ACPI: Interpreter enabled' "$place/log" ||
   die "ACPI did not come up." "$(grep -m 3 'ACPI.*\(Error\|Unable\)' "$place/log" || true)"
 grep -q 'Run /guest as init' "$place/log" ||
