@@ -40,10 +40,11 @@ impl BareVmm {
                 .with_context(|| format!("there is no {pointer}"))?;
             Ok(text.trim().to_owned())
         };
-        let kind = if micro_vms::emulated() {
-            "emulated"
+        // A kernel of each kind; disks of emulating hosts have a name of their own.
+        let (kind, disks) = if micro_vms::emulated() {
+            ("emulated", "-emulated")
         } else {
-            "hardware"
+            ("hardware", "")
         };
         let hash = |name: String| name.split_once('-').map(|(_, hash)| hash.to_owned());
         let base = hash(named("current")?).context("the root filesystem has no hash")?;
@@ -55,8 +56,8 @@ impl BareVmm {
         let drives = machine["drives"].as_array_mut().context("no drives")?;
         for drive in drives {
             drive["path_on_host"] = match drive["drive_id"].as_str() {
-                Some("base") => path(format!("base-{base}.ext4")),
-                Some("boot") => path(format!("boot-{boot}.ext4")),
+                Some("base") => path(format!("base-{base}{disks}.ext4")),
+                Some("boot") => path(format!("boot-{boot}{disks}.ext4")),
                 Some("seat") => Value::String(seat.display().to_string()),
                 other => bail!("an unknown drive: {other:?}"),
             };

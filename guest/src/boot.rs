@@ -14,7 +14,7 @@ use std::{fs, net::SocketAddr, time::Instant};
 use anyhow::Context as _;
 use clarateach_proto::guest::Interface;
 use rustix::{fs::Mode, process::umask};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
     config::{Config, Runtime, Template},
@@ -29,12 +29,24 @@ pub(crate) fn boot(config: &Config) -> anyhow::Result<()> {
     match config.runtime {
         Runtime::Firecracker => {
             firecracker::mount_base(config.template.is_some())?;
-            if config.template == Some(Template::OwnDisk) {
-                firecracker::enter_seat_disk()?;
-                make_folders(config)?;
-                identity::make_room().context("could not make the files of an identity")?;
+            network::set_switches()?;
+            match config.template {
+                Some(Template::AnyDisk) => Ok(()),
+                Some(Template::OwnDisk) => {
+                    firecracker::enter_seat_disk()?;
+                    make_folders(config)?;
+                    identity::make_room().context("could not make the files of an identity")
+                }
+                None => {
+                    // Its own disk is there already. What fails here fails again when
+                    // the agent asks, which hears why.
+                    let entered = firecracker::enter_seat_disk();
+                    if let Err(cause) = entered.and_then(|_| make_folders(config)) {
+                        warn!(cause = format!("{cause:#}"), "seat's disk was not entered");
+                    }
+                    Ok(())
+                }
             }
-            Ok(())
         }
         Runtime::Container | Runtime::Process => make_folders(config),
     }

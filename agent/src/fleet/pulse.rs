@@ -49,6 +49,11 @@ const GUEST: Rhythm = Rhythm {
     misses: 6,
 };
 
+/// How many times a guest is looked at in the time that one may take to start.
+const LOOKS_IN_A_START: u32 = 30;
+/// The longest pause between two looks: what an instructor sees of a seat is as old.
+const SELDOM: Duration = Duration::from_secs(10);
+
 /// What a look found.
 #[derive(Debug)]
 pub(super) enum Beat {
@@ -144,12 +149,15 @@ where
 }
 
 impl Rhythm {
-    /// Six misses where a guest starts within a minute. Where ring 0 is emulated
-    /// and the host is busy, four in a row were seen of guests that were well.
+    /// Six misses, and a look every other second, where a guest starts within a
+    /// minute. Where ring 0 is emulated and the host is busy, four misses in a row
+    /// were seen of guests that were well; and an answer costs a guest a quarter of
+    /// a second of a processor there, so that eight idle seats kept one busy.
     fn of_guest(patience: Duration) -> Self {
         let within = GUEST.within.as_secs().max(1);
         let misses = u32::try_from(patience.as_secs() / 2 / within).unwrap_or(u32::MAX);
         Self {
+            every: (patience / LOOKS_IN_A_START).clamp(GUEST.every, SELDOM),
             misses: misses.max(GUEST.misses),
             ..GUEST
         }
@@ -200,10 +208,17 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_guest_has_more_chances_and_none_has_fewer_than_six() {
-        for (patience, misses) in [(1, 6), (60, 6), (90, 9), (300, 30)] {
+    fn a_slow_guest_has_more_chances_and_is_asked_less_often() {
+        for (patience, misses, every) in [
+            (1, 6, 2),
+            (60, 6, 2),
+            (90, 9, 3),
+            (300, 30, 10),
+            (900, 90, 10),
+        ] {
             let rhythm = Rhythm::of_guest(Duration::from_secs(patience));
             assert_eq!(rhythm.misses, misses, "{patience} s");
+            assert_eq!(rhythm.every.as_secs(), every, "{patience} s");
         }
     }
 

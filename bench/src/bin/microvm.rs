@@ -8,7 +8,9 @@
 //! its clock stops as soon as its guest's control channel answers, before the
 //! guest has an identity or a network: the harder peer. They take turns.
 //!
-//! Memory is PSS of the VMM, its guest idle with a shell at the prompt; the VMM's
+//! Memory is PSS of the VMM, its guest idle with a shell at the prompt; of restored
+//! ones it is by how much the last raises the sum over all, for PSS of one alone
+//! has its part of what all share, which is there without it. The VMM's
 //! own is what is not the guest's memory. Where KVM emulates ring 0, times are
 //! good as ratios only, and that is printed.
 
@@ -131,9 +133,8 @@ async fn measure(settings: Settings) -> anyhow::Result<()> {
         format!("{:.0} x faster", was.median / is.median),
         "≥ 20 x",
     )?;
-    let mib = |kib: u64| kib as f64 / 1024.0;
     row(
-        "a further idle seat, PSS MiB (peer: cold-booted)",
+        "a further idle seat adds, PSS MiB (peer: cold-booted)",
         format!("{:.1}", mib(cold_memory.all)),
         format!("{:.1}", mib(memory.all)),
         format!("{:.2}", mib(memory.all) / mib(cold_memory.all)),
@@ -183,24 +184,49 @@ async fn cold(rounds: u32, dir: &Path) -> anyhow::Result<(Vec<f64>, Vec<f64>, vm
     Ok((ours, bare, memory))
 }
 
-/// Seats restored one after the other; and the memory of the last.
+/// Seats restored one after the other; and what the last adds to the memory of
+/// all, which is what a further one costs the host.
 async fn restored(last: u32, dir: &Path) -> anyhow::Result<(Vec<f64>, vmm::Memory)> {
     let run = dir.join("restored");
     let fleet = start(&run, false).await?;
     let made = ask(&fleet, 1).await?;
     println!("the first, with its template: {:.2}", made.as_secs_f64());
     let mut times = Vec::new();
-    for number in 2..=last {
+    for number in 2..last {
         times.push(ask(&fleet, number).await?.as_secs_f64());
     }
-    for number in 1..=last {
+    for number in 1..last {
         shell(&fleet, number).await?;
     }
-    let memory = vmm::memory(vmm::pid(&run, last)?, MEMORY_MIB)?;
+    let before = sum(&run, last - 1)?;
+    times.push(ask(&fleet, last).await?.as_secs_f64());
+    shell(&fleet, last).await?;
+    let after = sum(&run, last)?;
+    let own = vmm::memory(vmm::pid(&run, last)?, MEMORY_MIB)?;
+    println!(
+        "the last one of {last}: PSS {:.1} MiB, of which the VMM's own {:.1}",
+        mib(own.all),
+        mib(own.own)
+    );
     for number in 1..=last {
         fleet.remove(seat(number), Duration::from_secs(5)).await?;
     }
-    Ok((times, memory))
+    let added = vmm::Memory {
+        all: after.saturating_sub(before),
+        own: own.own,
+    };
+    Ok((times, added))
+}
+
+/// PSS of the first so many seats together, KiB: what they share counts once.
+fn sum(run: &Path, seats: u32) -> anyhow::Result<u64> {
+    (1..=seats)
+        .map(|number| Ok(vmm::memory(vmm::pid(run, number)?, MEMORY_MIB)?.all))
+        .sum()
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
 }
 
 async fn start(run: &Path, cold_boot: bool) -> anyhow::Result<Fleet> {

@@ -21,7 +21,9 @@ use rustix::{
     mount::{MountFlags, UnmountFlags, mount, mount_move, unmount},
     process::{chdir, pivot_root},
 };
-use tracing::debug;
+use tracing::{debug, warn};
+
+use crate::sys;
 
 const BASE: &str = "/base";
 const SEAT: &str = "/seat";
@@ -115,6 +117,10 @@ fn look_around(template: bool) {
     if template {
         for path in READ {
             fs::read(format!("{BASE}{path}")).ok();
+        }
+        match sys::map_own_code() {
+            Ok(bytes) => debug!(bytes, "own code mapped"),
+            Err(cause) => warn!(%cause, "own code is mapped as it is needed"),
         }
     }
 }

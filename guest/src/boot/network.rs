@@ -29,14 +29,6 @@ use rustix::net::netdevice::name_to_index;
 
 /// Brings up `lo` and `eth0` with what the agent chose.
 pub(crate) fn bring_up(wanted: &Interface) -> anyhow::Result<()> {
-    // As in a container: learners may ping and serve on low ports.
-    for (switch, value) in [
-        ("ping_group_range", "0 2147483647"),
-        ("ip_unprivileged_port_start", "0"),
-    ] {
-        fs::write(format!("/proc/sys/net/ipv4/{switch}"), value)
-            .with_context(|| format!("could not set {switch}"))?;
-    }
     let address: Ipv4Addr = wanted.address.parse().context("the address is none")?;
     let gateway: Ipv4Addr = wanted.gateway.parse().context("the gateway is none")?;
     let mac = hardware_address(&wanted.mac).context("the hardware address is none")?;
@@ -65,6 +57,18 @@ pub(crate) fn bring_up(wanted: &Interface) -> anyhow::Result<()> {
     netlink
         .act(&default_route(eth0, gateway), replace)
         .context("could not set the default route")
+}
+
+/// As in a container: learners may ping and serve on low ports.
+pub(super) fn set_switches() -> anyhow::Result<()> {
+    for (switch, value) in [
+        ("ping_group_range", "0 2147483647"),
+        ("ip_unprivileged_port_start", "0"),
+    ] {
+        fs::write(format!("/proc/sys/net/ipv4/{switch}"), value)
+            .with_context(|| format!("could not set {switch}"))?;
+    }
+    Ok(())
 }
 
 /// Brings up `lo` alone.
