@@ -19,6 +19,14 @@ test("the version is the package's", () => {
   expect(VERSION).toBe(JSON.parse(manifest).version);
 });
 
+test("the README begins with ten lines or fewer", () => {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const [, example = ""] = /^```js\n(.*?)^```$/ms.exec(readme) ?? [];
+  const lines = example.trim().split("\n");
+  expect(lines.length).toBeGreaterThan(5);
+  expect(lines.length).toBeLessThanOrEqual(10);
+});
+
 test("a client is made from the command line's variables, in Node", () => {
   vi.stubEnv("CLARATEACH_TOKEN_FILE", undefined).stubEnv("CLARATEACH_CA_FILE", undefined);
   vi.stubEnv("CLARATEACH_URL", undefined);
