@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests of clients written in TypeScript share: Node, packages, and a server of
+# What the tests and figures of clients share: Node, Python, packages, and a server of
 # their own with containers. Sourced after lib.sh, never run.
 # shellcheck disable=SC2154 # `work` is whoever sources this's
 
@@ -37,6 +37,21 @@ install_dependencies() {
   step "installing what package-lock.json names"
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
   cp package-lock.json "$stamp"
+}
+
+# Usage: python_environment NAME LOCK: prints where it is; made anew when the lock changes
+python_environment() {
+  local lock=$TOP/sdk/python/requirements/$2 dir sum
+  sum=$(cat <(python3 -V) "$lock" | sha256sum)
+  dir=$CLARATEACH_CACHE/tools/sdk-python-$1-${sum:0:12}
+  if [[ ! -e $dir/complete ]]; then
+    step "making the Python environment $1"
+    rm -rf "$dir"
+    python3 -m venv "$dir" >&2
+    "$dir/bin/pip" install -q --disable-pip-version-check --require-hashes -r "$lock" >&2
+    touch "$dir/complete"
+  fi
+  printf '%s' "$dir"
 }
 
 # The programs that stories run, in $BIN.

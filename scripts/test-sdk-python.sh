@@ -17,21 +17,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib-clients.sh"
 readonly SDK=$TOP/sdk/python
 BIN=${BIN:-$CARGO_TARGET_DIR/debug}
 
-# Usage: environment NAME LOCK: prints where it is; made anew when the lock changes
-environment() {
-  local lock=$SDK/requirements/$2 dir sum
-  sum=$(cat <(python3 -V) "$lock" | sha256sum)
-  dir=$CLARATEACH_CACHE/tools/sdk-python-$1-${sum:0:12}
-  if [[ ! -e $dir/complete ]]; then
-    step "making the Python environment $1"
-    rm -rf "$dir"
-    python3 -m venv "$dir" >&2
-    "$dir/bin/pip" install -q --disable-pip-version-check --require-hashes -r "$lock" >&2
-    touch "$dir/complete"
-  fi
-  printf '%s' "$dir"
-}
-
 checks() {
   step "what is generated is current"
   PYTHON=$dev/bin/python "$SDK/generate.sh" --check
@@ -89,7 +74,7 @@ build() {
 # As a user: from an empty folder, with the newest of everything the package asks for.
 first_minutes() {
   local newest pip
-  newest=$(environment newest newest.txt)
+  newest=$(python_environment newest newest.txt)
   step "the README's example from a clean environment"
   cp -a "$newest" "$work/clean"
   pip=("$work/clean/bin/python" -m pip --disable-pip-version-check)
@@ -118,7 +103,7 @@ over_tls() {
     -keyout "$work/key.pem" -out "$work/cert.pem" 2> /dev/null
   start_server https --tls-cert "$work/cert.pem" --tls-key "$work/key.pem"
   step "stories over TLS"
-  CLARATEACH_CA=$work/cert.pem "$work/clean/bin/python" -m pytest -q tests/test_story_tls.py
+  CLARATEACH_CA_FILE=$work/cert.pem "$work/clean/bin/python" -m pytest -q tests/test_story_tls.py
 }
 
 become_root "$0" "$@"
@@ -135,7 +120,7 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
 work=$(mktemp -d /var/tmp/clarateach-sdk-python-XXXXXX)
 trap clean_up EXIT
 trap 'exit 130' INT TERM
-dev=$(environment dev dev.txt)
+dev=$(python_environment dev dev.txt)
 cd "$SDK"
 checks
 build

@@ -207,7 +207,8 @@ prepare() {
       deny) ensure_cargo_deny ;;
       unit | e2e | e2evm) ensure_runtime && ensure_buf && PATH=${BUF%/*}:$PATH &&
         ensure_commands openssl=openssl litmus=litmus cadaver=cadaver rclone=rclone \
-          losetup=mount diff=diffutils jq=jq curl=curl &&
+          losetup=mount diff=diffutils jq=jq curl=curl faketime=faketime &&
+        { ensure_grpcurl || warn "without grpcurl its lines are not run"; } &&
         { (ensure_postgres) || warn "without PostgreSQL its tests say SKIPPED"; } ;;
       sdkpy) ensure_runtime && ensure_commands python3=python3 openssl=openssl faketime=faketime && ensure_python_venv ;;
     esac || return

@@ -3,6 +3,7 @@
 mod files;
 mod operator;
 mod parse;
+mod shape;
 mod workshop;
 
 use std::path::PathBuf;
@@ -11,11 +12,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use files::{FilesVerb, GetArgs, LsArgs, PutArgs, ServeArgs, SyncArgs};
 pub(crate) use operator::{
-    CompletionArgs, DoctorArgs, LoginArgs, ManArgs, RoleName, SeatNumbers, SeatsVerb, TokenVerb,
+    CompletionArgs, DoctorArgs, LogArgs, LoginArgs, ManArgs, RoleName, SeatNumbers, SeatsVerb,
+    TokenVerb,
 };
+pub(crate) use shape::{CostArgs, CreateArgs, EgressMode, EstimateArgs, RuntimeName};
 pub(crate) use workshop::{
-    CollectArgs, CreateArgs, EgressArgs, EgressMode, PauseArgs, RuntimeName, Until, UpdateArgs,
-    WatchArgs, WorkshopVerb,
+    CollectArgs, EgressArgs, PauseArgs, Until, UpdateArgs, WatchArgs, WorkshopVerb,
 };
 
 const EXIT_CODES: &str = "\
@@ -49,17 +51,25 @@ pub(crate) struct Server {
     #[arg(
         long = "server",
         global = true,
+        help_heading = "Control plane",
         env = "CLARATEACH_URL",
         value_name = "URL"
     )]
     pub(crate) url: Option<String>,
     /// Certificates to trust for the control plane instead of this machine's, PEM.
-    #[arg(long, global = true, env = "CLARATEACH_CA_FILE", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Control plane",
+        env = "CLARATEACH_CA_FILE",
+        value_name = "FILE"
+    )]
     pub(crate) ca: Option<PathBuf>,
     /// File that holds the API token, if not that of `login`.
     #[arg(
         long,
         global = true,
+        help_heading = "Control plane",
         env = "CLARATEACH_TOKEN_FILE",
         value_name = "FILE"
     )]
@@ -104,6 +114,9 @@ and with 255 for a fault of ours. Ctrl-C ends the command.")]
     /// The seats of a workshop (needs an API token).
     #[command(subcommand, visible_alias = "seat")]
     Seats(SeatsVerb),
+    /// The end of what a seat's machine logged: as `seats log` (needs an API token).
+    #[command(after_help = "Example:\n  clarateach logs -f 'Git basics' 3")]
+    Logs(LogArgs),
     /// API tokens of instructors and admins (needs one).
     #[command(subcommand, visible_alias = "tokens")]
     Token(TokenVerb),
@@ -155,7 +168,12 @@ pub(crate) struct JoinArgs {
     /// The code from your instructor; case, spaces and hyphens do not matter.
     pub(crate) code: String,
     /// What you call yourself.
-    #[arg(long, default_value = "", value_name = "NAME")]
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NAME"
+    )]
     pub(crate) name: String,
     /// Take another seat although this machine remembers one of this class.
     #[arg(long)]

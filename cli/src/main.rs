@@ -29,7 +29,7 @@ mod workshop;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
-use config::{Cli, Verb};
+use config::{Cli, SeatsVerb, Verb};
 use failure::Failure;
 
 /// For threads to end after Ctrl-C.
@@ -78,6 +78,9 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Verb::Files(verb) => Box::pin(files::run(verb)).await.map(|()| 0),
         Verb::Workshop(verb) => Box::pin(workshop::run(at, verb)).await.map(|()| 0),
         Verb::Seats(verb) => Box::pin(seats::run(at, verb)).await.map(|()| 0),
+        Verb::Logs(args) => Box::pin(seats::run(at, SeatsVerb::Log(args)))
+            .await
+            .map(|()| 0),
         Verb::Token(verb) => Box::pin(tokens::run(at, verb)).await.map(|()| 0),
         Verb::Login(args) => Box::pin(login::run(at, args)).await.map(|()| 0),
         Verb::Logout => login::forget().map(|()| 0),

@@ -30,13 +30,9 @@ pub(crate) async fn run(at: &Server, verb: SeatsVerb) -> Result<(), Failure> {
         }
         SeatsVerb::Reset(args) => change(&mut workshops, args, Change::Reset).await,
         SeatsVerb::Revoke(args) => change(&mut workshops, args, Change::Revoke).await,
-        SeatsVerb::Log {
-            workshop,
-            seat,
-            follow,
-        } => {
-            let id = find::id(&mut workshops, &workshop).await?;
-            log::run(workshops, id, seat, follow).await
+        SeatsVerb::Log(args) => {
+            let id = find::id(&mut workshops, &args.workshop).await?;
+            log::run(workshops, id, args.seat, args.follow).await
         }
     }
 }

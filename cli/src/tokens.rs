@@ -8,6 +8,7 @@ use clarateach_proto::workshop::{
 use serde_json::{Value, json};
 
 use crate::{
+    asking::fresh_id,
     config::{Format, RoleName, Server, TokenVerb},
     failure::Failure,
     login,
@@ -37,6 +38,7 @@ pub(crate) async fn run(at: &Server, verb: TokenVerb) -> Result<(), Failure> {
                 principal,
                 role: role.into(),
                 label,
+                request_id: fresh_id(),
             };
             let made = tokens
                 .create_token(request)

@@ -1,6 +1,8 @@
 //! Workshops for whoever has an API token: list, create, look, change, delete.
 
 mod collect;
+mod cost;
+mod env;
 pub(crate) mod find;
 mod pause;
 pub(crate) mod show;
@@ -19,7 +21,9 @@ use pause::Pause;
 use crate::{
     api::Workshops,
     asking::fresh_id,
-    config::{CreateArgs, EgressArgs, EgressMode, RuntimeName, Server, Until, WorkshopVerb},
+    config::{
+        CreateArgs, EgressArgs, EgressMode, Format, RuntimeName, Server, Until, WorkshopVerb,
+    },
     failure::{Exit, Failure},
     interrupt, login,
     output::{plain, tell},
@@ -36,7 +40,12 @@ pub(crate) async fn run(at: &Server, verb: WorkshopVerb) -> Result<(), Failure> 
         WorkshopVerb::Create(args) => create(&mut workshops, args).await,
         WorkshopVerb::Get { workshop, show } => {
             let id = find::id(&mut workshops, &workshop).await?;
-            show::one(&get(&mut workshops, &id).await?, show)
+            let found = get(&mut workshops, &id).await?;
+            let cost = match show.output {
+                Format::Table | Format::Wide => cost::so_far(&mut workshops, &id).await,
+                Format::Json | Format::Name => None,
+            };
+            show::one(&found, cost, show)
         }
         WorkshopVerb::Watch(args) => {
             let id = find::id(&mut workshops, &args.workshop).await?;
@@ -47,6 +56,8 @@ pub(crate) async fn run(at: &Server, verb: WorkshopVerb) -> Result<(), Failure> 
         WorkshopVerb::Collect(args) => {
             interrupt::or_stop(Box::pin(collect::run(&server, &mut workshops, args))).await
         }
+        WorkshopVerb::Cost(args) => cost::run(&mut workshops, args).await,
+        WorkshopVerb::Estimate(args) => cost::estimate(&mut workshops, args).await,
         WorkshopVerb::Stop(args) => pause::run(&mut workshops, args, Pause::Stop).await,
         WorkshopVerb::Start(args) => pause::run(&mut workshops, args, Pause::Start).await,
         WorkshopVerb::Delete {
@@ -92,20 +103,28 @@ pub(crate) async fn list(
 }
 
 async fn create(workshops: &mut Workshops, args: CreateArgs) -> Result<(), Failure> {
-    let runtime = match args.runtime {
-        RuntimeName::Firecracker => Runtime::Firecracker,
-        RuntimeName::Container => Runtime::Container,
-    };
     let request = CreateWorkshopRequest {
         name: args.name,
         seats: args.seats,
-        runtime: runtime.into(),
+        runtime: runtime(args.runtime).into(),
         ttl: args.ttl.map(span).transpose()?,
+        env: args
+            .env_file
+            .as_deref()
+            .map(env::read)
+            .transpose()?
+            .unwrap_or_default(),
+        instructions: match &args.instructions {
+            Some(file) => update::read(file)?,
+            None => String::new(),
+        },
         resources: Some(Resources {
+            vcpus: args.limits.vcpus,
+            memory_mib: args.limits.memory_mib,
+            disk_mib: args.limits.disk_mib,
             network_mbits: args.limits.network_mbits,
             disk_mib_per_second: args.limits.disk_mib_per_second,
             processes: args.limits.processes,
-            ..Default::default()
         }),
         egress: Some(egress(args.egress, args.allow)),
         request_id: fresh_id(),
@@ -125,6 +144,13 @@ async fn create(workshops: &mut Workshops, args: CreateArgs) -> Result<(), Failu
         made = interrupt::or_stop(wait).await?;
     }
     show::brief(&made, args.show)
+}
+
+fn runtime(name: RuntimeName) -> Runtime {
+    match name {
+        RuntimeName::Firecracker => Runtime::Firecracker,
+        RuntimeName::Container => Runtime::Container,
+    }
 }
 
 /// A time, as the schema has it.

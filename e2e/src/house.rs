@@ -374,6 +374,27 @@ impl House {
         SeatServiceClient::new(self.channel().await)
     }
 
+    /// Ends everything that the workshop's first worker runs, at once, as when its machine is
+    /// taken away. Of containers on this box.
+    pub async fn lose_worker(&self, workshop: &str) {
+        let worker = self.workshop(workshop).await.workers[0].name.clone();
+        let run = self.data().join("workers").join(worker).join("run");
+        let agent = fs::read_to_string(run.join("agent.pid")).unwrap();
+        let mut all = vec![agent.trim().parse().unwrap()];
+        for seat in fs::read_dir(run.join("runc")).unwrap() {
+            let Ok(state) = fs::read_to_string(seat.unwrap().path().join("state.json")) else {
+                continue;
+            };
+            let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+            all.push(i32::try_from(state["init_process_pid"].as_i64().unwrap()).unwrap());
+        }
+        assert!(all.len() > 1, "{} has no seats", run.display());
+        for pid in all {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    }
+
     /// What is asked for when nothing else matters.
     pub fn wish(name: &str, seats: u32) -> CreateWorkshopRequest {
         CreateWorkshopRequest {

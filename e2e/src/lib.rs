@@ -12,6 +12,7 @@
     reason = "this crate is test code: what cannot go on should stop and say where"
 )]
 
+pub mod cable;
 pub mod canary;
 pub mod door;
 pub mod fake_gce;
@@ -21,8 +22,10 @@ pub mod http;
 pub mod learner;
 mod listener;
 pub mod micro_vms;
+pub mod person;
 pub mod plane;
 pub mod postgres;
+pub mod screen;
 pub mod soak;
 pub mod terminal;
 pub mod traces;

@@ -20,6 +20,7 @@ _MOMENT: Json = {"type": ["string", "null"], "format": "date-time"}
 _SPAN: Json = {
     "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "examples": ["90m", "4h"]}]
 }
+_SECONDS: Json = {"type": "integer", "minimum": 0, "title": "Seconds"}
 # Members of messages that this face leaves out, or does not take yet.
 _LEFT_OUT = {"Seat": {"workshop_id"}}
 _TAKEN = {"UpdateWorkshopRequest": {"egress"}}
@@ -39,6 +40,8 @@ _PAGE = (
     ("page_token", {"type": "string"}),
     ("show_deleted", {"type": "boolean"}),
 )
+_COSTS = (("workshop_ids", {"type": "array", "items": {"type": "string"}}),)
+_QUERIES = {"ListWorkshops": _PAGE, "GetCosts": _COSTS}
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
@@ -123,7 +126,7 @@ class _Face:
         if named == ".google.protobuf.Timestamp":
             return _MOMENT
         if named == ".google.protobuf.Duration":
-            return _SPAN
+            return _SPAN if wish else _SECONDS
         if named not in self._messages:  # a map
             return {"type": "object", "additionalProperties": {"type": "string"}}
         return self.ref(named, wish)
@@ -141,11 +144,11 @@ class _Face:
             "operationId": name[0].lower() + name[1:],
             "summary": self._calls[name].comment,
         }
-        if name == "ListWorkshops":
+        if name in _QUERIES:
             comments = {part.name: part.comment for part in self._messages[f"{name}Request"].parts}
             made["parameters"] = [
                 {"name": at, "in": "query", "description": comments[at], "schema": kind}
-                for at, kind in _PAGE
+                for at, kind in _QUERIES[name]
             ]
         if wish:
             made["requestBody"] = {"required": True, "content": _json(self.ref(wish, wish=True))}
@@ -183,6 +186,7 @@ def text(files: list[File]) -> str:
             "patch": call("UpdateWorkshop", "200", "Workshop", "UpdateWorkshopRequest"),
             "delete": call("DeleteWorkshop", "202", "Workshop"),
         },
+        "/api/costs": {"get": call("GetCosts", "200", "GetCostsResponse")},
         "/api/join": {
             "post": call(
                 "JoinWorkshop", "200", "JoinWorkshopResponse", "JoinWorkshopRequest", free=True

@@ -575,6 +575,7 @@ async fn tokens_rotate_and_instructors_make_only_their_own() {
         principal: principal.into(),
         role: role.into(),
         label: "laptop".into(),
+        request_id: String::new(),
     };
     let own = client
         .create_token(with(&ada, ask("ada", pb::Role::Unspecified)))
@@ -593,6 +594,23 @@ async fn tokens_rotate_and_instructors_make_only_their_own() {
         .await
         .unwrap_err();
     assert_eq!(fields(&refused), ["role"], "nobody promotes themselves");
+    let repeated = || pb::CreateTokenRequest {
+        request_id: "once".into(),
+        ..ask("ada", pb::Role::Unspecified)
+    };
+    let first = client.create_token(with(&ada, repeated())).await.unwrap();
+    let again = client.create_token(with(&ada, repeated())).await.unwrap();
+    assert_eq!(
+        again.get_ref(),
+        first.get_ref(),
+        "a lost answer comes again"
+    );
+    let other = pb::CreateTokenRequest {
+        label: "desk".into(),
+        ..repeated()
+    };
+    let refused = client.create_token(with(&ada, other)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Aborted, "another wish by that id");
     let id = own.api_token.unwrap().id;
     let bob = town.instructor("bob").await;
     let revoke = || pb::RevokeTokenRequest { id: id.clone() };
@@ -610,7 +628,7 @@ async fn tokens_rotate_and_instructors_make_only_their_own() {
     let listed = client
         .list_tokens(with(&ada, pb::ListTokensRequest {}))
         .await;
-    assert_eq!(listed.unwrap().into_inner().tokens.len(), 2);
+    assert_eq!(listed.unwrap().into_inner().tokens.len(), 3);
 }
 
 #[tokio::test]

@@ -35,12 +35,12 @@ pub(crate) fn within(
     }
 }
 
-/// `.` and `..` however they are spelled, and what hides a slash or a NUL.
+/// `.` and `..` however they are spelled, and what hides a slash or a NUL. A backslash that
+/// is spelled as `%5c` is a letter of a name like any other: guests are Linux.
 fn climbs(segment: &str) -> bool {
     let lower = segment.to_ascii_lowercase();
     let plain = lower.replace("%2e", ".");
-    matches!(plain.as_str(), "." | "..")
-        || ["%2f", "%5c", "%00"].iter().any(|bad| lower.contains(bad))
+    matches!(plain.as_str(), "." | "..") || ["%2f", "%00"].iter().any(|bad| lower.contains(bad))
 }
 
 #[cfg(test)]
@@ -63,6 +63,11 @@ mod tests {
                 "https://H:9090/proxy/ws-abcdefghij/3/files/",
                 Some("/proxy/ws-abcdefghij/3/files/"),
             ),
+            (
+                "/proxy/ws-abcdefghij/3/files/a%5Cb",
+                Some("/proxy/ws-abcdefghij/3/files/a%5Cb"),
+            ),
+            ("/proxy/ws-abcdefghij/3/files/a\\b", None),
             ("/proxy/ws-abcdefghij/3/files..a", None),
             ("/proxy/ws-abcdefghij/3/files", None),
             ("/proxy/ws-abcdefghij/4/files/a", None),

@@ -116,17 +116,24 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     }
     #[derive(Deserialize)]
     struct Said {
+        reason: String,
         message: String,
     }
+    let said = serde_json::from_slice::<Answer>(body).map(|answer| answer.error);
+    let unknown = said
+        .as_ref()
+        .is_ok_and(|said| said.reason == "SEAT_UNKNOWN");
     let exit = match status.as_u16() {
         401 | 403 => Exit::Refused,
+        // A worker that was made anew hears of its seats a moment later.
+        404 if unknown => Exit::Unreachable,
         404 | 410 => Exit::NotFound,
         409 | 429 => Exit::Conflict,
         502..=504 => Exit::Unreachable,
         _ => Exit::Fault,
     };
-    let why = match serde_json::from_slice::<Answer>(body) {
-        Ok(answer) => plain(&answer.error.message),
+    let why = match said {
+        Ok(said) => plain(&said.message),
         Err(_) => status.to_string(),
     };
     Failure::new(exit, "the terminal was refused").because(why)

@@ -37,16 +37,19 @@ pub(crate) enum SeatsVerb {
         visible_alias = "logs",
         after_help = "Examples:\n  clarateach seats log 'Git basics' 3\n  clarateach seats log -f 'Git basics' 3"
     )]
-    Log {
-        /// The workshop.
-        workshop: String,
-        /// The seat's number.
-        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
-        seat: u32,
-        /// Go on with what is logged from now on, until Ctrl-C.
-        #[arg(short, long)]
-        follow: bool,
-    },
+    Log(LogArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// The workshop: an id, the beginning of one, or a name.
+    pub(crate) workshop: String,
+    /// The seat's number.
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) seat: u32,
+    /// Go on with what is logged from now on, until Ctrl-C.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
 }
 
 #[derive(Debug, Args)]

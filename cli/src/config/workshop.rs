@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Show, parse};
+use super::{
+    Show, parse,
+    shape::{CostArgs, CreateArgs, EgressMode, EstimateArgs},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkshopVerb {
@@ -18,9 +21,13 @@ pub(crate) enum WorkshopVerb {
         show: Show,
     },
     /// Make a workshop.
-    #[command(
-        after_help = "Example:\n  clarateach workshop create 'Git basics' --seats 20 --runtime container --ttl 4h --wait"
-    )]
+    #[command(after_help = "\
+Examples:
+  clarateach workshop create 'Git basics' --seats 20 --runtime container --ttl 4h --wait
+  clarateach workshop create 'Data' --seats 8 --runtime firecracker --memory-mib 2048 \\
+    --instructions steps.md --env-file course.env
+
+The join code is in the answer, and in workshop get.")]
     Create(CreateArgs),
     /// One workshop, with its workers and seats.
     #[command(after_help = "\
@@ -64,6 +71,19 @@ Examples:
 Each seat is a folder, seat-003-Ada; collected.json at the end says what is there
 and what is not. Reads only: learners work on.")]
     Collect(CollectArgs),
+    /// What workshops have cost so far: those that are named, or all.
+    #[command(after_help = "\
+Examples:
+  clarateach workshop cost
+  clarateach workshop cost 'Git basics' -o json | jq .costs[0].total_microusd
+
+By the time that workers ran, at the price that the server was told.")]
+    Cost(CostArgs),
+    /// What a workshop would cost.
+    #[command(
+        after_help = "Example:\n  clarateach workshop estimate --seats 20 --runtime firecracker --ttl 4h"
+    )]
+    Estimate(EstimateArgs),
     /// End a workshop's machines, and keep its seats, learners and files.
     #[command(after_help = "\
 Example:
@@ -174,78 +194,6 @@ pub(crate) struct CollectArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct CreateArgs {
-    /// What people call it.
-    pub(crate) name: String,
-    /// How many seats.
-    #[arg(long)]
-    pub(crate) seats: u32,
-    /// What gives a seat its machine.
-    #[arg(long, value_enum)]
-    pub(crate) runtime: RuntimeName,
-    /// How long until it deletes itself, such as 90m, 4h or 1h30m.
-    #[arg(long, value_parser = parse::duration)]
-    pub(crate) ttl: Option<Duration>,
-    /// What seats may reach; private networks never.
-    #[arg(long, value_enum, default_value = "internet")]
-    pub(crate) egress: EgressMode,
-    /// A name (pypi.org, or *.pypi.org for all below it) or an IPv4 range that seats
-    /// may reach with --egress allow-list; may be repeated, or a list with commas.
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_delimiter = ',',
-        required_if_eq("egress", "allow-list")
-    )]
-    pub(crate) allow: Vec<String>,
-    #[command(flatten)]
-    pub(crate) limits: LimitArgs,
-    /// Wait until every seat answers.
-    #[arg(long)]
-    pub(crate) wait: bool,
-    #[command(flatten)]
-    pub(crate) show: Show,
-}
-
-/// What each seat may take of its worker; what is not said is a fair share.
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct LimitArgs {
-    /// Network of a seat in Mbit/s, each way, 1 to 32000.
-    #[arg(
-        long,
-        default_value_t = 0,
-        hide_default_value = true,
-        value_name = "MBITS"
-    )]
-    pub(crate) network_mbits: u32,
-    /// Disk of a seat in MiB/s, reads and as much again for writes, 1 to 10000.
-    #[arg(
-        long,
-        default_value_t = 0,
-        hide_default_value = true,
-        value_name = "MIB"
-    )]
-    pub(crate) disk_mib_per_second: u32,
-    /// Processes and threads of a container, 64 to 32768; nothing to a MicroVM.
-    #[arg(
-        long,
-        default_value_t = 0,
-        hide_default_value = true,
-        value_name = "NUMBER"
-    )]
-    pub(crate) processes: u32,
-}
-
-/// As in the schema.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum RuntimeName {
-    /// A MicroVM with its own kernel.
-    Firecracker,
-    /// Linux namespaces.
-    Container,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct EgressArgs {
     /// Its id, the beginning of it, or its name.
     pub(crate) workshop: String,
@@ -262,55 +210,4 @@ pub(crate) struct EgressArgs {
     pub(crate) allow: Vec<String>,
     #[command(flatten)]
     pub(crate) show: Show,
-}
-
-/// As in the schema.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum EgressMode {
-    /// The internet.
-    Internet,
-    /// Nothing.
-    None,
-    /// Only what --allow names.
-    AllowList,
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use crate::config::Cli;
-
-    #[test]
-    fn an_allow_list_says_what_it_allows() {
-        for (more, good) in [
-            ("", true),
-            ("--egress none", true),
-            ("--egress allow-list", false),
-            (
-                "--egress allow-list --allow a.org,b.org --allow c.org",
-                true,
-            ),
-            ("--egress some", false),
-            (
-                "--network-mbits 50 --disk-mib-per-second 20 --processes 300",
-                true,
-            ),
-            ("--network-mbits many", false),
-        ] {
-            let line = format!("clarateach workshop create x --seats 1 --runtime container {more}");
-            let parsed = Cli::try_parse_from(line.split_whitespace());
-            assert_eq!(parsed.is_ok(), good, "{more}: {:?}", parsed.err());
-        }
-        for (change, good) in [
-            ("none", true),
-            ("allow-list --allow a.org", true),
-            ("allow-list", false),
-            ("", false),
-        ] {
-            let line = format!("clarateach workshop egress ws-1 {change}");
-            let parsed = Cli::try_parse_from(line.split_whitespace());
-            assert_eq!(parsed.is_ok(), good, "{change}: {:?}", parsed.err());
-        }
-    }
 }

@@ -1,27 +1,22 @@
 //! One file of the seat, streamed. A line that is cut is taken up at the byte
 //! where it broke, as long as the file is still the same.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
-    time::sleep,
-};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::{
     path::RemotePath,
+    patience::{Patience, passes},
     remote::{Remote, good, silent},
 };
 use crate::{
     failure::{Exit, Failure},
     progress::Meter,
 };
-
-/// So many cuts in a row without a byte between them are the end.
-const CUTS: u32 = 5;
 
 /// What stops a download.
 enum Stop {
@@ -41,7 +36,7 @@ pub(crate) async fn file(
 ) -> Result<Option<SystemTime>, Failure> {
     let mut got = 0_u64;
     let mut etag: Option<HeaderValue> = None;
-    let mut cuts = 0;
+    let mut patience = Patience::default();
     loop {
         let before = got;
         let piece = piece(remote, path, to, &failed, meter, &mut got, &mut etag).await;
@@ -53,16 +48,14 @@ pub(crate) async fn file(
             Err(Stop::Ended(why)) => return Err(why),
             Err(Stop::Cut(why)) => why,
         };
-        cuts = if got > before { 1 } else { cuts + 1 };
         // Without a name for this very content nothing can be continued.
-        if cuts > CUTS || (got > 0 && etag.is_none()) {
+        if got > 0 && etag.is_none() {
             return Err(why);
         }
-        sleep(Duration::from_millis(200 << cuts).mul_f64(0.5 + rand::random::<f64>())).await;
-        match remote.renew().await {
-            Err(why) if why.is_final() => return Err(why),
-            _ => {}
+        if got > before {
+            patience.moved();
         }
+        patience.again(remote, why).await?;
     }
 }
 
@@ -77,7 +70,7 @@ async fn piece(
 ) -> Result<Option<SystemTime>, Stop> {
     let act = || format!("could not get {}", path.shown());
     let headers = rest(*got, etag.as_ref());
-    let answer = remote.ask(Method::GET, path, "", headers).await;
+    let answer = remote.ask_once(Method::GET, path, "", headers).await;
     let answer = answer.map_err(stop)?;
     if *got > 0 && answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
         return Err(Stop::Ended(changed(path)));
@@ -117,10 +110,7 @@ async fn piece(
 }
 
 fn stop(why: Failure) -> Stop {
-    let passes = [Exit::Unreachable, Exit::TimedOut]
-        .iter()
-        .any(|exit| why.exit() == *exit as u8);
-    if passes {
+    if passes(&why) {
         Stop::Cut(why)
     } else {
         Stop::Ended(why)

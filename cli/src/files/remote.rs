@@ -13,11 +13,10 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{Body, BoxError, Upstream, path::RemotePath};
+use super::{Body, BoxError, Upstream, path::RemotePath, patience::Patience, refusal::refusal};
 use crate::{
     failure::{Exit, Failure},
     keeper::Keeper,
-    output::plain,
 };
 
 /// A worker that says nothing for so long has gone.
@@ -110,8 +109,37 @@ impl Remote {
         upstream.send(method, &url, headers, body).await
     }
 
-    /// As [`Remote::send`], with nothing to send; a refused token is renewed once.
+    /// As [`Remote::ask_once`], until somebody answers, if whoever keeps the seat can find
+    /// it again.
     pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &RemotePath,
+        query: &str,
+        headers: HeaderMap,
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut patience = Patience::default();
+        loop {
+            let asked = self.ask_once(method.clone(), path, query, headers.clone());
+            let why = match asked.await {
+                Ok(answer) if !is_away(answer.status()) => return Ok(answer),
+                Ok(answer) => {
+                    match good(answer, || format!("could not reach {}", path.shown())).await {
+                        Ok(answer) => return Ok(answer),
+                        Err(why) => why,
+                    }
+                }
+                Err(why) => why,
+            };
+            if self.keeper.is_none() {
+                return Err(why);
+            }
+            patience.again(self, why).await?;
+        }
+    }
+
+    /// As [`Remote::send`], with nothing to send; a refused token is renewed once.
+    pub(crate) async fn ask_once(
         &self,
         method: Method,
         path: &RemotePath,
@@ -185,6 +213,11 @@ impl Remote {
     }
 }
 
+/// Whether a machine is away, and nothing wrong with what it was asked.
+fn is_away(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 502..=504)
+}
+
 /// `work`, unless nothing comes of it for too long.
 pub(crate) async fn silent<T>(work: impl Future<Output = T>, whom: &str) -> Result<T, Failure> {
     timeout(SILENCE, work).await.map_err(|_| {
@@ -218,67 +251,4 @@ async fn text(answer: Response<Incoming>, act: impl Fn() -> String) -> Result<By
     let body = silent(body, "the seat's files").await?;
     body.map(http_body_util::Collected::to_bytes)
         .map_err(|error: BoxError| Failure::new(Exit::Unreachable, act()).because(error))
-}
-
-/// What a refusal means for people and scripts. Pure.
-fn refusal(act: String, status: StatusCode, said: &[u8]) -> Failure {
-    #[derive(Deserialize)]
-    struct Said {
-        error: Inner,
-    }
-    #[derive(Deserialize)]
-    struct Inner {
-        message: String,
-    }
-    let why = serde_json::from_slice::<Said>(said)
-        .map_or_else(|_| status.to_string(), |said| plain(&said.error.message));
-    let (exit, hint) = match status.as_u16() {
-        404 => (Exit::NotFound, Some("See clarateach files ls.")),
-        401 | 403 => (Exit::Refused, None),
-        405 | 409 | 412 | 423 => (
-            Exit::Conflict,
-            Some("A file may be where a folder should be, or its folder be missing."),
-        ),
-        507 => (
-            Exit::Conflict,
-            Some(
-                "The seat's disk is full: remove something there. What was there before is whole.",
-            ),
-        ),
-        502..=504 => (
-            Exit::Unreachable,
-            Some("Its machine may be restarting: try again."),
-        ),
-        _ => (Exit::Fault, None),
-    };
-    let failure = Failure::new(exit, act).because(why);
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_says_what_the_worker_said() {
-        let json = br#"{"error":{"reason":"FULL","message":"no room"}}"#;
-        for (status, exit, said) in [
-            (404, Exit::NotFound, "could not: no room"),
-            (403, Exit::Refused, "could not: no room"),
-            (409, Exit::Conflict, "could not: no room"),
-            (507, Exit::Conflict, "could not: no room"),
-            (503, Exit::Unreachable, "could not: no room"),
-            (500, Exit::Fault, "could not: no room"),
-        ] {
-            let status = StatusCode::from_u16(status).unwrap();
-            let failure = refusal("could not".into(), status, json);
-            assert_eq!(failure.exit(), exit as u8, "{status}");
-            assert_eq!(failure.line(), said, "{status}");
-        }
-        let failure = refusal("could not".into(), StatusCode::NOT_FOUND, b"<html>");
-        assert_eq!(failure.line(), "could not: 404 Not Found");
-    }
 }

@@ -5,10 +5,9 @@ use std::{
     io,
     path::Path,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -26,6 +25,7 @@ use super::{
     Body, BoxError,
     local::reading,
     path::RemotePath,
+    patience::Patience,
     remote::{Remote, SILENCE, good},
 };
 use crate::{
@@ -35,8 +35,14 @@ use crate::{
 
 /// In one piece to the socket.
 const PIECE: usize = 128 * 1024;
-/// The same content may be sent so often.
-const TRIES: u32 = 4;
+
+/// What became of what is sent.
+#[derive(Default)]
+struct Sent {
+    bytes: AtomicU64,
+    /// Why no more of it could be read here.
+    unread: OnceLock<String>,
+}
 
 /// A file of this machine.
 pub(crate) async fn file(
@@ -45,7 +51,8 @@ pub(crate) async fn file(
     to: &RemotePath,
     meter: &Meter,
 ) -> Result<(), Failure> {
-    let mut tries = 1;
+    let mut patience = Patience::default();
+    let mut renewed = false;
     loop {
         let file = tokio::fs::File::open(from)
             .await
@@ -61,16 +68,13 @@ pub(crate) async fn file(
             ));
         }
         match once(remote, file, Some(metadata.len()), to, meter).await {
-            Err(why) if tries < TRIES && passes(&why) => {
-                sleep(Duration::from_millis(200 << tries).mul_f64(0.5 + rand::random::<f64>()))
-                    .await;
-                tries += 1;
-                match remote.renew().await {
-                    Err(why) if why.is_final() => return Err(why),
-                    _ => {}
-                }
+            // Once with a fresh token; then it is meant.
+            Err(why) if why.is_refusal() && !renewed => {
+                renewed = true;
+                remote.renew().await?;
             }
-            ended => return ended,
+            Err(why) => patience.again(remote, why).await?,
+            Ok(()) => return Ok(()),
         }
     }
 }
@@ -78,12 +82,6 @@ pub(crate) async fn file(
 /// Whatever comes: it cannot be sent twice.
 pub(crate) async fn stdin(remote: &Remote, to: &RemotePath, meter: &Meter) -> Result<(), Failure> {
     once(remote, tokio::io::stdin(), None, to, meter).await
-}
-
-fn passes(why: &Failure) -> bool {
-    [Exit::Unreachable, Exit::TimedOut, Exit::Refused]
-        .iter()
-        .any(|exit| why.exit() == *exit as u8)
 }
 
 async fn once(
@@ -102,12 +100,13 @@ async fn once(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
     );
-    let sent = Arc::new(AtomicU64::new(0));
+    let sent = Arc::<Sent>::default();
     let body = body(from, length, Arc::clone(&sent), meter.clone());
     let answer = remote.send(Method::PUT, to, "", headers, body);
-    let answer = unless_silent(answer, &sent).await?.map_err(|why| {
-        // The cause may be a file of ours that could not be read.
-        Failure::new(Exit::Unreachable, act()).because(why.line())
+    let answer = unless_silent(answer, &sent.bytes).await?;
+    let answer = answer.map_err(|why| match sent.unread.get() {
+        Some(cause) => Failure::fault(act(), cause.clone()),
+        None => Failure::new(Exit::Unreachable, act()).because(why.line()),
     })?;
     if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
         return Err(Failure::new(Exit::Conflict, act()).because("a folder is there"));
@@ -140,7 +139,7 @@ async fn unless_silent(
 fn body(
     from: impl AsyncRead + Send + Unpin + 'static,
     length: Option<u64>,
-    sent: Arc<AtomicU64>,
+    sent: Arc<Sent>,
     meter: Meter,
 ) -> Body {
     let start = Some((from, length));
@@ -151,12 +150,15 @@ fn body(
             match piece(&mut from, left).await {
                 Ok(bytes) if bytes.is_empty() => None,
                 Ok(bytes) => {
-                    sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    sent.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     meter.add(bytes.len());
                     let left = left.map(|left| left.saturating_sub(bytes.len() as u64));
                     Some((Ok(Frame::data(bytes)), Some((from, left))))
                 }
-                Err(error) => Some((Err(BoxError::from(error)), None)),
+                Err(error) => {
+                    let _first = sent.unread.set(error.to_string());
+                    Some((Err(BoxError::from(error)), None))
+                }
             }
         }
     });

@@ -37,10 +37,16 @@ impl Upstream {
     /// lead to the same place.
     pub(crate) fn of(keeper: &Keeper, before: Option<&Self>) -> Result<Self, Failure> {
         let session = keeper.now();
-        let base: Uri =
-            keeper.ways().files.parse().map_err(|error| {
-                Failure::fault("the server named no address for the files", error)
-            })?;
+        let files = keeper.ways().files;
+        if files.is_empty() {
+            return Err(Failure::new(
+                Exit::Unreachable,
+                "the seat has no machine now",
+            ));
+        }
+        let base: Uri = files
+            .parse()
+            .map_err(|error| Failure::fault("the server named no address for the files", error))?;
         let authorization = bearer(&session.token)?;
         let client = match before {
             Some(before) if before.base == base && before.ca == session.ca_certificate => {

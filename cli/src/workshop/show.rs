@@ -68,12 +68,15 @@ pub(super) fn brief(workshop: &Workshop, show: Show) -> Result<(), Failure> {
 }
 
 /// The row, and below it what else there is to know.
-pub(super) fn one(workshop: &Workshop, show: Show) -> Result<(), Failure> {
+pub(super) fn one(workshop: &Workshop, cost: Option<String>, show: Show) -> Result<(), Failure> {
     brief(workshop, show)?;
     if matches!(show.output, Format::Json | Format::Name) {
         return Ok(());
     }
-    let details = details(workshop);
+    let mut details = details(workshop);
+    if let Some(cost) = cost {
+        details.push(vec!["cost".into(), cost]);
+    }
     print(&format!("\n{}", columns(&details)))?;
     if workshop.seat_list.is_empty() {
         return Ok(());

@@ -76,7 +76,8 @@ fn later(end: Option<i64>, now: SystemTime, more: Duration) -> Duration {
     left + more
 }
 
-fn read(file: &Path) -> Result<String, Failure> {
+/// Instructions; `-` is stdin.
+pub(super) fn read(file: &Path) -> Result<String, Failure> {
     let failed = |error| Failure::io(format!("could not read {}", file.display()), error);
     let mut text = String::new();
     if file == Path::new("-") {

@@ -11,7 +11,7 @@ use clarateach_e2e::{House, house_or_skip};
 use clarateach_proto::workshop::{Resources, WorkshopStatus};
 use serde_json::Value;
 
-use crate::person::Person;
+use clarateach_e2e::person::Person;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_class_is_collected_and_nobody_may_write_with_that() {

@@ -8,7 +8,7 @@ use std::{
 use clarateach_e2e::house_or_skip;
 use clarateach_proto::workshop::ResetSeatRequest;
 
-use crate::person::Person;
+use clarateach_e2e::person::Person;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_runs_in_the_seat_and_its_log_is_followed() {
@@ -36,7 +36,7 @@ async fn a_command_runs_in_the_seat_and_its_log_is_followed() {
     let ada = Person::new();
     ada.login(&house);
     let mut follower = ada
-        .command(&["seats", "logs", "-f", "Exec", "1"])
+        .command(&["logs", "-f", "Exec", "1"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

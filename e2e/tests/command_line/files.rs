@@ -9,7 +9,7 @@ use std::{
 
 use clarateach_e2e::{house::patience, house_or_skip, wait::until};
 
-use crate::person::Person;
+use clarateach_e2e::person::Person;
 
 /// Names that break what is careless.
 fn hard_names() -> Vec<Vec<u8>> {

@@ -10,7 +10,7 @@ use std::{
 use clarateach_e2e::house_or_skip;
 use serde_json::Value;
 
-use crate::person::Person;
+use clarateach_e2e::person::Person;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instructor_runs_a_class_from_login_to_delete() {
@@ -38,9 +38,12 @@ async fn an_instructor_runs_a_class_from_login_to_delete() {
     assert_eq!(elsewhere.code, 4, "{}", elsewhere.errors);
 
     let runtime = clarateach_e2e::house::runtime_name();
+    fs::write(ada.path("read.md"), "# Read me").unwrap();
+    fs::write(ada.path("course.env"), "# Ours\nCOURSE='git basics'\n").unwrap();
     let made = ada
         .run(&format!(
-            "workshop create Git --seats 2 --runtime {runtime} --ttl 1h --wait -o json"
+            "workshop create Git --seats 2 --runtime {runtime} --ttl 1h --wait -o json \
+             --memory-mib 300 --instructions read.md --env-file course.env"
         ))
         .json();
     let id = made["id"].as_str().unwrap().to_owned();
@@ -48,6 +51,10 @@ async fn an_instructor_runs_a_class_from_login_to_delete() {
     let code = made["code"].as_str().unwrap().to_owned();
     let bob = Person::new();
     bob.join(&house, &code, "Bob");
+    assert_eq!(made["instructions"], "# Read me");
+    assert_eq!(made["resources"]["memory_mib"], 300);
+    let told = bob.run_with(&["exec", "--", "sh", "-c", "echo $COURSE"], b"");
+    assert_eq!(told.good(), "git basics\n");
 
     let got = ada.run("workshop get Git -o json").json();
     assert_eq!(got["seat_list"].as_array().unwrap().len(), 2);
@@ -101,6 +108,19 @@ async fn an_instructor_runs_a_class_from_login_to_delete() {
             .good()
             .contains("running")
     );
+
+    // What it has cost: nothing, on machines that are there anyway.
+    let cost = ada.run("workshop cost Rust -o json").json();
+    assert_eq!(cost["costs"][0]["workshop_id"], id);
+    assert_eq!(
+        (&cost["costs"][0]["total_microusd"], &cost["price_known"]),
+        (&0.into(), &true.into())
+    );
+    assert!(ada.run("workshop cost").good().contains("$0.00"));
+    assert!(ada.run("workshop get Rust").good().contains("$0.00 so far"));
+    let estimate = format!("workshop estimate --seats 60 --runtime {runtime} --ttl 4h -o json");
+    assert_eq!(ada.run(&estimate).json()["workers"], 2);
+    assert_eq!(ada.run("workshop cost nothing").code, 3);
 
     // A token for a colleague, until it is taken back.
     let token = ada

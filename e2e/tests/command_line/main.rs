@@ -7,8 +7,8 @@
     reason = "a test that cannot go on should stop"
 )]
 
+mod attached;
 mod collect;
 mod exec;
 mod files;
 mod instructor;
-mod person;

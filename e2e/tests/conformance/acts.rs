@@ -10,7 +10,7 @@ use clarateach_proto::workshop::{
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
-use crate::{kit::Refused, plain};
+use crate::{kit::Refused, plain, watches::Watches};
 
 /// One client, with the seats that it took.
 pub(crate) struct Acts<'a> {
@@ -18,6 +18,7 @@ pub(crate) struct Acts<'a> {
     admin: String,
     pub(crate) channel: Channel,
     pub(crate) seats: HashMap<String, Learner>,
+    pub(crate) watches: Watches,
 }
 
 pub(crate) type Outcome = Result<Value, Refused>;
@@ -30,7 +31,7 @@ pub(crate) fn number(from: &Value, name: &str) -> u32 {
     u32::try_from(from[name].as_u64().unwrap_or_default()).unwrap()
 }
 
-fn strings(from: &Value) -> Vec<String> {
+pub(crate) fn strings(from: &Value) -> Vec<String> {
     serde_json::from_value(from.clone()).unwrap_or_default()
 }
 
@@ -52,6 +53,7 @@ impl<'a> Acts<'a> {
             admin: house.admin_token(),
             channel: house.channel().await,
             seats: HashMap::new(),
+            watches: Watches::new(),
         }
     }
 
@@ -66,6 +68,10 @@ impl<'a> Acts<'a> {
         match act {
             "join" => self.join(with, keep).await,
             "create_token" | "revoke_token" => self.tokens(act, with, token).await,
+            "watch" | "watch_seat" | "heard" | "ended" => {
+                self.watches(act, with, token, keep).await
+            }
+            "estimate" | "costs" => self.costs(act, with, token).await,
             "observe" | "collect" => self.visit(act, with, token).await,
             "refresh" | "run" | "write" | "read" | "unlink" | "names" | "terminal" => {
                 self.seat(act, with).await
@@ -100,8 +106,10 @@ impl<'a> Acts<'a> {
             }
             "update" => {
                 let egress = egress(with);
+                let name = with["name"].as_str().map(str::to_owned);
                 let ask = pb::UpdateWorkshopRequest {
                     id,
+                    name,
                     egress,
                     ..Default::default()
                 };
@@ -110,6 +118,14 @@ impl<'a> Acts<'a> {
             "delete" => {
                 let ask = pb::DeleteWorkshopRequest { id, request_id };
                 client.delete_workshop(self.asked(token, ask)).await?
+            }
+            "stop" => {
+                let ask = pb::StopWorkshopRequest { id, request_id };
+                client.stop_workshop(self.asked(token, ask)).await?
+            }
+            "start" => {
+                let ask = pb::StartWorkshopRequest { id, request_id };
+                client.start_workshop(self.asked(token, ask)).await?
             }
             "list" => {
                 let ask = self.asked(token, pb::ListWorkshopsRequest::default());
@@ -181,6 +197,7 @@ impl<'a> Acts<'a> {
             principal: text(with, "principal"),
             role: pb::Role::from_str_name(&role).unwrap().into(),
             label: text(with, "label"),
+            request_id: text(with, "request_id"),
         };
         let made = client
             .create_token(self.asked(token, ask))
@@ -192,7 +209,7 @@ impl<'a> Acts<'a> {
     }
 }
 
-fn create(with: &Value) -> pb::CreateWorkshopRequest {
+pub(crate) fn create(with: &Value) -> pb::CreateWorkshopRequest {
     let runtime = format!("RUNTIME_{}", text(with, "runtime").to_ascii_uppercase());
     let ttl = with["ttl"]
         .as_i64()

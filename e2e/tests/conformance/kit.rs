@@ -105,6 +105,11 @@ fn filled(value: &Value, known: &Value) -> Value {
     }
 }
 
+/// Whether `given` is as it must be.
+pub(crate) fn matches(wanted: &Value, given: &Value) -> bool {
+    differs(wanted, given).is_none()
+}
+
 /// Stops the test where `given` is not as it must be.
 fn check(wanted: &Value, given: &Value, place: &str) {
     if let Some(why) = differs(wanted, given) {

@@ -11,6 +11,7 @@ mod acts;
 mod kit;
 mod plain;
 mod seats;
+mod watches;
 
 use clarateach_e2e::house_or_skip;
 

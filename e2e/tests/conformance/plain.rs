@@ -45,6 +45,28 @@ pub(crate) fn seat(from: &pb::Seat) -> Value {
     })
 }
 
+/// A message of a workshop's watch.
+pub(crate) fn change(told: &pb::WatchWorkshopResponse) -> Value {
+    let mut all = workshop(told.workshop.as_ref().expect("the whole workshop"));
+    all["notices"] = notices(&told.notices);
+    all
+}
+
+/// A message of a seat's watch.
+pub(crate) fn news(told: &pb::WatchSeatResponse) -> Value {
+    json!({
+        "state": word(told.state().as_str_name(), "SEAT_STATE_"),
+        "workshop_status": word(told.workshop_status().as_str_name(), "WORKSHOP_STATUS_"),
+        "notices": notices(&told.notices),
+    })
+}
+
+fn notices(all: &[pb::Notice]) -> Value {
+    all.iter()
+        .map(|one| json!({ "kind": word(one.kind().as_str_name(), "KIND_") }))
+        .collect()
+}
+
 pub(crate) fn token(from: &pb::ApiToken) -> Value {
     json!({
         "id": from.id,

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use clarateach_e2e::{
+    house::patience,
     http::send,
     terminal::{self, Terminal},
+    wait::until,
 };
 use clarateach_proto::workshop::{
     self as pb, seat_service_client::SeatServiceClient,
@@ -51,17 +53,24 @@ async fn play(terminal: Result<Terminal, terminal::Refused>, script: &Value) -> 
     let mut terminal = terminal.map_err(refused)?;
     let lines = script.as_array().unwrap();
     for line in lines {
-        if line["type"].is_string() {
-            terminal.type_in(text(line, "type")).await;
-        }
-        if line["until"].is_string() {
-            terminal.until(&text(line, "until")).await;
-        }
+        play_line(&mut terminal, line).await;
     }
     if lines.last().is_none_or(|line| line["until"].is_string()) {
         return Ok(Value::Null);
     }
     Ok(json!({ "exit_code": terminal.control("exit").await["code"] }))
+}
+
+async fn play_line(terminal: &mut Terminal, line: &Value) {
+    if line["type"].is_string() {
+        terminal.type_in(text(line, "type")).await;
+    }
+    if line["until"].is_string() {
+        terminal.until(&text(line, "until")).await;
+    }
+    if let Some(event) = line["event"].as_str() {
+        terminal.control(event).await;
+    }
 }
 
 impl Acts<'_> {
@@ -108,8 +117,8 @@ impl Acts<'_> {
                 );
             }
             "terminal" => {
-                let query = format!("?terminal={}", text(with, "name"));
-                return play(learner.terminal(&query).await, &with["script"]).await;
+                let (seat, name) = (text(with, "seat"), text(with, "name"));
+                return self.type_in(&seat, &name, &with["script"]).await;
             }
             "write" => (Method::PUT, text(with, "text")),
             "unlink" => (Method::DELETE, String::new()),
@@ -131,6 +140,29 @@ impl Acts<'_> {
         let listed: Value = serde_json::from_slice(&body).unwrap();
         let names = listed["entries"].as_array().unwrap().iter();
         Ok(json!({ "names": names.map(|entry| &entry["name"]).collect::<Vec<_>>() }))
+    }
+
+    /// As [`play`]; a line that was lost with its machine is opened again at the same byte.
+    async fn type_in(&self, seat: &str, name: &str, script: &Value) -> Outcome {
+        let learner = &self.seats[seat];
+        let query = format!("?terminal={name}");
+        let lines = script.as_array().unwrap();
+        let Some(lost) = lines.iter().position(|line| line["lose"].is_string()) else {
+            return play(learner.terminal(&query).await, script).await;
+        };
+        let mut terminal = learner.terminal(&query).await.unwrap();
+        for line in &lines[..lost] {
+            play_line(&mut terminal, line).await;
+        }
+        self.house.lose_worker(&text(&lines[lost], "lose")).await;
+        terminal.until_closed().await;
+        let (instance, offset) = (&terminal.instance, terminal.offset);
+        let place = format!("{query}&instance={instance}&offset={offset}");
+        let again = until("the machine to come back", patience(), async || {
+            let opened = learner.terminal(&place).await;
+            opened.map_err(|refused| format!("{refused:?}"))
+        });
+        play(Ok(again.await), &lines[lost + 1..].into()).await
     }
 
     pub(crate) async fn visit(&self, act: &str, with: &Value, token: Option<&str>) -> Outcome {

@@ -39,7 +39,7 @@ use crate::{
 /// One read of the PTY; Linux gives 4 KiB at most.
 const READ: usize = 8 * 1024;
 /// Read in a row before viewers are woken and others get their turn.
-const BURST: usize = 64 * 1024;
+pub(crate) const BURST: usize = 64 * 1024;
 /// Output left in a PTY whose shell has ended; a child of it may write for ever.
 const LAST_WORDS: usize = 1024 * 1024;
 

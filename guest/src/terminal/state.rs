@@ -90,9 +90,7 @@ impl State {
         self.crew
             .driver()
             .and_then(|driver| self.records.get_mut(&driver))
-            .map_or(Gate::Open, |record| {
-                record.acks.gate(head, record.sent, now)
-            })
+            .map_or(Gate::Open, |record| record.acks.gate(head, now))
     }
 
     /// Somebody comes; answers the size that the PTY should have.

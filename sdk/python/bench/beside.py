@@ -41,8 +41,8 @@ def a_class(client: Client, seats: int) -> Iterator[Workshop]:
         workshop.delete().wait_deleted()
 
 
-def beside(what: str, unit: str, ours: list[float], peer: list[float], *, more: bool) -> None:
-    """One line: medians, spread and the ratio; `more` when more is better."""
+def beside(what: str, unit: str, ours: list[float], peer: list[float]) -> None:
+    """One line: medians, spread and the ratio."""
     a, b = statistics.median(ours), statistics.median(peer)
     ratio = a / b
     print(
@@ -83,7 +83,7 @@ def unary(client: Client) -> None:
         for _ in range(ROUNDS):
             peer.append(timed(by_stub) / CALLS * 1e3)
             ours.append(timed(by_us) / CALLS * 1e3)
-    beside("unary call, beside the raw stub", "ms", ours, peer, more=False)
+    beside("unary call, beside the raw stub", "ms", ours, peer)
 
 
 def rclone(seat: Seat, source: Path, target: str, work: Path) -> None:
@@ -118,7 +118,7 @@ def upload(client: Client) -> None:
                 peer.append(FILES / timed(by_rclone))
                 by_us = partial(seat.files.upload, work / "source", f"u{turn}")
                 ours.append(FILES / timed(by_us))
-    beside(f"upload of {FILES} files, beside rclone", "files/s", ours, peer, more=True)
+    beside(f"upload of {FILES} files, beside rclone", "files/s", ours, peer)
 
 
 async def echoes(terminal: AsyncTerminal, lost: list[str]) -> None:

@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
-from kit import Act, RefusedError
+from kit import Act, RefusedError, matches
+from worker import lose
 
 from clarateach import ClarateachError, Egress, EgressMode
 
@@ -54,11 +56,19 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
+def told(change: Any) -> Any:
+    """A message of either watch: what it is of, with its notices."""
+    said = plain(change)
+    return {**said.pop("workshop", {}), **said}
+
+
 class SdkFace:
     """A client of this package; `kind` is `Client` or `AsyncClient`."""
 
-    def __init__(self, kind: Any, url: str, token: str) -> None:
+    def __init__(self, kind: Any, url: str, token: str, data: Path) -> None:
         self.name = "python"
+        self._data = data
+        self._watches: dict[str, AsyncIterator[Any]] = {}
         self._kind = kind
         self._url = url
         self._token = token
@@ -71,6 +81,8 @@ class SdkFace:
         @functools.wraps(inner)
         async def act(given: Mapping[str, Any], token: str | None, keep: str | None) -> Any:
             arguments = {name: value for name, value in given.items() if name != "seat"}
+            if "watch" in given:
+                arguments["watch"] = self._watches[given["watch"]]
             if "seat" in given:
                 seat = given["seat"]
                 arguments["seat"] = self._seats[seat] if isinstance(seat, str) else seat
@@ -93,6 +105,8 @@ class SdkFace:
 
     async def close(self) -> None:
         """Ends every connection."""
+        for watch in self._watches.values():
+            await cast("Any", watch).aclose()
         for client in self._clients.values():
             await done(client.aclose() if hasattr(client, "aclose") else client.close())
 
@@ -183,9 +197,57 @@ class SdkFace:
     async def do_names(self, seat: Any, path: str) -> Any:
         return {"names": [entry.name for entry in await done(seat.files.list(path))]}
 
-    async def do_terminal(self, seat: Any, name: str, script: list[dict[str, str]]) -> Any:
-        async with held(seat.terminal(name)) as terminal:
-            await self._play(terminal, script)
+    async def do_watch(self, client: Any, keep: str | None, id: str) -> Any:
+        return await self._watched(client.workshops.watch(id), keep)
+
+    async def do_watch_seat(self, keep: str | None, seat: Any) -> Any:
+        return await self._watched(seat.watch(), keep)
+
+    async def _watched(self, watch: Any, keep: str | None) -> Any:
+        changes = each(watch)
+        first = told(await anext(changes))
+        self._watches[keep or ""] = changes
+        return first
+
+    async def do_heard(self, watch: AsyncIterator[Any], until: Any) -> Any:
+        async for change in watch:
+            if matches(until, told(change)):
+                return told(change)
+        raise AssertionError(f"{until} was never heard")
+
+    async def do_ended(self, watch: AsyncIterator[Any]) -> Any:
+        async for _ in watch:
+            pass
+
+    async def do_estimate(self, client: Any, **more: Any) -> Any:
+        cost = await done(client.workshops.estimate_cost(**self._changed(more)))
+        return plain(cost)
+
+    async def do_costs(self, client: Any, workshop_ids: list[str]) -> Any:
+        costs = await done(client.workshops.costs(workshop_ids))
+        known = [cost.total_usd for cost in costs.values() if cost.total_usd is not None]
+        return {
+            "costs": [
+                {"workshop_id": id, "total_microusd": round(usd * 1e6)}
+                for id, usd in zip(costs, known, strict=True)
+            ],
+            "price_known": len(known) == len(costs),
+            "explanation": next(iter(costs.values())).explanation,
+        }
+
+    async def do_terminal(
+        self, client: Any, seat: Any, name: str, script: list[dict[str, str]]
+    ) -> Any:
+        events: list[str] = []
+        opened = seat.terminal(name, on_event=lambda event: events.append(event.kind))
+        async with held(opened) as terminal:
+            for line in script:
+                await self._play(terminal, [line])
+                if "lose" in line:
+                    workshop = await done(client.workshops.get(line["lose"]))
+                    lose(self._data, workshop.workers[0].name)
+                while line.get("event", "live") not in [*events, "live"]:
+                    await done(terminal.read())
             if "until" in script[-1]:
                 return {}
             async for _ in each(terminal):

@@ -39,6 +39,11 @@ class Server:
         """The admin's."""
         return Path(self.token_file).read_text().strip()
 
+    @property
+    def data(self) -> Path:
+        """Its data directory, on this machine."""
+        return Path(self.token_file).parent
+
     def restart(self) -> None:
         """Ends it as an operator would; who started it starts it again. Needs to know its id."""
         file = os.environ.get("CLARATEACH_SERVER_PID_FILE")

@@ -20,6 +20,8 @@ class Cutter:
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         self.connections = 0
+        self.cuts = 0
+        """Connections cut because they were idle."""
         self._listener = self._listen(0)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -53,6 +55,7 @@ class Cutter:
                     # The other way may be busy.
                     if self._idle and time.monotonic() - moved[0] < self._idle:
                         continue
+                    self.cuts += 1
                     break
                 if not piece:
                     break

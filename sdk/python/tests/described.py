@@ -40,13 +40,24 @@ class Described:
         return {(path, method) for path, item in paths for method in item if method in METHODS}
 
     def ask(
-        self, method: str, path: str, *, token: str | None, id: str = "", body: Any = None
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None,
+        id: str = "",
+        body: Any = None,
+        query: Any = None,
     ) -> httpx.Response:
         """One request. Whatever comes back is as described."""
         headers = {"authorization": f"Bearer {token}"} if token is not None else {}
         where = path.replace("{id}", id)
-        answer = self._client.request(method.upper(), where, headers=headers, json=body)
+        answer = self._client.request(
+            method.upper(), where, headers=headers, json=body, params=query
+        )
         operation = self._strict["paths"][path][method]
+        known = {one["name"] for one in operation.get("parameters", ())}
+        assert set(query or ()) <= known, f"{method} {path}: {query} is not described"
         described = operation["responses"].get(str(answer.status_code))
         if described is None:
             assert answer.is_error, f"{method} {path}: {answer.status_code} is not described"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("layer", ["Client", "AsyncClient"])
 @pytest.mark.parametrize("case", cases("python"))
 async def test_a_case_by_this_package(case: dict[str, Any], layer: str, server: Server) -> None:
-    face = SdkFace(getattr(clarateach, layer), server.url, server.token)
+    face = SdkFace(getattr(clarateach, layer), server.url, server.token, server.data)
     try:
         await tell(case, face)
     finally:

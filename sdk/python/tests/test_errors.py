@@ -108,10 +108,14 @@ def test_refusals_of_a_worker_are_told_as_they_came() -> None:
     for body in (b"", b"<html>", b"[]", b"null", b'{"error": 3}', b'{"error": {}}'):
         stranger = _refusals.of_answer(404, body, file=True)
         assert isinstance(stranger, errors.FileMissingError)
-        assert stranger.reason == "HTTP_404"
+        assert stranger.reason == ("HTTP_404" if body else "NOT_FOUND")  # HEAD has none
 
 
 def test_an_error_crosses_processes() -> None:
     error = errors.ExhaustedError("full", reason="SEATS_EXHAUSTED", retry_after=3)
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.reason, again.retry_after) == ("full", "SEATS_EXHAUSTED", 3)
+    failed = pickle.loads(pickle.dumps(errors.WorkshopFailedError("seat 3", "failed", "no disk")))
+    assert (failed.reason, failed.state) == ("SEAT_FAILED", "failed")
+    missing = pickle.loads(pickle.dumps(errors.FileMissingError("none", reason="NOT_FOUND")))
+    assert (str(missing), missing.reason) == ("none", "NOT_FOUND")

@@ -36,6 +36,7 @@ class JsonFace:
             "delete": self._act("delete", one),
             "wait": self._wait,
             "join": self._join,
+            "costs": self._costs,
         }
 
     def _act(self, method: str, path: str) -> Act:
@@ -44,10 +45,17 @@ class JsonFace:
 
         return act
 
-    def _ask(self, method: str, path: str, given: Mapping[str, Any], token: str | None) -> Any:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        given: Mapping[str, Any],
+        token: str | None,
+        query: Mapping[str, Any] | None = None,
+    ) -> Any:
         body = {name: value for name, value in given.items() if name != "id"}
         answer = self._described.ask(
-            method, path, token=token, id=given.get("id", ""), body=body or None
+            method, path, token=token, id=given.get("id", ""), body=body or None, query=query
         )
         if answer.is_success:
             return answer.json()
@@ -63,6 +71,9 @@ class JsonFace:
                 return seen
             time.sleep(0.05)
         pytest.fail(f"it is not {given['status']} but {seen}")
+
+    async def _costs(self, given: Mapping[str, Any], token: str | None, keep: str | None) -> Any:
+        return self._ask("get", "/api/costs", {}, self._token, given)
 
     async def _join(self, given: Mapping[str, Any], token: str | None, keep: str | None) -> Any:
         asked = {"display_name" if name == "name" else name: said for name, said in given.items()}

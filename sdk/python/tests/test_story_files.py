@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import signal
+import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from acts import done
 from cutter import Cutter
 
 from clarateach import (
     AsyncClient,
     AsyncSeat,
-    AuthError,
     Client,
     ConflictError,
     ExhaustedError,
@@ -76,25 +78,57 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("layer", ["threads", "asyncio"])
 @pytest.mark.parametrize("name", ODD)
-def test_an_odd_name_is_a_name(seat: Seat, name: str) -> None:
-    path = f"odd/{name}"
-    seat.files.mkdir("odd")
-    seat.files.write(path, name.encode("utf-8", "surrogateescape"))
-    assert seat.files.read(path) == name.encode("utf-8", "surrogateescape")
-    assert name in [entry.name for entry in seat.files.list("odd")]
-    assert seat.files.stat(path).path == path
-    seat.files.move(path, "odd/plain")
-    assert not seat.files.exists(path)
-    if "\\" in name:
-        # Workers take it in paths, but not as what something is moved to.
-        with pytest.raises(AuthError):
-            seat.files.move("odd/plain", path)
-        path = "odd/plain"
-    else:
-        seat.files.move("odd/plain", path)
-    seat.files.delete(path)
-    assert seat.files.list("odd") == []
+async def test_an_odd_name_is_a_name(seat: Seat, aseat: AsyncSeat, name: str, layer: str) -> None:
+    path, content = f"odd/{name}", name.encode("utf-8", "surrogateescape")
+    files: Any = seat.files if layer == "threads" else aseat.files
+    await done(files.mkdir("odd"))
+    await done(files.write(path, content))
+    assert await done(files.read(path)) == content
+    assert name in [entry.name for entry in await done(files.list("odd"))]
+    assert (await done(files.stat(path))).path == path
+    await done(files.move(path, "odd/plain"))
+    assert not await done(files.exists(path))
+    await done(files.move("odd/plain", path))
+    await done(files.delete(path))
+    assert await done(files.list("odd")) == []
+
+
+def test_a_file_is_written_over_only_as_it_was_known(seat: Seat) -> None:
+    first = seat.files.write("tagged", b"1", create=True)
+    with pytest.raises(ConflictError):
+        seat.files.write("tagged", b"2", create=True)
+    second = seat.files.write("tagged", b"2", if_match=first)
+    assert seat.files.etag("tagged") == second != first
+    with pytest.raises(ConflictError):
+        seat.files.write("tagged", b"3", if_match=first)
+    assert seat.files.read("tagged") == b"2"
+    with pytest.raises(FileMissingError) as none:
+        seat.files.etag("no such file")
+    assert none.value.reason == "NOT_FOUND"
+
+
+def test_a_folder_comes_as_one_archive(seat: Seat) -> None:
+    seat.files.mkdir("packed/inner")
+    seat.files.write("packed/inner/file", b"kept")
+    packed = b"".join(seat.files.archive("packed"))
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        (member,) = [one for one in archive if one.isfile()]
+        content = archive.extractfile(member)
+        assert content is not None
+        assert content.read() == b"kept"
+
+
+def test_a_large_folder_is_listed_as_it_is_needed(seat: Seat) -> None:
+    names = [f"file-{number:04}" for number in range(1005)]
+    seat.run("mkdir -p many; cd many; touch $(seq -f file-%04g 0 1004)", check=True)
+    assert [entry.name for entry in seat.files.entries("many")] == names
+    # A name that JSON cannot say: the rest is read by bytes, and nothing twice.
+    seat.run("touch many/file-1002$(printf '\\377')", check=True)
+    listed = [entry.name for entry in seat.files.entries("many")]
+    assert listed == sorted([*names, "file-1002\udcff"])
+    assert [entry.name for entry in seat.files.list("many")] == listed
 
 
 def test_folders_are_made_moved_copied_and_deleted(seat: Seat) -> None:

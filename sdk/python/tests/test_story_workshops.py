@@ -65,6 +65,7 @@ def test_a_workshop_from_wish_to_deletion(client: Client) -> None:
     made.delete()
     with pytest.raises(WorkshopFailedError) as over:
         made.wait_running()
+    assert over.value.workshop is not None
     assert over.value.workshop.id == made.id
     made.delete().wait_deleted()
     assert made.status is WorkshopStatus.DELETED
@@ -96,6 +97,7 @@ def test_a_wall_of_screens_shows_what_a_seat_shows(client: Client) -> None:
             if "a-pear-tree" in picture.lines:
                 assert picture.seat == 1
                 assert picture.changed_at is not None
+                assert picture.terminals == ("main",)
                 break
     made.delete().wait_deleted()
 
@@ -106,6 +108,17 @@ def test_an_estimate_says_workers_and_price(client: Client) -> None:
     with pytest.raises(InvalidError) as none:
         client.workshops.estimate_cost(0, runtime="container")
     assert none.value.fields[0].field == "seats"
+
+
+def test_costs_are_told_by_workshop(client: Client, workshop: Workshop) -> None:
+    cost = client.workshops.costs([workshop.id])[workshop.id]
+    assert cost.worker_time > timedelta()
+    assert cost.total_usd == 0
+    assert cost.explanation
+    with pytest.raises(NotFoundError):
+        client.workshops.costs(["ws-0000000000"])
+    with pytest.raises(InvalidError):
+        client.workshops.costs([])
 
 
 def test_joining_before_the_class_runs_waits(client: Client) -> None:

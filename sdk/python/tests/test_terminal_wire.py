@@ -46,6 +46,18 @@ def test_a_socket_that_follows_goes_on_at_the_byte() -> None:
     assert place.offset == 6
 
 
+def test_what_is_read_is_live_once_the_replay_is_over() -> None:
+    place = Place("main", 80, 24)
+    attached(place, 10)
+    place.text(frame("repaint", offset=10, bytes=3, lost=0))
+    assert not place.live
+    place.text(frame("live"))
+    place.text(frame("viewers", n=2))
+    assert place.live
+    attached(place, 10)
+    assert not place.live
+
+
 def test_half_a_painting_is_painted_again() -> None:
     place = Place("main", 80, 24)
     attached(place, 10)

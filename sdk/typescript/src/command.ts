@@ -55,6 +55,8 @@ export interface CommandResult extends CommandEnd {
   readonly stdout: string;
   /** Its standard error. */
   readonly stderr: string;
+  /** What it said, as bytes, in the order in which it arrived. */
+  readonly pieces: readonly CommandOutput[];
 }
 
 /** A command that runs. Iterate it once for its output, then `wait()` says how it ended. */
@@ -145,9 +147,11 @@ export class Command implements AsyncIterable<CommandOutput> {
   async result({ check = false, onOutput }: RunOptions = {}): Promise<CommandResult> {
     const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
     const texts = { stdout: "", stderr: "" };
+    const pieces: CommandOutput[] = [];
     let output = "";
     for await (const piece of this) {
       onOutput?.(piece);
+      pieces.push(piece);
       const text = decoders[piece.stream].decode(piece.data, { stream: true });
       texts[piece.stream] += text;
       output += text;
@@ -156,7 +160,7 @@ export class Command implements AsyncIterable<CommandOutput> {
     const stdout = texts.stdout + rest.stdout;
     const stderr = texts.stderr + rest.stderr;
     output += rest.stdout + rest.stderr;
-    const result = { ...(await this.wait()), output, stdout, stderr };
+    const result = { ...(await this.wait()), output, stdout, stderr, pieces };
     if (check && result.exitCode !== 0) {
       const { exitCode, signal, timedOut } = result;
       const how = timedOut ? "its time was over" : (signal ?? `exit code ${exitCode}`);

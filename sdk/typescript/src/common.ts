@@ -37,7 +37,7 @@ export type {
   TransferProgress,
   TransferResult,
   WriteOptions,
-} from "./files.js";
+} from "./file_types.js";
 export type { JoinOptions } from "./joining.js";
 export type { Observer } from "./observer.js";
 export type { SeatWaitOptions } from "./seat.js";

@@ -1,4 +1,5 @@
 import type { CommandResult } from "./command.js";
+import type { WorkshopInfo } from "./types.js";
 
 /** One thing that is wrong with one field of a request. */
 export interface FieldViolation {
@@ -117,10 +118,15 @@ export class WorkshopFailedError extends ClarateachError {
   override readonly name: string = "WorkshopFailedError";
   /** The state in which it is, such as `failed`. */
   readonly state: string;
+  /** As it was then, for who may see it. */
+  readonly workshop: WorkshopInfo | undefined;
 
-  constructor(message: string, state: string, facts: ErrorFacts) {
-    super(message, facts);
+  constructor(what: string, state: string, why: string, workshop?: WorkshopInfo) {
+    super(`${what} is ${state}: ${why || "the server gives no reason"}`, {
+      reason: `${what.split(" ")[0]}_${state}`.toUpperCase(),
+    });
     this.state = state;
+    this.workshop = workshop;
   }
 }
 

@@ -2,73 +2,8 @@ import type { Access, SeatRequest } from "./access.js";
 import { invalid } from "./duration.js";
 import { ConflictError, FileMissingError, NotFoundError } from "./errors.js";
 import { broken } from "./faults.js";
+import type { FileEntry, FileOptions, MoveOptions, WriteOptions } from "./file_types.js";
 import { joinPaths, parts, urlPath } from "./paths.js";
-
-/** One thing in a folder. */
-export interface FileEntry {
-  /** Its name, without the folder. */
-  readonly name: string;
-  /** Its path from the workspace. */
-  readonly path: string;
-  readonly type: "file" | "directory" | "symlink" | "other";
-  /** In bytes. */
-  readonly size: number;
-  readonly modified: Date | undefined;
-  /** Changes with every write; for `ifMatch`. */
-  readonly etag: string;
-  /** Permissions, such as 0o644. */
-  readonly mode: number;
-}
-
-/** Options of everything that files can do. */
-export interface FileOptions {
-  /** Ends it: the signal's reason is thrown. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** How to write. */
-export interface WriteOptions extends FileOptions {
-  /** Only over the file that has this ETag; ConflictError otherwise. */
-  readonly ifMatch?: string;
-  /** Only where no file is; ConflictError otherwise. */
-  readonly create?: boolean;
-}
-
-/** How to move or copy. */
-export interface MoveOptions extends FileOptions {
-  /** Over what is at the target; otherwise that is a ConflictError. */
-  readonly overwrite?: boolean;
-}
-
-/** How far an upload or a download is. */
-export interface TransferProgress {
-  /** The file that is under way, below the workspace. */
-  readonly path: string;
-  /** Bytes so far, of all files. */
-  readonly bytesDone: number;
-  /** Bytes in all. */
-  readonly bytesTotal: number;
-  /** Files that are complete. */
-  readonly filesDone: number;
-  /** Files in all. */
-  readonly filesTotal: number;
-}
-
-/** What was moved. */
-export interface TransferResult {
-  /** Files. */
-  readonly files: number;
-  /** Bytes of them. */
-  readonly bytes: number;
-  /** What is neither file nor folder, and was left out. */
-  readonly skipped: readonly string[];
-}
-
-/** How to upload or download. */
-export interface TransferOptions extends FileOptions {
-  /** Told as it goes. */
-  readonly onProgress?: (progress: TransferProgress) => void;
-}
 
 /** Waits for the seat's machine before a request. */
 export type Ready = (signal: AbortSignal | undefined) => Promise<void>;
@@ -118,6 +53,7 @@ export class Files {
           name,
           path: joinPaths(folder, name),
           type,
+          isDir: type === "directory",
           size,
           modified: modified ? new Date(modified) : undefined,
           etag,
@@ -302,6 +238,9 @@ export class Files {
 }
 
 interface Page {
-  entries: (Omit<FileEntry, "modified" | "mode" | "path"> & { modified?: string; mode: string })[];
+  entries: (Omit<FileEntry, "isDir" | "modified" | "mode" | "path"> & {
+    modified?: string;
+    mode: string;
+  })[];
   next_page_token: string;
 }

@@ -3,8 +3,11 @@
  * under the workshop's own CA.
  */
 
+import { readFileSync } from "node:fs";
 import { parseServer } from "./address.js";
 import { BaseClient } from "./client.js";
+import { invalid } from "./duration.js";
+import { LocalFileError } from "./errors.js";
 import { NodeFiles } from "./node/files.js";
 import { nodePlatform } from "./node/platform.js";
 import type { Route } from "./platform.js";
@@ -49,5 +52,31 @@ export class Client extends BaseClient<NodeFiles> {
       options.token,
       (access, ready) => new NodeFiles(access, ready),
     );
+  }
+
+  /**
+   * By `CLARATEACH_URL`, `CLARATEACH_TOKEN_FILE` and `CLARATEACH_CA_FILE`, as the command line.
+   * @throws InvalidError when the first is not set, LocalFileError for a file.
+   */
+  static fromEnvironment(): Client {
+    const {
+      CLARATEACH_URL: url,
+      CLARATEACH_TOKEN_FILE: token,
+      CLARATEACH_CA_FILE: ca,
+    } = process.env;
+    if (!url) throw invalid("CLARATEACH_URL", "must say where the server is", "URL");
+    return new Client({
+      url,
+      ...(token && { token: text(token).trim() }),
+      ...(ca && { ca: text(ca) }),
+    });
+  }
+}
+
+function text(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new LocalFileError(`${file} cannot be read`, { reason: "LOCAL_FILE", cause });
   }
 }

@@ -89,15 +89,15 @@ export class Seat<F extends Files = Files> {
         options.onProgress?.(update);
         if (update.state === "ready") return this;
         const { state, workshopStatus, reason } = update;
-        if (state === "failed") throw hopeless(`seat ${this.number}`, state, reason);
+        if (state === "failed") throw new WorkshopFailedError(`seat ${this.number}`, state, reason);
         if (/^(failed|stopped|deleting|deleted)$/.test(workshopStatus)) {
-          throw hopeless(`workshop ${this.workshopId}`, workshopStatus, reason);
+          throw new WorkshopFailedError(`workshop ${this.workshopId}`, workshopStatus, reason);
         }
       }
     } finally {
       scope.close();
     }
-    throw hopeless(`workshop ${this.workshopId}`, "deleted", "its time was over");
+    throw new WorkshopFailedError(`workshop ${this.workshopId}`, "deleted", "its time was over");
   }
 
   /** The seat at once, then after every change and with every notice; ends with the workshop. */
@@ -173,11 +173,4 @@ export class Seat<F extends Files = Files> {
     if (this.#state !== "ready") await this.waitReady({ signal });
     await this.#access.chooseWay(signal);
   }
-}
-
-function hopeless(what: string, state: string, reason: string): WorkshopFailedError {
-  const why = reason === "" ? "" : `: ${reason}`;
-  return new WorkshopFailedError(`${what} is ${state}${why}`, state, {
-    reason: `${what.split(" ")[0]}_${state}`.toUpperCase(),
-  });
 }

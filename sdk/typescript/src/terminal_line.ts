@@ -117,7 +117,9 @@ async function cure(
   doubted: boolean,
 ): Promise<void> {
   if (failure.reason === "TERMINAL_REFUSED" && doubted) return;
-  if (!isStale(failure) && !(failure instanceof UnavailableError)) throw failure;
+  // A worker that was made anew hears of its seats a moment later.
+  const passing = failure instanceof UnavailableError || failure.reason === "SEAT_UNKNOWN";
+  if (!isStale(failure) && !passing) throw failure;
   try {
     // The seat may have come back elsewhere; the answer has its present address.
     await access.renew(signal);

@@ -1,6 +1,7 @@
 import type { Caller } from "./call.js";
 import type { CallOptions } from "./cancel.js";
 import { RoleSchema } from "./gen/clarateach/workshop/v1/workshop_pb.js";
+import { requestId } from "./request_id.js";
 import type { ApiToken, Role } from "./types.js";
 import { apiToken, number } from "./wire.js";
 
@@ -39,12 +40,14 @@ export class Tokens {
     this.#caller = caller;
   }
 
-  /** Makes a token. Not repeated by itself: a second one would be made. */
+  /** Makes a token. */
   async create(wish: TokenWish): Promise<NewToken> {
     const { principal, label = "" } = wish;
     const role = number<number>(RoleSchema, wish.role, "role");
-    const made = await this.#caller.unary({ ...wish, repeatable: false }, (ready) =>
-      this.#caller.tokens.createToken({ principal, role, label }, ready),
+    const request = { principal, role, label, requestId: requestId() };
+    const plan = { ...wish, repeatable: true, requestId: request.requestId };
+    const made = await this.#caller.unary(plan, (ready) =>
+      this.#caller.tokens.createToken(request, ready),
     );
     return new NewToken(made.token, apiToken(made.apiToken));
   }

@@ -1,4 +1,4 @@
-import type { TransferOptions, TransferResult } from "./files.js";
+import type { TransferOptions, TransferResult } from "./file_types.js";
 
 /** Counts what a transfer moves, and tells `onProgress`. */
 export class Tally {

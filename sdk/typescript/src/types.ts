@@ -127,6 +127,8 @@ export interface WorkshopInfo {
   readonly workers: readonly WorkerInfo[];
   /** Its seats by number; empty in lists. */
   readonly seatList: readonly SeatInfo[];
+  /** How many of them answer. */
+  readonly seatsReady: number;
   readonly resources: Resources;
   readonly egress: Egress;
   readonly template: string;
@@ -143,7 +145,7 @@ export interface WorkshopInfo {
 
 /** Something people should know now. */
 export interface Notice {
-  readonly kind: "preempted" | "expiring" | "draining" | "help" | Unknown;
+  readonly kind: "preempted" | "expiring" | "draining" | "help" | "collected" | Unknown;
   /** For people. */
   readonly message: string;
   /** When it happens. */
@@ -170,6 +172,8 @@ export interface SeatChange {
   /** When the workshop ends. */
   readonly expiresAt: Date | undefined;
   readonly workshopStatus: WorkshopStatus;
+  /** Grows with every change. */
+  readonly revision: number;
 }
 
 /** One seat's screen, small. */
@@ -194,6 +198,8 @@ export interface WorkshopCost {
 
 /** A price. */
 export interface CostEstimate {
+  /** Millionths of a US dollar. */
+  readonly totalMicrousd: number;
   /** In US dollars. */
   readonly totalUsd: number;
   /** Workers it would take. */

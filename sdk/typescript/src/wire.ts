@@ -42,6 +42,7 @@ export function egressOf(egress: plain.Egress): { mode: pb.EgressPolicy_Mode; al
 
 /** A workshop. */
 export function workshop(from: pb.Workshop): plain.WorkshopInfo {
+  const seatList = from.seatList.map(seat);
   return {
     id: from.id,
     name: from.name,
@@ -54,7 +55,8 @@ export function workshop(from: pb.Workshop): plain.WorkshopInfo {
     expiresAt: date(from.expiresAt),
     deletedAt: date(from.deletedAt),
     workers: from.workers.map(worker),
-    seatList: from.seatList.map(seat),
+    seatList,
+    seatsReady: seatList.filter(({ state }) => state === "ready").length,
     resources: resources(from.resources),
     egress: {
       mode: word(pb.EgressPolicy_ModeSchema, from.egress?.mode ?? pb.EgressPolicy_Mode.INTERNET),
@@ -125,6 +127,7 @@ export function seatChange(from: pb.WatchSeatResponse): plain.SeatChange {
     notices: from.notices.map(notice),
     expiresAt: date(from.expiresAt),
     workshopStatus: word(pb.WorkshopStatusSchema, from.workshopStatus),
+    revision: Number(from.revision),
   };
 }
 

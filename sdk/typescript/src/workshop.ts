@@ -40,6 +40,7 @@ export interface UpdateOptions extends CallOptions {
 
 /** How far a workshop is. */
 export interface Progress {
+  readonly workshopId: string;
   readonly status: WorkshopStatus;
   /** What is awaited, for people. */
   readonly reason: string;
@@ -47,6 +48,8 @@ export interface Progress {
   readonly seatsReady: number;
   /** Seats wanted. */
   readonly seats: number;
+  /** Since the wait began, in milliseconds. */
+  readonly elapsedMs: number;
 }
 
 /** How to wait for a workshop. */
@@ -274,24 +277,22 @@ export class Workshop<F extends Files = Files> {
     wanted: WorkshopStatus,
     never: readonly WorkshopStatus[],
   ): Promise<this> {
+    const began = performance.now();
     const scope = new Scope(options, `the wait for workshop ${this.id} to be ${wanted}`);
     try {
       for await (const { workshop } of this.watch({ signal: scope.signal })) {
         if (workshop === undefined) continue;
         this.#info = workshop;
-        const { status, reason, seats, seatList } = workshop;
-        const seatsReady = seatList.filter((seat) => seat.state === "ready").length;
-        options.onProgress?.({ status, reason, seatsReady, seats });
+        const { id: workshopId, status, reason, seats, seatsReady } = workshop;
+        const elapsedMs = performance.now() - began;
+        options.onProgress?.({ workshopId, status, reason, seatsReady, seats, elapsedMs });
         if (status === wanted) return this;
         if (never.includes(status)) break;
       }
     } finally {
       scope.close();
     }
-    const last = this.status;
-    if (last === wanted) return this;
-    throw new WorkshopFailedError(`workshop ${this.id} is ${last}: ${this.reason}`, last, {
-      reason: `WORKSHOP_${last.toUpperCase()}`,
-    });
+    if (this.status === wanted) return this;
+    throw new WorkshopFailedError(`workshop ${this.id}`, this.status, this.reason, this.#info);
   }
 }

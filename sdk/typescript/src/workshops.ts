@@ -150,7 +150,8 @@ export class Workshops<F extends Files = Files> {
       this.#caller.workshops.estimateCost(request, ready),
     );
     const { workers, explanation } = cost;
-    return { totalUsd: Number(cost.totalMicrousd) / 1e6, workers, explanation };
+    const totalMicrousd = Number(cost.totalMicrousd);
+    return { totalMicrousd, totalUsd: totalMicrousd / 1e6, workers, explanation };
   }
 
   /** What these workshops, 1 to 100, have cost so far, by their ids. */

@@ -1,6 +1,6 @@
 //! The way to a seat's files for whoever keeps a class's work.
 //!
-//! Way: the owner asks -> an event says so -> a token of the seat that reads
+//! Way: the owner asks -> an event says so, and the learner is told -> a token of the seat that reads
 //! files and nothing else; the agent holds it to that.
 
 use clarateach_domain::seat_token::Mode;
@@ -8,7 +8,7 @@ use clarateach_proto::workshop as pb;
 use tracing::info;
 
 use super::{Api, Visit, error::ApiError, now, observing::visitor, wire, wish};
-use crate::store::{events::Event, limits::Refused, principals::Principal, seats::Stay};
+use crate::store::{limits::Refused, principals::Principal, seats::Stay};
 
 impl Api {
     /// A token to read one taken seat's files with. Asked again, it is the same reader: what
@@ -26,16 +26,10 @@ impl Api {
         if seat.holder.is_none() {
             return Err(Refused::SeatFree.into());
         }
-        let object = format!("seat/{number}");
-        let event = Event {
-            actor: &who.id,
-            verb: "seat.collected",
-            object: &object,
-            reason: "its files are read for the archive of the class",
-            data: "",
-        };
         let now = now();
-        self.store.note(&workshop, event, now).await?;
+        self.store
+            .collected(&who.id, &workshop, number, now)
+            .await?;
         info!(%workshop, seat = %number, by = %who.name, "seat to be collected");
         // A stay of its own: the learner's sockets and this one do not renew each other.
         let stay = Stay {

@@ -204,6 +204,7 @@ impl From<TokenError> for ApiError {
                 "role",
                 format!("must be {role}: the principal is one already"),
             ),
+            TokenError::RequestDiffers => Refused::RequestDiffers.into(),
             TokenError::Store(cause) => cause.into(),
         }
     }

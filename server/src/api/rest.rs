@@ -3,6 +3,8 @@
 //! Way: JSON -> the schema's request, every member checked by name -> the same
 //! act as over gRPC -> snake-case JSON. Errors have one shape.
 
+mod costs;
+
 use axum::{
     Json, Router,
     body::Bytes,
@@ -45,6 +47,7 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/api/workshops", post(create).get(list))
         .route("/api/workshops/{id}", get(one).patch(update).delete(delete))
+        .route("/api/costs", get(costs::costs))
         .route("/api/join", post(join))
         .route("/api/health", get(health))
         .route("/api/{*rest}", axum::routing::any(unknown))

@@ -11,7 +11,10 @@ use super::{
     error::ApiError,
     headers, now, wire, wish,
 };
-use crate::store::principals::Principal;
+use crate::store::{
+    principals::{Principal, TokenWish},
+    requests::RequestKey,
+};
 
 const MAX_LABEL: usize = 100;
 
@@ -26,6 +29,8 @@ impl Api {
         let label = text::optional_line(&ask.label, MAX_LABEL)
             .map_err(|fault| ApiError::field("label", fault.to_string()))?;
         let role = wish::role(ask.role)?;
+        let request_id = wish::request_id(&ask.request_id)
+            .map_err(|fault| ApiError::field("request_id", fault))?;
         let owner = self.store.principal_named(&name).await?;
         // New principals and other people's tokens are an admin's to make, and
         // whether the other one exists is nobody else's business.
@@ -39,10 +44,15 @@ impl Api {
                 "must be admin or instructor: the principal is new",
             ));
         }
-        let (token, made) = self
-            .store
-            .make_token(&who.id, &name, role, &label, now())
-            .await?;
+        let body = format!("{name}\0{label}\0{}", ask.role);
+        let key = RequestKey::new(&who.id, "create token", &request_id, body.as_bytes());
+        let wish = TokenWish {
+            principal: &name,
+            role,
+            label: &label,
+        };
+        let made = self.store.make_token(&who.id, wish, &key, now()).await;
+        let (token, made) = made?;
         info!(token = %made.id, principal = %name, by = %who.name, "api token made");
         Ok(pb::CreateTokenResponse {
             token,

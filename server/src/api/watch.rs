@@ -12,7 +12,11 @@ use std::{
     time::Duration,
 };
 
-use clarateach_domain::{ids::WorkshopId, seat_token::BadToken, workshop::Phase};
+use clarateach_domain::{
+    ids::{SeatNo, WorkshopId},
+    seat_token::BadToken,
+    workshop::Phase,
+};
 use clarateach_proto::workshop as pb;
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, watch},
@@ -170,7 +174,7 @@ fn relay<T: Send + 'static>(
     workshop: &WorkshopId,
     (since, at_least): (u64, u64),
     over: impl Future<Output = Status> + Send + 'static,
-    tell: impl Fn(&WorkshopView, Vec<pb::Notice>) -> Result<(T, bool), Status> + Send + 'static,
+    tell: impl Fn(&WorkshopView, &[&Notice]) -> Result<(T, bool), Status> + Send + 'static,
 ) -> ReceiverStream<Result<T, Status>> {
     let mut news = api.hub.subscribe(workshop);
     // One message: whoever does not read gets the newest state when they do.
@@ -223,12 +227,12 @@ fn relay<T: Send + 'static>(
             };
             // Notices are told once: to a new watcher only those to come.
             let notices = snapshot.notices.iter();
-            let notices = notices
+            let notices: Vec<_> = notices
                 .filter(|(revision, _)| told.is_some_and(|told| *revision > told))
-                .map(|(_, notice)| wire::notice(notice))
+                .map(|(_, notice)| notice)
                 .collect();
             told = Some(snapshot.view.workshop.revision);
-            match tell(&snapshot.view, notices) {
+            match tell(&snapshot.view, &notices) {
                 Ok((message, last)) => {
                     place.send(Ok(message));
                     if last {
@@ -277,7 +281,7 @@ pub(super) fn workshop(
         let message = pb::WatchWorkshopResponse {
             revision: view.workshop.revision,
             workshop: Some(wire::workshop_view(view, &visit)),
-            notices,
+            notices: notices_for(None, notices),
         };
         Ok((message, view.workshop.phase == Phase::Deleted))
     })
@@ -309,6 +313,7 @@ pub(super) fn seat(
             )
         };
         let last = view.workshop.phase == Phase::Deleted;
+        let notices = notices_for(Some(learner.stay.seat), notices);
         let seat = view.seat(learner.stay.seat);
         let holds = |seat: &&crate::store::view::Seat| {
             let holder = seat.holder.as_ref();
@@ -335,6 +340,13 @@ pub(super) fn seat(
         };
         Ok((message, last))
     })
+}
+
+/// What everybody is told, and what the learner of `seat` alone is.
+fn notices_for(seat: Option<SeatNo>, all: &[&Notice]) -> Vec<pb::Notice> {
+    let theirs = |notice: &&&Notice| notice.seat.is_none() || notice.seat == seat.map(SeatNo::get);
+    let theirs = all.iter().filter(theirs);
+    theirs.map(|notice| wire::notice(notice)).collect()
 }
 
 /// What is left to say of a seat whose workshop is gone.

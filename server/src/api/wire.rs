@@ -212,6 +212,7 @@ pub fn notice(notice: &Notice) -> pb::Notice {
         NoticeKind::Expiring => pb::notice::Kind::Expiring,
         NoticeKind::Draining => pb::notice::Kind::Draining,
         NoticeKind::Help => pb::notice::Kind::Help,
+        NoticeKind::Collected => pb::notice::Kind::Collected,
     };
     pb::Notice {
         kind: kind.into(),

@@ -97,6 +97,9 @@ pub struct Notice {
     pub message: String,
     /// When it happens.
     pub at: Option<DateTime<Utc>>,
+    /// Whose learner alone is told; everybody who watches if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat: Option<u32>,
 }
 
 /// What a notice is about; the words are those of the terminal wire.
@@ -111,6 +114,8 @@ pub enum NoticeKind {
     Draining,
     /// From the instructor.
     Help,
+    /// The instructor reads a seat's files.
+    Collected,
 }
 
 /// The verb of events that carry a [`Notice`] in `data`.

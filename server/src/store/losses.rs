@@ -35,6 +35,7 @@ impl Store {
             kind: NoticeKind::Preempted,
             message: message.to_owned(),
             at: None,
+            seat: None,
         };
         record_notice(&txn, id, "reconciler", &notice, now).await?;
         txn.commit().await?;

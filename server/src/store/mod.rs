@@ -8,6 +8,7 @@
 //! nowhere else.
 
 pub mod census;
+mod collecting;
 pub mod entity;
 pub mod events;
 pub mod keeping;

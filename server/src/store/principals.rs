@@ -15,9 +15,10 @@ use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use super::{
-    Event, Store, StoreError,
+    Event, Store, StoreError, WriteTxn,
     entity::{api_token, principal},
     postgres, record_global,
+    requests::{Replay, RequestKey},
     sealing::{SealError, hex, random, read_secret_file, write_secret_file},
     text::Text,
 };
@@ -53,12 +54,26 @@ pub struct ApiToken {
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
+/// A token to make.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenWish<'a> {
+    /// Whom it speaks for; made when new.
+    pub principal: &'a str,
+    /// What a new principal may do.
+    pub role: Option<Role>,
+    /// What people call it.
+    pub label: &'a str,
+}
+
 /// Why a token was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The principal is there, with another role.
     #[error("the principal is there and is {0}")]
     OtherRole(Role),
+    /// Another wish had the same request id.
+    #[error("another request had the same id")]
+    RequestDiffers,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -119,88 +134,33 @@ impl Store {
         named(&self.db, name).await
     }
 
-    /// Makes a token for the principal called `name`, and the principal when it
-    /// is new. The text is returned once.
+    /// Makes a token, and its principal when that is new. The text is returned once, and
+    /// again to a repeat of the same call.
     pub async fn make_token(
         &self,
         actor: &str,
-        name: &str,
-        role: Option<Role>,
-        label: &str,
+        wish: TokenWish<'_>,
+        key: &RequestKey,
         now: DateTime<Utc>,
     ) -> Result<(String, ApiToken), TokenError> {
-        let text = format!(
+        let fresh = format!(
             "{PREFIX}{}",
             hex(&random::<32>().map_err(StoreError::from)?)
         );
-        let token = self
-            .keep_token(actor, name, role, label, &text, now)
-            .await?;
-        Ok((text, token))
-    }
-
-    async fn keep_token(
-        &self,
-        actor: &str,
-        name: &str,
-        role: Option<Role>,
-        label: &str,
-        text: &str,
-        now: DateTime<Utc>,
-    ) -> Result<ApiToken, TokenError> {
         let txn = self.begin_write().await?;
-        // Two that make the same principal at once make one.
-        postgres::alone(&txn, postgres::FIRST_ROWS).await?;
-        let owner = match named(&*txn, name).await? {
-            Some(owner) if role.is_some_and(|role| role != owner.role) => {
-                return Err(TokenError::OtherRole(owner.role));
+        match self.replay(&txn, key).await? {
+            Replay::Fresh => {}
+            Replay::Differs => return Err(TokenError::RequestDiffers),
+            Replay::Answered(text) => {
+                let made = of_text(&*txn, &text).await?;
+                let made = made.ok_or_else(|| StoreError::bad("token", "its row is gone"))?;
+                return Ok((text.to_string(), made));
             }
-            Some(owner) => owner,
-            None => {
-                let owner = Principal {
-                    id: short_id("pr")?,
-                    name: name.to_owned(),
-                    role: role.unwrap_or(Role::Instructor),
-                };
-                let row = principal::ActiveModel {
-                    id: Set(owner.id.clone()),
-                    name: Set(owner.name.clone()),
-                    role: Set(Text(owner.role)),
-                    created_at: Set(now),
-                };
-                principal::Entity::insert(row)
-                    .exec_without_returning(&*txn)
-                    .await?;
-                owner
-            }
-        };
-        let row = api_token::Model {
-            id: short_id("tk")?,
-            principal_id: owner.id.clone(),
-            label: label.to_owned(),
-            hash: hash(text),
-            created_at: now,
-            revoked_at: None,
-        };
-        api_token::Entity::insert(api_token::ActiveModel::from(row.clone()))
-            .exec_without_returning(&*txn)
-            .await?;
-        let event = Event {
-            actor,
-            verb: "token.created",
-            object: &row.id,
-            reason: &format!("for {}", owner.name),
-            data: "",
-        };
-        record_global(&txn, event, now).await?;
+        }
+        let token = insert(&txn, actor, wish, &fresh, now).await?;
+        self.keep_answer(&txn, key, &fresh, now).await?;
         txn.commit().await?;
-        Ok(ApiToken {
-            id: row.id,
-            label: row.label,
-            principal: owner,
-            created_at: now,
-            revoked_at: None,
-        })
+        Ok((fresh, token))
     }
 
     /// All tokens, or those of one principal (by id), newest first.
@@ -283,19 +243,10 @@ impl Store {
                 Ok(())
             }
             Some(_) => Ok(()),
-            None => match self
-                .keep_token(
-                    "start",
-                    FIRST_ADMIN,
-                    Some(Role::Admin),
-                    "admin.token",
-                    text,
-                    now,
-                )
-                .await
-            {
-                Ok(_) => Ok(()),
+            None => match self.keep_admin(text, now).await {
+                Ok(()) => Ok(()),
                 Err(TokenError::OtherRole(role)) => Err(StoreError::bad("admin", role)),
+                Err(TokenError::RequestDiffers) => Err(StoreError::bad("admin", "a repeat")),
                 // Another control plane on the same folder may have been quicker.
                 Err(TokenError::Store(cause)) => match self.principal_of(&hash(text)).await? {
                     Some(_) => Ok(()),
@@ -303,6 +254,18 @@ impl Store {
                 },
             },
         }
+    }
+
+    async fn keep_admin(&self, text: &str, now: DateTime<Utc>) -> Result<(), TokenError> {
+        let wish = TokenWish {
+            principal: FIRST_ADMIN,
+            role: Some(Role::Admin),
+            label: "admin.token",
+        };
+        let txn = self.begin_write().await?;
+        insert(&txn, "start", wish, text, now).await?;
+        txn.commit().await?;
+        Ok(())
     }
 }
 
@@ -312,4 +275,76 @@ async fn named(db: &impl ConnectionTrait, name: &str) -> Result<Option<Principal
         .one(db)
         .await?;
     Ok(row.map(Principal::from))
+}
+
+async fn of_text(db: &impl ConnectionTrait, text: &str) -> Result<Option<ApiToken>, StoreError> {
+    let row = api_token::Entity::find()
+        .filter(api_token::Column::Hash.eq(hash(text)))
+        .one(db)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let owner = principal::Entity::find_by_id(&row.principal_id)
+        .one(db)
+        .await?;
+    Ok(owner.map(|owner| api_token((row, owner))))
+}
+
+async fn insert(
+    txn: &WriteTxn,
+    actor: &str,
+    wish: TokenWish<'_>,
+    text: &str,
+    now: DateTime<Utc>,
+) -> Result<ApiToken, TokenError> {
+    // Two that make the same principal at once make one.
+    postgres::alone(txn, postgres::FIRST_ROWS).await?;
+    let owner = match named(&**txn, wish.principal).await? {
+        Some(owner) if wish.role.is_some_and(|role| role != owner.role) => {
+            return Err(TokenError::OtherRole(owner.role));
+        }
+        Some(owner) => owner,
+        None => {
+            let owner = Principal {
+                id: short_id("pr")?,
+                name: wish.principal.to_owned(),
+                role: wish.role.unwrap_or(Role::Instructor),
+            };
+            let row = principal::ActiveModel {
+                id: Set(owner.id.clone()),
+                name: Set(owner.name.clone()),
+                role: Set(Text(owner.role)),
+                created_at: Set(now),
+            };
+            principal::Entity::insert(row)
+                .exec_without_returning(&**txn)
+                .await?;
+            owner
+        }
+    };
+    let row = api_token::Model {
+        id: short_id("tk")?,
+        principal_id: owner.id.clone(),
+        label: wish.label.to_owned(),
+        hash: hash(text),
+        created_at: now,
+        revoked_at: None,
+    };
+    api_token::Entity::insert(api_token::ActiveModel::from(row.clone()))
+        .exec_without_returning(&**txn)
+        .await?;
+    let event = Event {
+        actor,
+        verb: "token.created",
+        object: &row.id,
+        reason: &format!("for {}", owner.name),
+        data: "",
+    };
+    record_global(txn, event, now).await?;
+    Ok(ApiToken {
+        id: row.id,
+        label: row.label,
+        principal: owner,
+        created_at: now,
+        revoked_at: None,
+    })
 }

@@ -327,6 +327,7 @@ impl Store {
             kind: NoticeKind::Preempted,
             message: message.to_owned(),
             at: None,
+            seat: None,
         };
         let txn = self.begin_write().await?;
         record_notice(&txn, id, ACTOR, &notice, now).await?;

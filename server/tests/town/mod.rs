@@ -140,6 +140,7 @@ impl Town {
             principal: name.to_owned(),
             role: pb::Role::Instructor.into(),
             label: String::new(),
+            request_id: String::new(),
         };
         let made = self
             .tokens()

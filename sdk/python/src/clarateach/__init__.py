@@ -18,7 +18,7 @@ from ._async.tokens import AsyncTokens
 from ._async.visit import AsyncObserver, AsyncSeatWork
 from ._async.workshop import AsyncWorkshop
 from ._async.workshops import AsyncWorkshops
-from ._models.command import CommandResult
+from ._models.command import CommandEnd, CommandResult
 from ._models.files import FileEntry, TransferProgress, TransferResult
 from ._models.progress import Progress, TerminalEvent
 from ._models.words import (
@@ -43,6 +43,7 @@ from ._models.workshop import (
     SeatInfo,
     WorkerInfo,
     WorkshopChange,
+    WorkshopCost,
     WorkshopInfo,
     WorkshopPage,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "ClarateachError",
     "Client",
     "Command",
+    "CommandEnd",
     "CommandFailedError",
     "CommandResult",
     "ConflictError",
@@ -137,6 +139,7 @@ __all__ = [
     "WorkerState",
     "Workshop",
     "WorkshopChange",
+    "WorkshopCost",
     "WorkshopFailedError",
     "WorkshopInfo",
     "WorkshopPage",

@@ -52,6 +52,11 @@ class Address:
         return cls(host, port if port is not None else (443 if secure else 80), secure)
 
     @property
+    def url(self) -> str:
+        """As one gives it to a client."""
+        return f"{'https' if self.secure else 'http'}://{self.target}"
+
+    @property
     def target(self) -> str:
         """As gRPC and people write it."""
         host = f"[{self.host}]" if ":" in self.host else self.host

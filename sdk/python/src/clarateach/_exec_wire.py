@@ -56,6 +56,8 @@ class Answer:
     """What a command said so far."""
 
     pieces: list[tuple[Stream, bytes]] = field(default_factory=list)
+    killed: bool = False
+    """Whether we ended it ourselves."""
     _end: dict[str, object] | None = None
 
     def take(self, line: str) -> tuple[Stream, bytes] | None:
@@ -79,6 +81,8 @@ class Answer:
     def result(self) -> CommandResult:
         """How it ended. Raises `ConnectionLostError` when that was never said."""
         end = self._end
+        if end is None and self.killed:
+            end = {"signal": "SIGKILL"}
         if end is None:
             raise ConnectionLostError(
                 "the connection ended before the command did; it was ended with it",

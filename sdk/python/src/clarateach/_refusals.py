@@ -125,6 +125,8 @@ def of_answer(status: int, body: bytes, *, file: bool = False) -> ClarateachErro
         wait = float(said.get("retry_after_seconds") or 0)
         return kind(str(said["message"]), reason=str(said["reason"]), retry_after=wait or None)
     except (ValueError, KeyError, TypeError, AttributeError):
+        if kind is errors.FileMissingError and not body:  # a HEAD has no body to say so
+            return kind("there is no such file in the seat", reason="NOT_FOUND")
         return kind(
             f"refused with HTTP status {status} by something that is no ClaraTeach worker",
             reason=f"HTTP_{status}",

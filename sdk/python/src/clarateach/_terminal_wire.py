@@ -62,6 +62,8 @@ class Place:
     """Bytes of the shell's output up to here."""
     exit_code: int | None = None
     """Once the shell has ended."""
+    live: bool = False
+    """Whether what comes is new, and no replay."""
     _uncounted: int = 0
     _acked: int = 0
     _attached: bool = False
@@ -105,6 +107,7 @@ class Place:
             ) from cause
 
     def _control(self, kind: str, said: dict[str, object]) -> TerminalEvent | None:
+        self.live = kind == "live" or (self.live and kind not in ("attached", "repaint"))
         if kind == "attached":
             self.instance, self.offset = str(said["instance"]), int(str(said["offset"]))
             self._acked = self.offset

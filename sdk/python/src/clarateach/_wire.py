@@ -25,6 +25,7 @@ from ._models.workshop import (
     SeatInfo,
     WorkerInfo,
     WorkshopChange,
+    WorkshopCost,
     WorkshopInfo,
 )
 from ._retry import Seconds, seconds
@@ -152,12 +153,24 @@ def seat(said: pb.Seat) -> SeatInfo:
 def preview(said: pb.WatchPreviewsResponse) -> Preview:
     """What a seat shows."""
     changed = moment(said.changed_at, there=said.HasField("changed_at"))
-    return Preview(seat=said.seat, lines=tuple(said.lines), changed_at=changed)
+    return Preview(said.seat, tuple(said.lines), changed, tuple(said.terminals))
 
 
 def estimate(said: pb.EstimateCostResponse) -> CostEstimate:
     """A price."""
     return CostEstimate(said.total_microusd, said.workers, said.explanation)
+
+
+def costs(said: pb.GetCostsResponse) -> dict[str, WorkshopCost]:
+    """What workshops have cost, by their ids."""
+    return {
+        cost.workshop_id: WorkshopCost(
+            cost.worker_time.ToTimedelta(),
+            cost.total_microusd / 1_000_000 if said.price_known else None,
+            said.explanation,
+        )
+        for cost in said.costs
+    }
 
 
 def _status(number: int) -> words.WorkshopStatus:

@@ -53,12 +53,27 @@ class ClarateachError(Exception):
         """Seconds until it is worth trying again; None when nothing is known of that."""
         self.fields = tuple(fields)
         """What is wrong with which field, when the request was."""
+        self.request_id: str | None = None
+        """The request id of the call that failed, if it had one: for the operator."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # As it is, to another process: not by calling its class again.
+        return _again, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
         return self.message
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.message!r}, reason={self.reason!r})"
+
+
+def _again(
+    kind: type[ClarateachError], args: tuple[object, ...], state: dict[str, object]
+) -> ClarateachError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class AuthError(ClarateachError, PermissionError):
@@ -114,18 +129,19 @@ class LocalFileError(ClarateachError, OSError):
 
 
 class WorkshopFailedError(ClarateachError):
-    """The workshop will not become what you wait for."""
+    """A workshop or a seat will not become what you wait for."""
 
-    def __init__(self, workshop: WorkshopInfo) -> None:
+    def __init__(
+        self, what: str, state: str, why: str, workshop: WorkshopInfo | None = None
+    ) -> None:
         super().__init__(
-            f"workshop {workshop.id} is {workshop.status.value}: "
-            f"{workshop.reason or 'the server gives no reason'}",
-            reason="WORKSHOP_" + workshop.status.value.upper(),
+            f"{what} is {state}: {why or 'the server gives no reason'}",
+            reason=f"{what.split()[0]}_{state}".upper(),
         )
-        self.state = workshop.status.value
+        self.state = state
         """The state in which it is, such as `failed`."""
         self.workshop = workshop
-        """As it was then."""
+        """As it was then, for who may see it."""
 
 
 class CommandFailedError(ClarateachError):

@@ -1,11 +1,6 @@
 import { broken, fromRefusal } from "../faults.js";
-import {
-  type FileOptions,
-  Files,
-  type TransferOptions,
-  type TransferResult,
-  type WriteOptions,
-} from "../files.js";
+import type { FileOptions, TransferOptions, TransferResult, WriteOptions } from "../file_types.js";
+import { Files } from "../files.js";
 import { joinPaths, urlPath } from "../paths.js";
 import { Tally } from "../transfer.js";
 

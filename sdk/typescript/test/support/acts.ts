@@ -1,10 +1,12 @@
 // The acts of the conformance kit, by this package.
 
-import type { Act, Json } from "./kit.js";
+import { type Act, type Json, matches } from "./kit.js";
 import type { Client, House, Seat, Workshop } from "./live.js";
+import { loseWorker } from "./worker.js";
 
 type Terminal = Awaited<ReturnType<Seat["terminal"]>>;
-type Line = { type?: string; until?: string };
+type Line = { type?: string; until?: string; lose?: string; event?: string };
+type News = AsyncGenerator<Json, void, undefined>;
 
 const snake = (name: string): string => name.replaceAll(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
 const camel = (name: string): string => name.replaceAll(/_([a-z])/g, (_, c) => c.toUpperCase());
@@ -24,6 +26,12 @@ function ours(given: Json): Json {
   return { ...Object.fromEntries(members), ...(ttl === undefined ? {} : { ttl: ttl * 1000 }) };
 }
 
+/** A message of either watch: what it is of, with its notices. */
+function told(change: Json): Json {
+  const { workshop, ...more } = plain(change);
+  return { ...workshop, ...more };
+}
+
 async function play(terminal: Terminal, script: Line[]): Promise<void> {
   for (const { type, until } of script) {
     if (type !== undefined) await terminal.write(type);
@@ -35,6 +43,7 @@ async function play(terminal: Terminal, script: Line[]): Promise<void> {
 export function actsOf(house: House): Readonly<Record<string, Act>> {
   const clients = new Map<string, Client>();
   const seats = new Map<string, Seat>();
+  const watches = new Map<string, News>();
   const client = (as: string | undefined): Client => {
     if (as === undefined) return house.client;
     const known = clients.get(as) ?? house.connect(as);
@@ -44,6 +53,11 @@ export function actsOf(house: House): Readonly<Record<string, Act>> {
   const found = async (given: Json, as?: string): Promise<Workshop> =>
     client(as).workshops.get(given.id);
   const seat = (given: Json): Seat => seats.get(given.seat) as Seat;
+  const watched = async (news: News, keep: string | undefined): Promise<Json> => {
+    const first = told((await news.next()).value);
+    if (keep !== undefined) watches.set(keep, news);
+    return first;
+  };
   const change =
     (act: (workshop: Workshop, given: Json) => Promise<Workshop>): Act =>
     async (given, as) =>
@@ -94,9 +108,41 @@ export function actsOf(house: House): Readonly<Record<string, Act>> {
       const entries = await seat(given).files.list(given.path);
       return { names: entries.map(({ name }) => name) };
     },
+    watch: ({ id }, as, keep) => watched(client(as).workshops.watch(id), keep),
+    watch_seat: (given, _, keep) => watched(seat(given).watch(), keep),
+    heard: async ({ watch, until }) => {
+      const news = watches.get(watch) as News;
+      // Not by `for`, which would end the watch.
+      for (let next = await news.next(); !next.done; next = await news.next()) {
+        const said = told(next.value);
+        if (matches(until, said)) return said;
+      }
+      throw new Error(`${JSON.stringify(until)} was never heard`);
+    },
+    ended: async ({ watch }) => {
+      for await (const _ of watches.get(watch) as News);
+    },
+    estimate: async (given, as) => plain(await client(as).workshops.estimateCost(ours(given))),
+    costs: async ({ workshop_ids }, as) => {
+      const costs = [...(await client(as).workshops.costs(workshop_ids))];
+      return {
+        costs: costs.map(([id, { totalUsd }]) => ({
+          workshop_id: id,
+          total_microusd: Math.round((totalUsd ?? Number.NaN) * 1e6),
+        })),
+        price_known: costs.every(([, { totalUsd }]) => totalUsd !== undefined),
+        explanation: costs[0]?.[1].explanation,
+      };
+    },
     terminal: async (given) => {
-      await using terminal = await seat(given).terminal(given.name);
-      await play(terminal, given.script);
+      const events: string[] = [];
+      const onEvent = ({ type }: { type: string }) => events.push(type);
+      await using terminal = await seat(given).terminal(given.name, { onEvent });
+      for (const line of given.script as Line[]) {
+        await play(terminal, [line]);
+        if (line.lose !== undefined) loseWorker(await found({ id: line.lose }));
+        while (line.event !== undefined && !events.includes(line.event)) await terminal.read();
+      }
       if (given.script.at(-1).until !== undefined) return {};
       for await (const _ of terminal);
       return { exit_code: terminal.exitCode };

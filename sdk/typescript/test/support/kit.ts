@@ -65,6 +65,16 @@ function matcher(wanted: Json): Json {
   return expect.objectContaining(Object.fromEntries(members));
 }
 
+/** Whether it is as wanted. */
+export function matches(wanted: Json, given: Json): boolean {
+  try {
+    expect(given).toEqual(matcher(wanted));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Tells one case. */
 export async function tell({ steps }: Case, acts: Readonly<Record<string, Act>>): Promise<void> {
   const known: Record<string, Json> = { run: randomUUID().slice(0, 8) };

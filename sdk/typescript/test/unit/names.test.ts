@@ -5,11 +5,11 @@ import { kitFile } from "../support/kit.js";
 
 const home = new URL("../../src/", import.meta.url);
 const files = readdirSync(home).filter((name) => name.endsWith(".ts"));
-const sources = ["node/files.ts", ...files].map((name) =>
+const sources = ["node/files.ts", "node.ts", ...files].map((name) =>
   readFileSync(new URL(name, home), "utf8"),
 );
 /** Classes of ours behind the names that are exported. */
-const BEHIND: Record<string, string> = { Client: "BaseClient", Files: "NodeFiles" };
+const BEHIND: Record<string, string> = { Files: "NodeFiles" };
 
 /** Public members of a class or an interface, by its source; those it inherits, too. */
 function members(name: string): string[] {
@@ -19,7 +19,9 @@ function members(name: string): string[] {
     .find((one) => one !== null);
   if (!found) return [];
   const [, head = "", body = ""] = found;
-  const member = /^ {2}(?:(?:override|readonly|get|async) |\*)*([a-z]\w*)\??[(<:]/gm;
+  // Other static ones are for our own sources.
+  const member =
+    /^ {2}(?:(?:override|readonly|get|async|static(?= fromEnvironment)) |\*)*([a-z]\w*)\??[(<:]/gm;
   const own = [...body.matchAll(member)].map(([, word = ""]) => word);
   const above = /^(?:<[^>]*>)? extends (\w+)/.exec(head)?.[1];
   return [...own, ...(above ? members(above) : [])].filter((word) => word !== "constructor");

@@ -1,13 +1,15 @@
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Backoff } from "../../src/backoff.js";
 import { fromBase64, toBase64 } from "../../src/base64.js";
+import { InvalidError, LocalFileError } from "../../src/errors.js";
 import {
   RuntimeSchema,
   WorkshopStatusSchema,
 } from "../../src/gen/clarateach/workshop/v1/workshop_pb.js";
 import { lifeOf } from "../../src/jwt.js";
 import { lines } from "../../src/lines.js";
+import { Client } from "../../src/node.js";
 import { requestId } from "../../src/request_id.js";
 import { VERSION } from "../../src/version.js";
 import { duration, number, word } from "../../src/wire.js";
@@ -15,6 +17,25 @@ import { duration, number, word } from "../../src/wire.js";
 test("the version is the package's", () => {
   const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
   expect(VERSION).toBe(JSON.parse(manifest).version);
+});
+
+test("the README begins with ten lines or fewer", () => {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const [, example = ""] = /^```js\n(.*?)^```$/ms.exec(readme) ?? [];
+  const lines = example.trim().split("\n");
+  expect(lines.length).toBeGreaterThan(5);
+  expect(lines.length).toBeLessThanOrEqual(10);
+});
+
+test("a client is made from the command line's variables, in Node", () => {
+  vi.stubEnv("CLARATEACH_TOKEN_FILE", undefined).stubEnv("CLARATEACH_CA_FILE", undefined);
+  vi.stubEnv("CLARATEACH_URL", undefined);
+  expect(() => Client.fromEnvironment()).toThrow(InvalidError);
+  vi.stubEnv("CLARATEACH_URL", "http://127.0.0.1:1");
+  expect(Client.fromEnvironment().url).toBe("http://127.0.0.1:1");
+  vi.stubEnv("CLARATEACH_TOKEN_FILE", "/no/such/file");
+  expect(() => Client.fromEnvironment()).toThrow(LocalFileError);
+  vi.unstubAllEnvs();
 });
 
 test("waits double, spread, and stay within ten seconds; the server's word wins", () => {

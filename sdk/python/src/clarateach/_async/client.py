@@ -61,9 +61,14 @@ class AsyncClient:
         self.tokens = AsyncTokens(self._rpc)
         """API tokens."""
 
+    @property
+    def url(self) -> str:
+        """Where the control plane is."""
+        return self._rpc.address.url
+
     @classmethod
     def from_environment(cls) -> AsyncClient:
-        """By `CLARATEACH_URL`, `CLARATEACH_TOKEN_FILE` and `CLARATEACH_CA`, as the command line.
+        """By the command line's `CLARATEACH_URL`, `CLARATEACH_TOKEN_FILE` and `CLARATEACH_CA_FILE`.
 
         Raises `InvalidError` when the first is not set.
         """
@@ -73,7 +78,7 @@ class AsyncClient:
         return cls(
             url,
             token_file=os.environ.get("CLARATEACH_TOKEN_FILE") or None,
-            ca=os.environ.get("CLARATEACH_CA") or None,
+            ca=os.environ.get("CLARATEACH_CA_FILE") or None,
         )
 
     async def join(

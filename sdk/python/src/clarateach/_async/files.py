@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -36,19 +37,42 @@ class AsyncFiles:
         >>> [(entry.name, entry.is_dir) for entry in await seat.files.list("listed")]
         [('inner', True)]
         """
-        folder, token, found = clean(path), "", []
-        while True:
-            tail = f"{encode(path)}?page_token={quote(token, safe='')}"
-            said = await self._way.send(
-                "GET", "files", tail, headers={"accept": "application/json"}, file=True
-            )
-            if not said.headers.get("content-type", "").startswith("application/json"):
-                raise ConflictError(f"{path!r} is a file, not a folder", reason="NOT_A_FOLDER")
-            entries, token = _listing.page(said.content, folder)
+        found: Entries = []
+        token: str | None = ""
+        while token is not None:
+            entries, token = await self._page(path, token)
             found += entries
-            if not token:
-                break
         return found if _listing.is_whole(found) else await self._by_bytes(path, found)
+
+    async def entries(self, path: str = "") -> AsyncIterator[FileEntry]:
+        """The same, a thousand at a time as they are needed: for folders without end.
+
+        >>> await seat.files.mkdir("listed/inner")
+        >>> [entry.name async for entry in seat.files.entries("listed")]
+        ['inner']
+        """
+        token: str | None = ""
+        last = b""
+        while token is not None:
+            page, token = await self._page(path, token)
+            if not _listing.is_whole(page):
+                # By name, as the pages are: what was given already is passed over.
+                whole = await self._by_bytes(path, page)
+                page, token = [e for e in whole if os.fsencode(e.name) > last], None
+            for entry in page:
+                yield entry
+                last = os.fsencode(entry.name)
+
+    async def _page(self, path: str, token: str) -> tuple[Entries, str | None]:
+        """Some entries, and how the next are asked for."""
+        tail = f"{encode(path)}?page_token={quote(token, safe='')}"
+        said = await self._way.send(
+            "GET", "files", tail, headers={"accept": "application/json"}, file=True
+        )
+        if not said.headers.get("content-type", "").startswith("application/json"):
+            raise ConflictError(f"{path!r} is a file, not a folder", reason="NOT_A_FOLDER")
+        entries, after = _listing.page(said.content, clean(path))
+        return entries, after or None
 
     async def _by_bytes(self, path: str, listed: Entries) -> Entries:
         """Again, by names as bytes; what was named whole keeps what was said of it."""
@@ -68,7 +92,7 @@ class AsyncFiles:
     async def stat(self, path: str) -> FileEntry:
         """What is at a path. Raises `FileMissingError`.
 
-        >>> await seat.files.write("five.txt", b"12345")
+        >>> etag = await seat.files.write("five.txt", b"12345")
         >>> (await seat.files.stat("five.txt")).size
         5
         """
@@ -93,7 +117,7 @@ class AsyncFiles:
     async def read(self, path: str) -> bytes:
         """A file's whole content.
 
-        >>> await seat.files.write("hello.txt", b"hi")
+        >>> etag = await seat.files.write("hello.txt", b"hi")
         >>> await seat.files.read("hello.txt")
         b'hi'
         """
@@ -113,12 +137,61 @@ class AsyncFiles:
             async for piece in response.aiter_raw():
                 yield piece
 
-    async def write(self, path: str, content: bytes | str) -> None:
-        """Makes or replaces a file: whole, or not at all. Its folder must be there."""
+    async def archive(self, path: str = "") -> AsyncIterator[bytes]:
+        """A folder, or with `""` the whole workspace, as a tar archive, piece by piece.
+
+        >>> await seat.files.mkdir("listed/inner")
+        >>> b"inner" in b"".join([piece async for piece in seat.files.archive("listed")])
+        True
+        """
+        tail = f"{encode(path)}?archive=tar"
+        async with (
+            self._way.keeper.hold(),
+            self._way.open("GET", "files", tail, file=True) as response,
+        ):
+            async for piece in response.aiter_raw():
+                yield piece
+
+    async def etag(self, path: str) -> str:
+        """What changes with every write of a file; for `if_match`.
+
+        >>> before = await seat.files.write("tagged.txt", "a")
+        >>> await seat.files.etag("tagged.txt") == before
+        True
+        """
+        said = await self._way.send("HEAD", "files", _file(path), file=True)
+        return str(said.headers.get("etag", ""))
+
+    async def write(
+        self,
+        path: str,
+        content: bytes | str,
+        *,
+        if_match: str | None = None,
+        create: bool = False,
+    ) -> str:
+        """Makes or replaces a file: whole, or not at all. Its folder must be there.
+
+        With `if_match` only the file that has this ETag, with `create` only where none
+        is; otherwise `ConflictError`. Gives the new ETag.
+        """
         data = content.encode() if isinstance(content, str) else content
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise InvalidError("a file's content is bytes or text", reason="INVALID")
-        await self._way.send("PUT", "files", _file(path), content=bytes(data), file=True)
+        headers = {"if-match": if_match} if if_match is not None else {}
+        if create:
+            headers["if-none-match"] = "*"
+        said = await self._way.send(
+            "PUT",
+            "files",
+            _file(path),
+            headers=headers,
+            content=bytes(data),
+            # Repeated, it might meet its own first success.
+            repeatable=not headers,
+            file=True,
+        )
+        return str(said.headers.get("etag", "")) or await self.etag(path)
 
     async def mkdir(self, path: str) -> None:
         """A folder, with those it lies in; one that is there already is fine."""

@@ -28,6 +28,7 @@ from ..errors import (
     ClarateachError,
     ConflictError,
     ConnectionLostError,
+    NotFoundError,
     UnavailableError,
 )
 from .way import AsyncWay
@@ -110,6 +111,11 @@ class AsyncLine:
                 return await self._open(await self._way.keeper.fresh())
             except (UnavailableError, AuthError) as cause:
                 error: ClarateachError = cause
+            except NotFoundError as cause:
+                # A worker that was made anew hears of its seats a moment later.
+                if cause.reason != "SEAT_UNKNOWN":
+                    raise
+                error = cause
             wait = pause(attempt, error.retry_after)
             if time.monotonic() + wait >= until or (attempt and isinstance(error, AuthError)):
                 raise self._lost(error) from error

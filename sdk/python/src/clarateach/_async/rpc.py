@@ -120,6 +120,7 @@ class AsyncRpc:
                 return await method(request, timeout=max(left, 0.001), metadata=who)
             except grpc.RpcError as cause:
                 error = _refusals.of_rpc(cause, self.address.target)
+                error.request_id = getattr(request, "request_id", "") or None
                 wait = pause(attempt, error.retry_after)
                 attempt += 1
                 again = repeatable and isinstance(error, UnavailableError) and attempt < TRIES

@@ -12,11 +12,11 @@ from .. import _tasks_async as tasks
 from .._generated import workshop_pb2 as pb
 from .._models.command import CommandResult
 from .._models.progress import TerminalEvent
-from .._models.words import SeatState
+from .._models.words import SeatState, WorkshopStatus
 from .._models.workshop import SeatChange
 from .._retry import Seconds, pause, seconds
 from .._session import Session
-from ..errors import ConflictError, DeadlineError, UnavailableError
+from ..errors import DeadlineError, UnavailableError, WorkshopFailedError
 from .command import AsyncCommand
 from .files import AsyncFiles
 from .keeper import AsyncKeeper
@@ -24,6 +24,13 @@ from .rpc import AsyncRpc
 from .stay import AsyncStay
 from .terminal import AsyncTerminal
 from .way import AsyncWay
+
+_ENDS = (
+    WorkshopStatus.FAILED,
+    WorkshopStatus.STOPPED,
+    WorkshopStatus.DELETING,
+    WorkshopStatus.DELETED,
+)
 
 
 class AsyncSeat:
@@ -97,8 +104,8 @@ class AsyncSeat:
     ) -> AsyncSeat:
         """Until terminal and files answer.
 
-        Raises `ConflictError` (`SEAT_FAILED`) when its machine could not be started,
-        and `DeadlineError` after `timeout`.
+        Raises `WorkshopFailedError` as soon as that will not come (`SEAT_FAILED`,
+        `WORKSHOP_STOPPED`), and `DeadlineError` after `timeout`.
 
         >>> (await seat.wait_ready()).state.value
         'ready'
@@ -137,10 +144,10 @@ class AsyncSeat:
 
     def _is_ready(self, change: SeatChange) -> bool:
         if change.state is SeatState.FAILED:
-            raise ConflictError(
-                f"the machine of seat {self.number} could not be started: {change.reason}",
-                reason="SEAT_FAILED",
-            )
+            raise WorkshopFailedError(f"seat {self.number}", "failed", change.reason)
+        if change.workshop_status in _ENDS:
+            state = change.workshop_status.value
+            raise WorkshopFailedError(f"workshop {self.workshop_id}", state, change.reason)
         return change.state is SeatState.READY and bool(self._keeper.session.direct.terminal)
 
     @asynccontextmanager

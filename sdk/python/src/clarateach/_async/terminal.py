@@ -51,6 +51,11 @@ class AsyncTerminal:
         return self._place.instance
 
     @property
+    def live(self) -> bool:
+        """Whether what is read is new. Until then, drop what a screen answers to a replay."""
+        return self._place.live
+
+    @property
     def exit_code(self) -> int | None:
         """Of the shell, once it has ended and all it said was read."""
         return self._place.exit_code

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from .. import _wire
 from .._generated import workshop_pb2 as pb
 from .._models.words import Role
@@ -21,8 +23,6 @@ class AsyncTokens:
     ) -> NewToken:
         """A new token for `principal`.
 
-        Not repeated by itself when the answer is lost: the list shows what was made.
-
         >>> made = await client.tokens.create("ada", label="laptop")
         >>> (await client.tokens.revoke(made.info.id)).revoked_at is not None
         True
@@ -32,8 +32,10 @@ class AsyncTokens:
         except ValueError as cause:
             raise InvalidError("role must be admin or instructor", reason="INVALID") from cause
         with _wire.checked():
-            request = pb.CreateTokenRequest(principal=principal, role=number, label=label)
-        said = await self._rpc.call(self._rpc.tokens.CreateToken, request, repeatable=False)
+            request = pb.CreateTokenRequest(
+                principal=principal, role=number, label=label, request_id=secrets.token_hex(16)
+            )
+        said = await self._rpc.call(self._rpc.tokens.CreateToken, request)
         return NewToken(said.token, _wire.api_token(said.api_token))
 
     async def list(self) -> list[ApiToken]:

@@ -144,11 +144,12 @@ class AsyncWay:
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | Body | None = None,
+        repeatable: bool = True,
         file: bool = False,
     ) -> httpx.Response:
         """An answer, read whole. As `open`."""
         async with self.open(
-            method, verb, path, headers=headers, content=content, file=file
+            method, verb, path, headers=headers, content=content, repeatable=repeatable, file=file
         ) as response:
             await response.aread()
             return response

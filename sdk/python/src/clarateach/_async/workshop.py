@@ -18,6 +18,7 @@ from .._retry import Seconds, pause, seconds
 from ..errors import DeadlineError, UnavailableError, WorkshopFailedError
 from .rpc import AsyncRpc
 from .visit import AsyncObserver, AsyncSeatWork
+from .watching import watch_workshop
 from .way import Route, check_route
 
 _ENDS = (
@@ -55,25 +56,10 @@ class AsyncWorkshop(WorkshopFields):
         A lost connection is taken up again by itself, for as long as it takes; only
         what waiting does not mend is raised.
         """
-        attempt, seen = 0, 0
-        while True:
-            request = pb.WatchWorkshopRequest(id=self.id, since_revision=seen)
-            try:
-                stream = self._rpc.stream(self._rpc.workshops.WatchWorkshop, request)
-                async with aclosing(stream) as changes:
-                    async for said in changes:
-                        attempt, seen = 0, said.revision
-                        change = _wire.workshop_change(said, self.info)
-                        self.info = change.workshop
-                        yield change
-                        if self.info.status is WorkshopStatus.DELETED:
-                            return
-            except UnavailableError as error:
-                wait = pause(attempt, error.retry_after)
-            else:
-                wait = pause(attempt)
-            attempt += 1
-            await tasks.sleep(wait)
+        async with aclosing(watch_workshop(self._rpc, self.id, self.info)) as changes:
+            async for change in changes:
+                self.info = change.workshop
+                yield change
 
     async def wait_running(
         self,
@@ -156,7 +142,7 @@ class AsyncWorkshop(WorkshopFields):
             return True
         leaving = wanted is WorkshopStatus.STOPPED and status is WorkshopStatus.STOPPING
         if status in _ENDS and wanted is not WorkshopStatus.DELETED and not leaving:
-            raise WorkshopFailedError(self.info)
+            raise WorkshopFailedError(f"workshop {self.id}", status.value, self.reason, self.info)
         return False
 
     def _progress(self, began: float) -> Progress:

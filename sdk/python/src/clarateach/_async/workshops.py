@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 from .. import _wire
 from .._generated import workshop_pb2 as pb
 from .._models.words import Runtime
-from .._models.workshop import CostEstimate, Egress, Resources, WorkshopPage
+from .._models.workshop import (
+    CostEstimate,
+    Egress,
+    Resources,
+    WorkshopChange,
+    WorkshopCost,
+    WorkshopPage,
+)
 from .._retry import Seconds
 from .rpc import AsyncRpc
+from .watching import watch_workshop
 from .workshop import AsyncWorkshop
 
 
@@ -66,6 +74,7 @@ class AsyncWorkshops:
         *,
         runtime: Runtime | str = Runtime.FIRECRACKER,
         ttl: Seconds | None = None,
+        resources: Resources | None = None,
     ) -> CostEstimate:
         """What a workshop of this shape would cost, as far as the server knows prices.
 
@@ -76,9 +85,32 @@ class AsyncWorkshops:
         """
         with _wire.checked():
             request = pb.EstimateCostRequest(
-                seats=seats, runtime=_wire.runtime(runtime), ttl=_wire.duration(ttl)
+                seats=seats,
+                runtime=_wire.runtime(runtime),
+                ttl=_wire.duration(ttl),
+                resources=_wire.resources(resources) if resources is not None else None,
             )
         return _wire.estimate(await self._rpc.call(self._rpc.workshops.EstimateCost, request))
+
+    async def costs(self, workshop_ids: Iterable[str]) -> dict[str, WorkshopCost]:
+        """What these workshops, 1 to 100, have cost so far, by their ids.
+
+        >>> cost = (await client.workshops.costs([workshop.id]))[workshop.id]
+        >>> cost.total_usd  # on machines that are there anyway
+        0.0
+        """
+        with _wire.checked():
+            request = pb.GetCostsRequest(workshop_ids=workshop_ids)
+        return _wire.costs(await self._rpc.call(self._rpc.workshops.GetCosts, request))
+
+    def watch(self, id: str) -> AsyncIterator[WorkshopChange]:
+        """A workshop's full state, then every change: as `AsyncWorkshop.watch`.
+
+        >>> async for change in client.workshops.watch(workshop.id):
+        ...     name = change.workshop.name
+        ...     break
+        """
+        return watch_workshop(self._rpc, id)
 
     async def get(self, id: str) -> AsyncWorkshop:
         """One workshop. Raises `NotFoundError` (`WORKSHOP_UNKNOWN`).

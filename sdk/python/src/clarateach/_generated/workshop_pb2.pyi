@@ -644,6 +644,8 @@ class Notice(_message.Message):
         """The control plane restarts."""
         KIND_HELP: Notice._Kind.ValueType  # 4
         """From the instructor."""
+        KIND_COLLECTED: Notice._Kind.ValueType  # 5
+        """To the seat's learner alone: the instructor reads its files, to keep the class's work."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What it is about."""
@@ -658,6 +660,8 @@ class Notice(_message.Message):
     """The control plane restarts."""
     KIND_HELP: Notice.Kind.ValueType  # 4
     """From the instructor."""
+    KIND_COLLECTED: Notice.Kind.ValueType  # 5
+    """To the seat's learner alone: the instructor reads its files, to keep the class's work."""
 
     KIND_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
@@ -1639,22 +1643,26 @@ class CreateTokenRequest(_message.Message):
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     """1 to 100 characters: whom it speaks for. Made when new; admins only for others."""
     role: Global___Role.ValueType
     """What the principal may do, when new."""
     label: _builtins.str
     """What people call the token, up to 100 characters."""
+    request_id: _builtins.str
+    """As in CreateWorkshopRequest. A repeat within a day gives the same text again."""
     def __init__(
         self,
         *,
         principal: _builtins.str = ...,
         role: Global___Role.ValueType = ...,
         label: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "principal", b"principal", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "principal", b"principal", "request_id", b"request_id", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

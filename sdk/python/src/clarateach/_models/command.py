@@ -10,13 +10,8 @@ Stream = Literal["stdout", "stderr"]
 
 
 @dataclass(frozen=True)
-class CommandResult:
-    r"""A command that ended.
-
-    >>> done = CommandResult(0, None, False, (("stdout", b"a\n"), ("stderr", b"b\n")))
-    >>> done.output, done.stdout, done.exit_code
-    ('a\nb\n', 'a\n', 0)
-    """
+class CommandEnd:
+    """How a command ended."""
 
     exit_code: int | None
     """None when a signal ended it."""
@@ -24,6 +19,17 @@ class CommandResult:
     """Such as `SIGKILL`; None when it ended by itself."""
     timed_out: bool
     """Whether it was ended because its time was over."""
+
+
+@dataclass(frozen=True)
+class CommandResult(CommandEnd):
+    r"""A command that ended, with what it said.
+
+    >>> done = CommandResult(0, None, False, (("stdout", b"a\n"), ("stderr", b"b\n")))
+    >>> done.output, done.stdout, done.exit_code
+    ('a\nb\n', 'a\n', 0)
+    """
+
     pieces: tuple[tuple[Stream, bytes], ...] = field(repr=False)
     """What it said, as bytes, in the order in which it arrived."""
 

@@ -92,6 +92,7 @@ class NoticeKind(Word):
     EXPIRING = "expiring"
     DRAINING = "draining"
     HELP = "help"
+    COLLECTED = "collected"
 
 
 class Role(Word):

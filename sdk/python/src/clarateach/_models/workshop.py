@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from .words import (
     EgressMode,
@@ -197,6 +197,18 @@ class CostEstimate:
 
 
 @dataclass(frozen=True)
+class WorkshopCost:
+    """What a workshop has cost so far."""
+
+    worker_time: timedelta
+    """How long its workers have run, all of them together."""
+    total_usd: float | None
+    """In US dollars; None where the server was not told what a worker costs."""
+    explanation: str
+    """How the figure came about, for people."""
+
+
+@dataclass(frozen=True)
 class Preview:
     """What one seat's terminal shows: of several, the one that wrote last."""
 
@@ -205,6 +217,8 @@ class Preview:
     """The last lines of its screen, without colours; empty without a terminal."""
     changed_at: datetime | None
     """When it last wrote."""
+    terminals: tuple[str, ...] = ()
+    """The names of the seat's terminals."""
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,14 @@ class Client:
         self.tokens = Tokens(self._rpc)
         """API tokens."""
 
+    @property
+    def url(self) -> str:
+        """Where the control plane is."""
+        return self._rpc.address.url
+
     @classmethod
     def from_environment(cls) -> Client:
-        """By `CLARATEACH_URL`, `CLARATEACH_TOKEN_FILE` and `CLARATEACH_CA`, as the command line.
+        """By the command line's `CLARATEACH_URL`, `CLARATEACH_TOKEN_FILE` and `CLARATEACH_CA_FILE`.
 
         Raises `InvalidError` when the first is not set.
         """
@@ -74,7 +79,7 @@ class Client:
         return cls(
             url,
             token_file=os.environ.get("CLARATEACH_TOKEN_FILE") or None,
-            ca=os.environ.get("CLARATEACH_CA") or None,
+            ca=os.environ.get("CLARATEACH_CA_FILE") or None,
         )
 
     def join(

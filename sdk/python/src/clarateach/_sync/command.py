@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import httpx
 
 from .._exec_wire import Answer
-from .._models.command import CommandResult, Stream
+from .._models.command import CommandEnd, CommandResult, Stream
 from ..errors import CommandFailedError
 
 
@@ -21,17 +21,37 @@ class Command:
     def __init__(self, command: str | Sequence[str], response: httpx.Response) -> None:
         self._command = command
         self._answer = Answer()
-        self._lines = self._read(response)
+        self._response = response
+        self._lines = self._read()
 
-    def _read(self, response: httpx.Response) -> Iterator[tuple[Stream, bytes]]:
-        for line in response.iter_lines():
-            piece = self._answer.take(line) if line else None
-            if piece is not None:
-                yield piece
+    def _read(self) -> Iterator[tuple[Stream, bytes]]:
+        try:
+            for line in self._response.iter_lines():
+                piece = self._answer.take(line) if line else None
+                if piece is not None:
+                    yield piece
+        except (httpx.StreamError, httpx.TransportError):
+            if not self._answer.killed:
+                raise
 
     def __iter__(self) -> Iterator[tuple[Stream, bytes]]:
         """Pieces of output as they come: `("stdout", b"…")` or `("stderr", b"…")`."""
         return self._lines
+
+    def kill(self) -> None:
+        """Ends it, with everything it started."""
+        self._answer.killed = True
+        self._response.close()
+
+    def wait(self) -> CommandEnd:
+        r"""How it ended, once it has; output that nobody has read is passed over.
+
+        >>> with seat.start("sleep 1000") as command:
+        ...     command.kill()
+        ...     (command.wait()).signal
+        'SIGKILL'
+        """
+        return self.result()
 
     def result(self, *, check: bool = False) -> CommandResult:
         """How it ended; waits for that.

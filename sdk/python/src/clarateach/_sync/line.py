@@ -29,6 +29,7 @@ from ..errors import (
     ClarateachError,
     ConflictError,
     ConnectionLostError,
+    NotFoundError,
     UnavailableError,
 )
 from .way import Way
@@ -111,6 +112,11 @@ class Line:
                 return self._open(self._way.keeper.fresh())
             except (UnavailableError, AuthError) as cause:
                 error: ClarateachError = cause
+            except NotFoundError as cause:
+                # A worker that was made anew hears of its seats a moment later.
+                if cause.reason != "SEAT_UNKNOWN":
+                    raise
+                error = cause
             wait = pause(attempt, error.retry_after)
             if time.monotonic() + wait >= until or (attempt and isinstance(error, AuthError)):
                 raise self._lost(error) from error

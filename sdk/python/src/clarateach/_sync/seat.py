@@ -13,11 +13,11 @@ from .. import _tasks_sync as tasks
 from .._generated import workshop_pb2 as pb
 from .._models.command import CommandResult
 from .._models.progress import TerminalEvent
-from .._models.words import SeatState
+from .._models.words import SeatState, WorkshopStatus
 from .._models.workshop import SeatChange
 from .._retry import Seconds, pause, seconds
 from .._session import Session
-from ..errors import ConflictError, DeadlineError, UnavailableError
+from ..errors import DeadlineError, UnavailableError, WorkshopFailedError
 from .command import Command
 from .files import Files
 from .keeper import Keeper
@@ -25,6 +25,13 @@ from .rpc import Rpc
 from .stay import Stay
 from .terminal import Terminal
 from .way import Way
+
+_ENDS = (
+    WorkshopStatus.FAILED,
+    WorkshopStatus.STOPPED,
+    WorkshopStatus.DELETING,
+    WorkshopStatus.DELETED,
+)
 
 
 class Seat:
@@ -96,8 +103,8 @@ class Seat:
     ) -> Seat:
         """Until terminal and files answer.
 
-        Raises `ConflictError` (`SEAT_FAILED`) when its machine could not be started,
-        and `DeadlineError` after `timeout`.
+        Raises `WorkshopFailedError` as soon as that will not come (`SEAT_FAILED`,
+        `WORKSHOP_STOPPED`), and `DeadlineError` after `timeout`.
 
         >>> (seat.wait_ready()).state.value
         'ready'
@@ -136,10 +143,10 @@ class Seat:
 
     def _is_ready(self, change: SeatChange) -> bool:
         if change.state is SeatState.FAILED:
-            raise ConflictError(
-                f"the machine of seat {self.number} could not be started: {change.reason}",
-                reason="SEAT_FAILED",
-            )
+            raise WorkshopFailedError(f"seat {self.number}", "failed", change.reason)
+        if change.workshop_status in _ENDS:
+            state = change.workshop_status.value
+            raise WorkshopFailedError(f"workshop {self.workshop_id}", state, change.reason)
         return change.state is SeatState.READY and bool(self._keeper.session.direct.terminal)
 
     @contextmanager

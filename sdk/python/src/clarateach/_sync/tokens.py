@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from .. import _wire
 from .._generated import workshop_pb2 as pb
 from .._models.words import Role
@@ -22,8 +24,6 @@ class Tokens:
     ) -> NewToken:
         """A new token for `principal`.
 
-        Not repeated by itself when the answer is lost: the list shows what was made.
-
         >>> made = client.tokens.create("ada", label="laptop")
         >>> (client.tokens.revoke(made.info.id)).revoked_at is not None
         True
@@ -33,8 +33,10 @@ class Tokens:
         except ValueError as cause:
             raise InvalidError("role must be admin or instructor", reason="INVALID") from cause
         with _wire.checked():
-            request = pb.CreateTokenRequest(principal=principal, role=number, label=label)
-        said = self._rpc.call(self._rpc.tokens.CreateToken, request, repeatable=False)
+            request = pb.CreateTokenRequest(
+                principal=principal, role=number, label=label, request_id=secrets.token_hex(16)
+            )
+        said = self._rpc.call(self._rpc.tokens.CreateToken, request)
         return NewToken(said.token, _wire.api_token(said.api_token))
 
     def list(self) -> list[ApiToken]:

@@ -145,10 +145,13 @@ class Way:
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | Body | None = None,
+        repeatable: bool = True,
         file: bool = False,
     ) -> httpx.Response:
         """An answer, read whole. As `open`."""
-        with self.open(method, verb, path, headers=headers, content=content, file=file) as response:
+        with self.open(
+            method, verb, path, headers=headers, content=content, repeatable=repeatable, file=file
+        ) as response:
             response.read()
             return response
 

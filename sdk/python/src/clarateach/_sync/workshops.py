@@ -4,14 +4,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from .. import _wire
 from .._generated import workshop_pb2 as pb
 from .._models.words import Runtime
-from .._models.workshop import CostEstimate, Egress, Resources, WorkshopPage
+from .._models.workshop import (
+    CostEstimate,
+    Egress,
+    Resources,
+    WorkshopChange,
+    WorkshopCost,
+    WorkshopPage,
+)
 from .._retry import Seconds
 from .rpc import Rpc
+from .watching import watch_workshop
 from .workshop import Workshop
 
 
@@ -67,6 +75,7 @@ class Workshops:
         *,
         runtime: Runtime | str = Runtime.FIRECRACKER,
         ttl: Seconds | None = None,
+        resources: Resources | None = None,
     ) -> CostEstimate:
         """What a workshop of this shape would cost, as far as the server knows prices.
 
@@ -77,9 +86,32 @@ class Workshops:
         """
         with _wire.checked():
             request = pb.EstimateCostRequest(
-                seats=seats, runtime=_wire.runtime(runtime), ttl=_wire.duration(ttl)
+                seats=seats,
+                runtime=_wire.runtime(runtime),
+                ttl=_wire.duration(ttl),
+                resources=_wire.resources(resources) if resources is not None else None,
             )
         return _wire.estimate(self._rpc.call(self._rpc.workshops.EstimateCost, request))
+
+    def costs(self, workshop_ids: Iterable[str]) -> dict[str, WorkshopCost]:
+        """What these workshops, 1 to 100, have cost so far, by their ids.
+
+        >>> cost = (client.workshops.costs([workshop.id]))[workshop.id]
+        >>> cost.total_usd  # on machines that are there anyway
+        0.0
+        """
+        with _wire.checked():
+            request = pb.GetCostsRequest(workshop_ids=workshop_ids)
+        return _wire.costs(self._rpc.call(self._rpc.workshops.GetCosts, request))
+
+    def watch(self, id: str) -> Iterator[WorkshopChange]:
+        """A workshop's full state, then every change: as `Workshop.watch`.
+
+        >>> for change in client.workshops.watch(workshop.id):
+        ...     name = change.workshop.name
+        ...     break
+        """
+        return watch_workshop(self._rpc, id)
 
     def get(self, id: str) -> Workshop:
         """One workshop. Raises `NotFoundError` (`WORKSHOP_UNKNOWN`).

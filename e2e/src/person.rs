@@ -7,43 +7,82 @@ use std::{
     process::{Command, Stdio},
 };
 
-use clarateach_e2e::{House, house::binary};
+use crate::{House, house::binary};
 use serde_json::Value;
 
+/// What shows a program another time.
+pub const FAKETIME: &str = "/usr/bin/faketime";
+
 /// One person's machine: a home of their own, and the program.
-pub(crate) struct Person {
+pub struct Person {
     home: tempfile::TempDir,
+    clock: Option<String>,
 }
 
 /// What a run gave.
-pub(crate) struct Ran {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) errors: String,
+pub struct Ran {
+    /// Its exit code.
+    pub code: i32,
+    /// What it said on stdout.
+    pub out: String,
+    /// And on stderr.
+    pub errors: String,
 }
 
 impl Ran {
     /// The data of a run that went well.
-    pub(crate) fn good(self) -> String {
+    pub fn good(self) -> String {
         assert_eq!(self.code, 0, "{}{}", self.out, self.errors);
         self.out
     }
 
-    pub(crate) fn json(self) -> Value {
+    /// The same as JSON.
+    pub fn json(self) -> Value {
         serde_json::from_str(&self.good()).unwrap()
     }
 }
 
+impl Default for Person {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Person {
-    pub(crate) fn new() -> Self {
+    /// Somebody new.
+    pub fn new() -> Self {
         Self {
             home: tempfile::tempdir().unwrap(),
+            clock: None,
         }
     }
 
-    pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
-        let mut command = Command::new(binary("clarateach"));
+    /// Somebody whose clock is off by so much, such as `-1h`. Needs `faketime`.
+    pub fn with_clock(off: &str) -> Self {
+        Self {
+            clock: Some(off.to_owned()),
+            ..Self::new()
+        }
+    }
+
+    /// What to run, and what comes before the program's own arguments.
+    pub(crate) fn program(&self) -> (std::path::PathBuf, Vec<std::ffi::OsString>) {
+        let own = binary("clarateach");
+        match &self.clock {
+            None => (own, Vec::new()),
+            Some(off) => {
+                let before = vec!["-f".into(), off.into(), own.into()];
+                (FAKETIME.into(), before)
+            }
+        }
+    }
+
+    /// The program with these arguments, not yet run.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let (program, before) = self.program();
+        let mut command = Command::new(program);
         command
+            .args(before)
             .args(arguments)
             .env_clear()
             .env("HOME", self.home.path())
@@ -52,7 +91,7 @@ impl Person {
     }
 
     /// Runs it with this on stdin.
-    pub(crate) fn run_with<S: AsRef<OsStr>>(&self, arguments: &[S], input: &[u8]) -> Ran {
+    pub fn run_with<S: AsRef<OsStr>>(&self, arguments: &[S], input: &[u8]) -> Ran {
         let mut child = self
             .command(arguments)
             .stdin(Stdio::piped())
@@ -80,27 +119,36 @@ impl Person {
         ran
     }
 
-    pub(crate) fn run(&self, line: &str) -> Ran {
+    /// Runs it with the words of a line.
+    pub fn run(&self, line: &str) -> Ran {
         let words: Vec<&str> = line.split_whitespace().collect();
         self.run_with(&words, b"")
     }
 
-    pub(crate) fn login(&self, house: &House) {
+    /// Signs in as the admin.
+    pub fn login(&self, house: &House) {
         let login = ["login", "--server", &house.url];
         self.run_with(&login, house.admin_token().as_bytes()).good();
     }
 
-    pub(crate) fn join(&self, house: &House, code: &str, name: &str) {
-        self.run_with(&["join", code, "--name", name, "--server", &house.url], b"")
+    /// Takes a seat.
+    pub fn join(&self, house: &House, code: &str, name: &str) {
+        self.join_at(&house.url, code, name);
+    }
+
+    /// Takes a seat by another way to the control plane.
+    pub fn join_at(&self, url: &str, code: &str, name: &str) {
+        self.run_with(&["join", code, "--name", name, "--server", url], b"")
             .good();
     }
 
-    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+    /// A path in their home.
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
         self.home.path().join(name)
     }
 
     /// What lies in its folder, but what is kept for the program.
-    pub(crate) fn names(&self, folder: &str) -> Vec<String> {
+    pub fn names(&self, folder: &str) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.path(folder))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
