@@ -5,6 +5,8 @@
 //! are opened where the policy is a list of names -> the answer. Nothing that a
 //! learner asked is logged; how often one may ask is the rule set's to bound.
 
+mod verdict;
+
 use std::{
     net::{IpAddr, Ipv4Addr},
     time::Duration,
@@ -34,6 +36,7 @@ use tokio::{
 };
 use tracing::{debug, error, info};
 
+use self::verdict::{Verdict, verdict};
 use crate::network::Walls;
 
 /// Questions that are answered at the same time.
@@ -49,10 +52,6 @@ const SILENT: Duration = Duration::from_secs(10);
 const WAITING: usize = 16;
 /// What a guest may be sent by UDP without fragments (RFC 9715).
 const PAYLOAD: u16 = 1232;
-/// Names of private networks: clouds keep their machines' there (ICANN reserved
-/// `internal`; RFC 6762 `local`; RFC 8375 `home.arpa`).
-const PRIVATE: [&str; 3] = ["internal", "local", "home.arpa"];
-
 /// Serves until the runtime ends. `upstream` are the worker's own resolvers.
 ///
 /// # Errors
@@ -135,46 +134,6 @@ impl Names {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Ask,
-    Say(ResponseCode),
-}
-
-/// Whether a question goes on to the worker's resolvers.
-fn verdict(name: &str, kind: RecordType, allowed: bool) -> Verdict {
-    let below =
-        |zone: &str| name == zone || name.strip_suffix(zone).is_some_and(|n| n.ends_with('.'));
-    match kind {
-        _ if !allowed => Verdict::Say(ResponseCode::Refused),
-        _ if PRIVATE.into_iter().any(below) || points_inside(name) => {
-            Verdict::Say(ResponseCode::NXDomain)
-        }
-        RecordType::ANY | RecordType::AXFR | RecordType::IXFR => Verdict::Say(ResponseCode::NotImp),
-        // Guests have no IPv6; the others carry addresses that nobody would check.
-        RecordType::AAAA | RecordType::HTTPS | RecordType::SVCB => {
-            Verdict::Say(ResponseCode::NoError)
-        }
-        _ => Verdict::Ask,
-    }
-}
-
-/// Whether somebody asks for the name of an address where no guest may go.
-fn points_inside(name: &str) -> bool {
-    let Some(octets) = name.strip_suffix("in-addr.arpa") else {
-        return name.ends_with("ip6.arpa");
-    };
-    let parts = octets.trim_end_matches('.').rsplit('.');
-    let mut address = [0; 4];
-    for (place, part) in address.iter_mut().zip(parts) {
-        match part.parse() {
-            Ok(octet) => *place = octet,
-            Err(_) => return true, // no address at all
-        }
-    }
-    is_closed(Ipv4Addr::from(address))
-}
-
 /// In lower case, without the last dot.
 fn plain(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
@@ -222,53 +181,6 @@ impl RequestHandler for Names {
                 }
                 .into()
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_private_is_never_asked() {
-        use ResponseCode::{NXDomain, NoError, NotImp, Refused};
-        let say = Verdict::Say;
-        for (name, kind, allowed, want) in [
-            ("pypi.org", RecordType::A, true, Verdict::Ask),
-            ("pypi.org", RecordType::MX, true, Verdict::Ask),
-            ("pypi.org", RecordType::A, false, say(Refused)),
-            ("pypi.org", RecordType::AAAA, true, say(NoError)),
-            ("pypi.org", RecordType::AAAA, false, say(Refused)),
-            ("pypi.org", RecordType::HTTPS, true, say(NoError)),
-            ("pypi.org", RecordType::ANY, true, say(NotImp)),
-            (
-                "metadata.google.internal",
-                RecordType::A,
-                true,
-                say(NXDomain),
-            ),
-            ("internal", RecordType::A, true, say(NXDomain)),
-            ("notinternal", RecordType::A, true, Verdict::Ask),
-            ("printer.local", RecordType::A, true, say(NXDomain)),
-            ("8.8.8.8.in-addr.arpa", RecordType::PTR, true, Verdict::Ask),
-            (
-                "77.0.128.10.in-addr.arpa",
-                RecordType::PTR,
-                true,
-                say(NXDomain),
-            ),
-            ("10.in-addr.arpa", RecordType::SOA, true, say(NXDomain)),
-            (
-                "254.169.254.169.in-addr.arpa",
-                RecordType::PTR,
-                true,
-                say(NXDomain),
-            ),
-            ("x.8.8.8.in-addr.arpa", RecordType::PTR, true, say(NXDomain)),
-            ("1.0.ip6.arpa", RecordType::PTR, true, say(NXDomain)),
-        ] {
-            assert_eq!(verdict(name, kind, allowed), want, "{name} {kind}");
         }
     }
 }

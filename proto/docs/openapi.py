@@ -21,9 +21,8 @@ _SPAN: Json = {
     "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "examples": ["90m", "4h"]}]
 }
 _SECONDS: Json = {"type": "integer", "minimum": 0, "title": "Seconds"}
-# Members of messages that this face leaves out, or does not take yet.
-_LEFT_OUT = {"Seat": {"workshop_id"}}
-_TAKEN = {"UpdateWorkshopRequest": {"egress"}}
+# Members of messages that this face leaves out: the path says which workshop.
+_LEFT_OUT = {"Seat": {"workshop_id"}, "UpdateWorkshopRequest": {"id"}}
 _REQUIRED = {
     "CreateWorkshopRequest": ["name", "seats", "runtime"],
     "JoinWorkshopRequest": ["code"],
@@ -86,13 +85,8 @@ class _Face:
         return {"$ref": f"#/components/schemas/{title}"}
 
     def _message(self, item: Item, wish: bool) -> Json:
-        taken = _TAKEN.get(item.name)
-        parts = [
-            part
-            for part in item.parts
-            if part.name not in _LEFT_OUT.get(item.name, ())
-            and (taken is None or part.name in taken)
-        ]
+        left_out = _LEFT_OUT.get(item.name, ())
+        parts = [part for part in item.parts if part.name not in left_out]
         properties = {
             part.name: {**self._member(part, item, wish), "description": part.comment}
             for part in parts

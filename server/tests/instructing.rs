@@ -320,7 +320,11 @@ async fn json_and_grpc_show_the_same_workshop() {
             "egress.allow[0]",
         ),
         (r#"{"egress":{"mode":"some"}}"#, "egress.mode"),
-        (r#"{"seats":3}"#, "seats"),
+        (r#"{"seats":0}"#, "seats"),
+        (r#"{"seats":"3"}"#, "seats"),
+        (r#"{"name":""}"#, "name"),
+        (r#"{"evict":"yes"}"#, "evict"),
+        (r#"{"runtime":"firecracker"}"#, "runtime"),
     ] {
         let (status, refused) = town.json("PATCH", &path, bad).await;
         assert_eq!(
@@ -330,6 +334,21 @@ async fn json_and_grpc_show_the_same_workshop() {
     }
     let (_, kept) = town.json("GET", &path, "").await;
     assert_eq!(kept["egress"], changed["egress"]);
+    let all = r#"{"seats":3,"name":"Other","ttl":"2h","instructions":"Read.","request_id":"p-1","evict":null}"#;
+    let (status, changed) = town.json("PATCH", &path, all).await;
+    let said = ["seats", "name", "instructions"].map(|name| changed[name].clone());
+    assert_eq!(
+        (status, said),
+        (200, [3.into(), "Other".into(), "Read.".into()])
+    );
+    assert_eq!(kept["egress"], changed["egress"], "not said, not changed");
+    assert_ne!(kept["expires_at"], changed["expires_at"]);
+    let (status, fewer) = town
+        .json("PATCH", &path, r#"{"seats":1,"evict":true}"#)
+        .await;
+    assert_eq!((status, &fewer["seats"]), (200, &1.into()));
+    let (status, again) = town.json("PATCH", &path, all).await;
+    assert_eq!((status, &again["seats"]), (200, &1.into()), "said before");
     let (status, gone) = town.json("DELETE", &path, "").await;
     assert_eq!((status, &gone["status"]), (202, &"deleting".into()));
     let (again, _) = town.json("DELETE", &path, "").await;

@@ -14,8 +14,11 @@ use super::{
     NetworkError,
     bridge::{self, switch},
     look::{self, Amiss},
-    netlink::Netlink,
-    ports::{entry, neighbour, on, pinned, port},
+    netlink::{Netlink, Seen},
+    ports::{
+        messages::{entry, neighbour, on, pinned},
+        port,
+    },
     shape::Shapes,
 };
 
@@ -45,7 +48,7 @@ pub(super) fn mend(shapes: &Shapes, found: &mut Vec<String>) -> Result<(), Netwo
         let mended = amiss
             .iter()
             .try_for_each(|amiss| mend_port(&mut netlink, bridge, slot, link, amiss))
-            .and_then(|()| mend_shape(shapes, &mut netlink, slot, link, &mut of_port));
+            .and_then(|()| mend_shape(shapes, &mut netlink, slot, (link, &seen), &mut of_port));
         // Its owner may have removed it since it was seen: then nothing was wrong.
         if (of_port.is_empty() && mended.is_ok()) || is_there(&mut netlink, slot, link)? {
             found.append(&mut of_port);
@@ -107,12 +110,11 @@ fn mend_shape(
     shapes: &Shapes,
     netlink: &mut Netlink,
     slot: Slot,
-    link: &LinkMessage,
+    (link, seen): (&LinkMessage, &Seen),
     found: &mut Vec<String>,
 ) -> Result<(), NetworkError> {
-    if shapes.mend(netlink, slot, link)? {
-        let name = seat_net::port_name(slot);
-        found.push(format!("port {name} had no limit"));
+    if let Some(what) = shapes.mend(netlink, slot, link.header.index, &seen.queues)? {
+        found.push(format!("port {} had {what}", seat_net::port_name(slot)));
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use rtnetlink::packet_route::{
     },
 };
 
-use super::{bridge::SWITCHES, netlink::Seen, ports::PINS};
+use super::{bridge::SWITCHES, netlink::Seen, ports::messages::PINS};
 
 /// What is not as it must be; as text, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]

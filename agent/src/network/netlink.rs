@@ -12,6 +12,7 @@ use rtnetlink::{
         address::AddressMessage,
         link::{LinkAttribute, LinkMessage},
         neighbour::NeighbourMessage,
+        tc::TcMessage,
     },
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
@@ -27,6 +28,8 @@ pub(crate) struct Seen {
     pub(crate) neighbours: Vec<NeighbourMessage>,
     /// The bridges' forwarding entries.
     pub(crate) forwarding: Vec<NeighbourMessage>,
+    /// What waits before a link.
+    pub(crate) queues: Vec<TcMessage>,
 }
 
 impl Seen {
@@ -112,7 +115,7 @@ impl Netlink {
         Ok(links)
     }
 
-    /// All links, addresses, neighbours and forwarding entries of this namespace.
+    /// All links, addresses, neighbours, forwarding entries and queues of this namespace.
     pub(crate) fn all(&mut self) -> io::Result<Seen> {
         let mut seen = Seen {
             links: self.links()?,
@@ -137,6 +140,12 @@ impl Netlink {
                 }
             })?;
         }
+        let of = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default());
+        self.ask(of, NLM_F_DUMP, |told| {
+            if let RouteNetlinkMessage::NewQueueDiscipline(queue) = told {
+                seen.queues.push(queue);
+            }
+        })?;
         Ok(seen)
     }
 

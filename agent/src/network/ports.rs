@@ -5,10 +5,14 @@
 //! guest that is root cannot touch it. It lives as long as somebody is in it or
 //! holds it: first this process by a file, then the seat's own processes.
 
+pub(super) mod messages;
+mod switches;
+
 use std::{
     collections::BTreeSet,
     fs::File,
     io,
+    net::Ipv4Addr,
     os::fd::{AsRawFd as _, OwnedFd},
     thread,
 };
@@ -17,22 +21,13 @@ use clarateach_domain::{ids::Slot, seat_net};
 use rtnetlink::{
     RouteMessageBuilder,
     packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE},
-    packet_route::{
-        AddressFamily, RouteNetlinkMessage,
-        address::{AddressAttribute, AddressMessage},
-        link::{
-            InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
-            LinkAttribute, LinkInfo, LinkMessage,
-        },
-        neighbour::{
-            NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
-        },
-    },
+    packet_route::{RouteNetlinkMessage, link::LinkMessage},
 };
 
+use self::messages::{address, entry, neighbour, pair, pinned};
 use super::{
     NetworkError,
-    bridge::{self, switch, up},
+    bridge::{self, up},
     netlink::Netlink,
     shape::Shapes,
 };
@@ -145,12 +140,7 @@ fn make_here(
     let namespace: OwnedFd = File::open("/proc/thread-self/ns/net")
         .map_err(at("hold the network namespace"))?
         .into();
-    switch("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")?;
-    switch("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")?;
-    // The guest's root has no capabilities over this namespace; these two give
-    // learners back what root would have: low ports and ping.
-    switch("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")?;
-    switch("/proc/sys/net/ipv4/ping_group_range", "0 2147483647")?;
+    switches::set()?;
     let mut seat = Netlink::open().map_err(at("open the seat's netlink socket"))?;
 
     worker
@@ -180,9 +170,9 @@ fn make_here(
             create,
         )
         .map_err(at("write the forwarding entry"))?;
-    let neighbour = neighbour(bridge_index, seat_net::address(slot), seat_net::mac(slot));
+    let own = neighbour(bridge_index, seat_net::address(slot), seat_net::mac(slot));
     worker
-        .act(RouteNetlinkMessage::NewNeighbour(neighbour), create)
+        .act(RouteNetlinkMessage::NewNeighbour(own), create)
         .map_err(at("write the neighbour"))?;
     // While both ends are down: a queue of a device that is up waits for the kernel.
     shapes.port(&mut worker, outer, slot, mbits)?;
@@ -196,10 +186,10 @@ fn make_here(
         .map_err(at("set the address"))?;
     seat.act(RouteNetlinkMessage::SetLink(up(eth0)), 0)
         .map_err(at("bring up the seat's end"))?;
-    let gateway = self::neighbour(eth0, seat_net::GATEWAY, bridge::MAC);
+    let gateway = neighbour(eth0, seat_net::GATEWAY, bridge::MAC);
     seat.act(RouteNetlinkMessage::NewNeighbour(gateway), create)
         .map_err(at("write the gateway's neighbour"))?;
-    let route = RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+    let route = RouteMessageBuilder::<Ipv4Addr>::new()
         .gateway(seat_net::GATEWAY)
         .output_interface(eth0)
         .build();
@@ -210,95 +200,4 @@ fn make_here(
         .act(RouteNetlinkMessage::SetLink(up(outer)), 0)
         .map_err(at("bring up the port"))?;
     Ok(made)
-}
-
-/// The pair: our end on the bridge and down, the other one in the namespace.
-fn pair(bridge_index: u32, slot: Slot, namespace: &OwnedFd) -> LinkMessage {
-    let mut peer = LinkMessage::default();
-    peer.attributes = vec![
-        LinkAttribute::IfName("eth0".to_owned()),
-        LinkAttribute::Address(seat_net::mac(slot).to_vec()),
-        LinkAttribute::NetNsFd(namespace.as_raw_fd()),
-    ];
-    let mut message = LinkMessage::default();
-    message.attributes = vec![
-        LinkAttribute::IfName(seat_net::port_name(slot)),
-        LinkAttribute::Controller(bridge_index),
-        LinkAttribute::LinkInfo(vec![
-            LinkInfo::Kind(InfoKind::Veth),
-            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
-        ]),
-    ];
-    message
-}
-
-/// The port's switches: it meets no other port and teaches the bridge nothing.
-pub(super) const PINS: [InfoBridgePort; 8] = [
-    InfoBridgePort::Isolated(true),
-    InfoBridgePort::Learning(false),
-    InfoBridgePort::UnicastFlood(false),
-    InfoBridgePort::MulticastFlood(false),
-    InfoBridgePort::BroadcastFlood(false),
-    InfoBridgePort::HairpinMode(false),
-    InfoBridgePort::Guard(true),
-    InfoBridgePort::Protect(true),
-];
-
-/// Sets them, as a `NewLink` without a flag: of a `SetLink` the kernel takes the
-/// message and leaves these out (`rtnl_newlink` alone reads `IFLA_INFO_SLAVE_DATA`).
-pub(super) fn pinned(index: u32) -> LinkMessage {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.attributes = vec![LinkAttribute::LinkInfo(vec![
-        LinkInfo::PortKind(InfoPortKind::Bridge),
-        LinkInfo::PortData(InfoPortData::BridgePort(PINS.to_vec())),
-    ])];
-    message
-}
-
-/// Puts a link on the bridge.
-pub(super) fn on(bridge: u32, index: u32) -> LinkMessage {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.attributes = vec![LinkAttribute::Controller(bridge)];
-    message
-}
-
-/// The static forwarding entry, in place of learning.
-pub(super) fn entry(index: u32, slot: Slot) -> NeighbourMessage {
-    let mut message = NeighbourMessage::default();
-    message.header.family = AddressFamily::Bridge;
-    message.header.ifindex = index;
-    message.header.state = NeighbourState::Noarp;
-    message.header.flags = NeighbourFlags::Controller;
-    message.attributes = vec![NeighbourAttribute::LinkLayerAddress(
-        seat_net::mac(slot).to_vec(),
-    )];
-    message
-}
-
-/// A permanent neighbour: nobody is asked, so nobody can answer falsely.
-pub(super) fn neighbour(index: u32, address: std::net::Ipv4Addr, mac: [u8; 6]) -> NeighbourMessage {
-    let mut message = NeighbourMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.ifindex = index;
-    message.header.state = NeighbourState::Permanent;
-    message.attributes = vec![
-        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)),
-        NeighbourAttribute::LinkLayerAddress(mac.to_vec()),
-    ];
-    message
-}
-
-fn address(index: u32, slot: Slot) -> AddressMessage {
-    let address = seat_net::address(slot);
-    let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.prefix_len = seat_net::PREFIX;
-    message.header.index = index;
-    message.attributes = vec![
-        AddressAttribute::Local(address.into()),
-        AddressAttribute::Address(address.into()),
-    ];
-    message
 }

@@ -4,15 +4,17 @@
 //! set holds all two hundred and nothing changes when a seat comes or goes: the
 //! rules of a port stand before the port is there.
 
+mod elements;
+
 use std::time::Duration;
 
 use clarateach_domain::{
-    egress::{Allowed, CLOSED, Egress},
-    ids::Slot,
+    egress::{CLOSED, Egress},
     seat_net,
 };
 use ipnet::Ipv4Net;
 
+use self::elements::{all_seats, names, quoted, ranges};
 use super::learnt::Open;
 
 /// Open connections a seat may have; E2B publishes the same figure.
@@ -184,56 +186,6 @@ fn policy(egress: &Egress) -> (&'static str, &'static str) {
     }
 }
 
-/// Every seat there can be: port, hardware address, address.
-fn all_seats() -> String {
-    let slots = (1..=u32::from(Slot::MAX)).filter_map(|slot| Slot::try_from(slot).ok());
-    let seat = |slot| {
-        format!(
-            "{} . {} . {}",
-            quoted(&seat_net::port_name(slot)),
-            seat_net::mac_text(slot),
-            seat_net::address(slot)
-        )
-    };
-    slots.map(seat).collect::<Vec<_>>().join(",\n      ")
-}
-
-fn ranges(egress: &Egress) -> String {
-    let Egress::AllowList(allowed) = egress else {
-        return String::new();
-    };
-    elements(allowed.iter().filter_map(|allowed| match allowed {
-        Allowed::Range(range) => Some(range.to_string()),
-        Allowed::Host(_) | Allowed::Below(_) => None,
-    }))
-}
-
-fn names(open: &Open) -> String {
-    elements(open.iter().map(|(address, left)| {
-        // The kernel takes no element that has ended already.
-        format!("{address} expires {}s", left.as_secs().max(1))
-    }))
-}
-
-/// A set's elements; nft takes no empty list.
-fn elements(of: impl Iterator<Item = String>) -> String {
-    let list = of.collect::<Vec<_>>().join(", ");
-    if list.is_empty() {
-        return list;
-    }
-    format!("    elements = {{ {list} }}\n")
-}
-
-/// An interface's name as nft wants it. Names come from the kernel or from a
-/// flag; a quote in one would end the string, so it cannot be in one.
-fn quoted(name: &str) -> String {
-    let safe: String = name
-        .chars()
-        .filter(|c| c.is_ascii_graphic() && *c != '"' && *c != '\\')
-        .collect();
-    format!("\"{safe}\"")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,10 +259,5 @@ mod tests {
             assert!(!rules.contains("pypi"), "a name is the resolver's");
             assert!(rules.contains("elements = { 198.51.100.7 expires 97s }"));
         }
-    }
-
-    #[test]
-    fn a_name_cannot_break_out_of_its_quotes() {
-        assert_eq!(quoted("up\"; drop"), "\"up;drop\"");
     }
 }

@@ -18,10 +18,9 @@ use std::{
 
 use clarateach_domain::{ids::Slot, seat_net};
 use rtnetlink::{
-    packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_REPLACE},
+    packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_REPLACE, Nla as _, NlasIterator},
     packet_route::{
         RouteNetlinkMessage,
-        link::{LinkAttribute, LinkMessage},
         tc::{TcAttribute, TcHandle, TcMessage, TcOption},
     },
 };
@@ -32,6 +31,8 @@ use crate::sys;
 
 /// The queueing discipline, by the kernel's name.
 const KIND: &str = "tbf";
+/// Its numbers (`TCA_TBF_PARMS`).
+const PARMS: u16 = 1;
 /// What a packet counts as at least, in bytes.
 pub(crate) const LEAST: u16 = 512;
 /// What passes at once: a whole segment of what cards and veths put together, and
@@ -121,23 +122,26 @@ impl Shapes {
         self.ports().remove(&slot);
     }
 
-    /// Puts a limit back that the port has lost; true if it had. That there is
-    /// one is told with the link; its numbers would have to be asked for.
+    /// Puts a limit back that the port has lost, or that has other numbers; what it
+    /// was found with, if that was not its own.
     pub(super) fn mend(
         &self,
         netlink: &mut Netlink,
         slot: Slot,
-        link: &LinkMessage,
-    ) -> Result<bool, NetworkError> {
+        index: u32,
+        queues: &[TcMessage],
+    ) -> Result<Option<&'static str>, NetworkError> {
         let Some(mbits) = self.ports().get(&slot).copied() else {
-            return Ok(false);
+            return Ok(None);
         };
-        let is = |a: &LinkAttribute| matches!(a, LinkAttribute::Qdisc(kind) if kind == KIND);
-        if link.attributes.iter().any(is) {
-            return Ok(false);
-        }
-        self.port(netlink, link.header.index, slot, mbits)?;
-        Ok(true)
+        let of_port = |queue: &&TcMessage| u32::try_from(queue.header.index) == Ok(index);
+        let found = match queues.iter().filter(of_port).find_map(numbers) {
+            Some(found) if found.are_of(mbits) => return Ok(None),
+            Some(_) => "another limit",
+            None => "no limit",
+        };
+        self.port(netlink, index, slot, mbits)?;
+        Ok(Some(found))
     }
 }
 
@@ -165,21 +169,36 @@ fn set(netlink: &mut Netlink, index: u32, mbits: u32) -> io::Result<()> {
 
 fn message(index: u32, mbits: u32) -> io::Result<TcMessage> {
     const BURST: u16 = 6; // TCA_TBF_BURST
-    const PARMS: u16 = 1; // TCA_TBF_PARMS
     let number = |wide: u64| u32::try_from(wide).map_err(io::Error::other);
-    let rate = u64::from(mbits) * 125_000;
-    let burst = number((rate / 100).max(BURST_LEAST))?;
-    let queue = number((rate * QUEUE_MS / 1000).max(QUEUE_LEAST))?;
     let mut message = TcMessage::with_index(i32::try_from(index).map_err(io::Error::other)?);
+    let burst = number(burst(mbits))?;
     message.header.parent = TcHandle::ROOT;
     message.attributes = vec![
         TcAttribute::Kind(KIND.to_owned()),
         TcAttribute::Options(vec![
-            TcOption::Other(DefaultNla::new(PARMS, parms(number(rate)?, queue))),
+            TcOption::Other(DefaultNla::new(
+                PARMS,
+                parms(number(rate(mbits))?, number(queue(mbits))?),
+            )),
             TcOption::Other(DefaultNla::new(BURST, burst.to_ne_bytes().to_vec())),
         ]),
     ];
     Ok(message)
+}
+
+/// Bytes a second.
+fn rate(mbits: u32) -> u64 {
+    u64::from(mbits) * 125_000
+}
+
+/// Bytes at once.
+fn burst(mbits: u32) -> u64 {
+    (rate(mbits) / 100).max(BURST_LEAST)
+}
+
+/// Bytes that wait.
+fn queue(mbits: u32) -> u64 {
+    (rate(mbits) * QUEUE_MS / 1000).max(QUEUE_LEAST)
 }
 
 /// `struct tc_tbf_qopt` (`linux/pkt_sched.h`): two `tc_ratespec`, the second unused,
@@ -194,6 +213,52 @@ fn parms(rate: u32, queue: u32) -> Vec<u8> {
     bytes.extend(queue.to_ne_bytes());
     bytes.extend([0; 8]); // buffer, mtu
     bytes
+}
+
+/// What the kernel says of a limit: the same structure, with the burst as the time
+/// that it takes at the rate. The least of a packet is not among it: kernels before
+/// 5.16 do not keep it.
+#[derive(Debug, Clone, Copy)]
+struct Numbers {
+    rate: u32,
+    queue: u32,
+    burst: u32,
+}
+
+/// Those of a queue of our kind.
+fn numbers(queue: &TcMessage) -> Option<Numbers> {
+    let ours = |a: &TcAttribute| matches!(a, TcAttribute::Kind(kind) if kind == KIND);
+    if !queue.attributes.iter().any(ours) {
+        return None;
+    }
+    let options = queue.attributes.iter().find_map(|a| match a {
+        TcAttribute::Options(options) => options.iter().find_map(|option| match option {
+            TcOption::Other(all) => Some(all),
+            _ => None,
+        }),
+        _ => None,
+    })?;
+    let mut nested = vec![0; options.value_len()];
+    options.emit_value(&mut nested);
+    let mut parts = NlasIterator::new(nested.as_slice()).flatten();
+    let parms = parts.find(|part| part.kind() == PARMS)?;
+    let number = |at| Some(u32::from_ne_bytes(*parms.value().get(at..)?.first_chunk()?));
+    Some(Numbers {
+        rate: number(8)?,
+        queue: number(24)?,
+        burst: number(28)?,
+    })
+}
+
+impl Numbers {
+    fn are_of(self, mbits: u32) -> bool {
+        const TICK: u64 = 64; // nanoseconds (PSCHED_SHIFT)
+        let ticks = burst(mbits) * 1_000_000_000 / rate(mbits).max(1) / TICK;
+        // The kernel reckons by a multiplier and a shift.
+        let about = u64::from(self.burst).abs_diff(ticks) <= ticks / 100 + 1;
+        let same = |found: u32, of: u64| u64::from(found) == of;
+        about && same(self.rate, rate(mbits)) && same(self.queue, queue(mbits))
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +292,28 @@ mod tests {
                 println!("SKIPPED: this kernel has no tbf");
             }
             tried => tried.unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_says_is_compared_with_what_it_was_told() {
+        for mbits in [1, 10, 1_280, 32_000] {
+            let ticks = burst(mbits) * 1_000_000_000 / rate(mbits) / 64;
+            let told = |rate, queue, burst: u64| Numbers {
+                rate: u32::try_from(rate).unwrap(),
+                queue: u32::try_from(queue).unwrap(),
+                burst: u32::try_from(burst).unwrap(),
+            };
+            let (rate, queue) = (rate(mbits), queue(mbits));
+            assert!(told(rate, queue, ticks).are_of(mbits), "{mbits}");
+            assert!(told(rate, queue, ticks - 1).are_of(mbits), "{mbits}");
+            for other in [
+                told(rate + 1, queue, ticks),
+                told(rate, queue * 2, ticks),
+                told(rate, queue, ticks * 2),
+            ] {
+                assert!(!other.are_of(mbits), "{mbits}: {other:?}");
+            }
         }
     }
 }

@@ -63,7 +63,7 @@ impl Raised {
 
 /// The policy that is to be in force: nobody's word lets nothing out. Blocks.
 pub(crate) fn policy(note: &Path) -> Egress {
-    walls::noted(note).unwrap_or(Egress::None)
+    walls::note::read(note).unwrap_or(Egress::None)
 }
 
 /// What stands and what does not, in people's words; an empty list is all well.

@@ -16,7 +16,11 @@ use super::{
     NetworkError,
     bridge::{switch, up},
     netlink::Netlink,
-    ports::{close, entry, neighbour, on, pinned, port},
+    ports::{
+        close,
+        messages::{entry, neighbour, on, pinned},
+        port,
+    },
     shape::Shapes,
 };
 use crate::sys;

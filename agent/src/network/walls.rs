@@ -5,35 +5,25 @@
 //! plane says so, [`Walls::learn`] when the resolver answers for an allowed name,
 //! [`Walls::guard`] for as long as the agent lives.
 
+pub(super) mod note;
+mod watch;
+
 use std::{
-    fs, io,
     net::Ipv4Addr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use chrono::{DateTime, Utc};
 use clarateach_domain::egress::Egress;
-use tokio::{
-    sync::watch,
-    task::spawn_blocking,
-    time::{sleep, timeout},
-};
+use tokio::sync::watch::{Receiver, Sender};
 use tracing::{error, info, warn};
 
 use super::{
-    Network, NetworkError, bridge, drift, learnt::Learnt, news, nft, rules, rules::RuleSettings,
+    Network, NetworkError, bridge, drift, learnt::Learnt, nft, rules, rules::RuleSettings,
     shape::Shapes,
 };
-use crate::rundir::{gone, replace};
-
-/// Everything is looked at again this often, news or not.
-const LOOK: Duration = Duration::from_mins(1);
-/// After news the kernel may have more: one look for all of it.
-const SETTLE: Duration = Duration::from_millis(300);
-/// The wait before another try at what could not be mended.
-const AGAIN: Duration = Duration::from_secs(2);
 
 /// How the walls are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,7 +59,7 @@ struct Inner {
     /// What passes the ports, for whoever makes them and for the watch.
     shapes: Shapes,
     built: Mutex<Built>,
-    standing: watch::Sender<Standing>,
+    standing: Sender<Standing>,
 }
 
 /// What was last applied. Whoever applies holds it.
@@ -88,7 +78,7 @@ impl Walls {
     ///
     /// When the kernel or `nft` refuses, or the bridge is somebody else's.
     pub fn raise(settings: RuleSettings, note: PathBuf) -> Result<Self, NetworkError> {
-        let egress = noted(&note);
+        let egress = note::read(&note);
         let learnt = Learnt::noted(note.with_file_name("names"), Instant::now());
         let walls = Self(Arc::new(Inner {
             settings,
@@ -98,7 +88,7 @@ impl Walls {
                 learnt,
                 ..Built::default()
             }),
-            standing: watch::Sender::new(Standing {
+            standing: Sender::new(Standing {
                 egress,
                 ..Standing::default()
             }),
@@ -119,7 +109,7 @@ impl Walls {
             note: PathBuf::new(),
             shapes: Shapes::default(),
             built: Mutex::default(),
-            standing: watch::Sender::default(),
+            standing: Sender::default(),
         }))
     }
 
@@ -131,7 +121,7 @@ impl Walls {
     }
 
     /// How they are, now and after every change.
-    pub fn standing(&self) -> watch::Receiver<Standing> {
+    pub fn standing(&self) -> Receiver<Standing> {
         self.0.standing.subscribe()
     }
 
@@ -152,11 +142,11 @@ impl Walls {
             return Ok(());
         }
         let before = self.0.standing.borrow().egress.clone();
-        self.0.write_note(Some(egress))?;
+        note::write(&self.0.note, Some(egress))?;
         self.put(|standing| standing.egress = Some(egress.clone()));
         if let Err(refused) = self.0.apply(&mut built) {
             // The next agent must not hold to what this one could not.
-            self.0.write_note(before.as_ref())?;
+            note::write(&self.0.note, before.as_ref())?;
             self.put(|standing| standing.egress = before);
             return Err(refused);
         }
@@ -219,42 +209,6 @@ impl Walls {
         stands
     }
 
-    /// Looks whenever the kernel tells of a change, and each minute, for ever.
-    /// Must be called in the worker's network namespace.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel cannot be listened to.
-    pub fn guard(&self) -> Result<(), NetworkError> {
-        let (tell, mut told) = watch::channel(news::News::default());
-        news::listen(&tell)?;
-        let this = self.clone();
-        tokio::spawn(async move {
-            // Listeners that ended leave the clock: told stays open.
-            let _open = tell;
-            let (mut wait, mut seen) = (LOOK, news::News::default());
-            loop {
-                let by_clock = timeout(wait, told.changed()).await.is_err();
-                sleep(SETTLE).await;
-                let now = *told.borrow_and_update();
-                let what = if by_clock || wait == AGAIN || now.rules != seen.rules {
-                    Look::Everything
-                } else {
-                    Look::Links
-                };
-                seen = now;
-                let walls = this.clone();
-                let stands = spawn_blocking(move || walls.look(what)).await;
-                wait = if matches!(stands, Ok(true)) {
-                    LOOK
-                } else {
-                    AGAIN
-                };
-            }
-        });
-        Ok(())
-    }
-
     fn put(&self, change: impl FnOnce(&mut Standing)) {
         self.0.standing.send_if_modified(|standing| {
             let before = standing.clone();
@@ -272,20 +226,6 @@ impl Inner {
     fn egress(&self) -> Egress {
         let told = self.standing.borrow().egress.clone();
         told.unwrap_or(Egress::None)
-    }
-
-    /// What the next agent begins with.
-    fn write_note(&self, egress: Option<&Egress>) -> Result<(), NetworkError> {
-        let written = match egress {
-            Some(egress) => serde_json::to_vec(egress)
-                .map_err(io::Error::from)
-                .and_then(|text| replace(&self.note, &text, true)),
-            None => gone(fs::remove_file(&self.note)),
-        };
-        written.map_err(|cause| NetworkError::Note {
-            path: self.note.clone(),
-            cause,
-        })
     }
 
     fn apply(&self, built: &mut Built) -> Result<(), NetworkError> {
@@ -311,18 +251,4 @@ impl Inner {
         }
         drift::mend(&self.shapes, found)
     }
-}
-
-/// The policy an earlier agent was told. One that cannot be read counts as none:
-/// nothing is let out until the control plane says it again.
-pub(super) fn noted(note: &Path) -> Option<Egress> {
-    let text = match fs::read(note) {
-        Err(none) if none.kind() == io::ErrorKind::NotFound => return None,
-        text => text,
-    };
-    let read = text.and_then(|text| Ok(serde_json::from_slice(&text)?));
-    read.inspect_err(
-        |cause| warn!(%cause, note = %note.display(), "the noted egress policy cannot be read"),
-    )
-    .ok()
 }

@@ -83,7 +83,12 @@ fn a_transfer_stays_within(micro_vms: bool) -> Option<(Worker, World, FleetProce
 
 /// What a file of seat 1's cgroup says.
 pub(crate) fn limit(worker: &Worker, controller: &str, file: &str) -> Option<String> {
-    let group = format!("{}/s1/{file}", worker.cgroup());
+    limit_of(worker, 1, controller, file)
+}
+
+/// The same of another slot's.
+pub(crate) fn limit_of(worker: &Worker, slot: u32, controller: &str, file: &str) -> Option<String> {
+    let group = format!("{}/s{slot}/{file}", worker.cgroup());
     let places = [
         format!("/sys/fs/cgroup/{controller}/{group}"),
         format!("/sys/fs/cgroup/{group}"),
@@ -119,13 +124,27 @@ fn a_container_takes_what_its_workshop_asked_for_and_no_more() {
     // who does is found out.
     let learner = fleet.ask("exec 1 sudo -n tc qdisc del dev eth0 root 2>&1 | wc -l");
     assert_ne!(learner, "0|[0]");
-    worker.inside("tc qdisc del dev ctp1 root");
-    let until = Instant::now() + BOOTED;
-    while rate(&worker.inside("tc qdisc show dev ctp1")) != "16Mbit" {
-        assert!(Instant::now() < until, "the limit was not put back");
+    for (change, found) in [
+        ("del dev ctp1 root", "no limit"),
+        (
+            "change dev ctp1 root tbf rate 160mbit burst 1m limit 1m",
+            "another limit",
+        ),
+        (
+            "change dev ctp1 root tbf rate 16mbit burst 1m limit 256k",
+            "another limit",
+        ),
+    ] {
+        let before = repairs(&mut fleet);
+        worker.inside(&format!("tc qdisc {change}"));
+        let until = Instant::now() + BOOTED;
+        while repairs(&mut fleet) == before {
+            assert!(Instant::now() < until, "{change} was not put right");
+        }
+        assert_eq!(rate(&worker.inside("tc qdisc show dev ctp1")), "16Mbit");
+        let told = fleet.ask("repairs");
+        assert!(told.contains(&format!("port ctp1 had {found}")), "{told}");
     }
-    let told = fleet.ask("repairs");
-    assert!(told.contains("port ctp1 had no limit"), "{told}");
 
     // The next agent finds them, and a machine that is started again has them.
     fleet.kill();
@@ -178,6 +197,12 @@ fn a_micro_vm_takes_what_its_workshop_asked_for_and_no_more() {
     }
     drop(fleet);
     worker.assert_empty();
+}
+
+/// How often something was put right.
+fn repairs(fleet: &mut FleetProcess) -> u64 {
+    let told = fleet.ask("repairs");
+    told.split(' ').next().unwrap().parse().unwrap()
 }
 
 /// The rate in what `tc` shows.

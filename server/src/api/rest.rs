@@ -137,7 +137,7 @@ async fn one(
     Ok(Json(workshop(&api.get(&who, &id, &visit).await?)))
 }
 
-/// What a running workshop's seats may reach; the rest is the schema's alone.
+/// Changes what is said and leaves the rest.
 async fn update(
     State(api): State<Api>,
     axum::Extension(visit): Visited,
@@ -149,8 +149,15 @@ async fn update(
     let mut members = members(body)?;
     let ask = pb::UpdateWorkshopRequest {
         id,
+        seats: members.said("seats").then(|| members.number("seats")),
+        ttl: ttl(&mut members),
+        name: members.said("name").then(|| members.text("name")),
+        evict: members.truth("evict"),
         egress: egress_asked(&mut members),
-        ..Default::default()
+        instructions: members
+            .said("instructions")
+            .then(|| members.text("instructions")),
+        request_id: members.text("request_id"),
     };
     members.end()?;
     let changed = api.update(&who, ask, &visit).await?;
@@ -240,6 +247,22 @@ impl Members {
 
     fn fault(&mut self, name: &str, must: &str) {
         self.faults.push(Violation::new(name, must));
+    }
+
+    /// Whether it is there; `null` is not.
+    fn said(&self, name: &str) -> bool {
+        self.left.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    fn truth(&mut self, name: &str) -> bool {
+        match self.take(name) {
+            None => false,
+            Some(Value::Bool(truth)) => truth,
+            Some(_) => {
+                self.fault(name, "must be true or false");
+                false
+            }
+        }
     }
 
     fn text(&mut self, name: &str) -> String {
