@@ -1,3 +1,7 @@
+import { request as plainly } from "node:http";
+import { request as safely } from "node:https";
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import type { Page, Route } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { House, join, missing, shows, type, url } from "./support/house.js";
@@ -18,10 +22,13 @@ describe.skipIf(missing !== "")("a hostile seat", () => {
   const house = new House();
   let page: Page;
   let seat: Seat;
+  /** Of its worker. */
+  let address = "";
 
   beforeAll(async () => {
     await house.open();
-    const { code } = await house.workshop({ name: "Hostile" });
+    const workshop = await house.workshop({ name: "Hostile" });
+    const { code } = workshop;
     // Whatever wants to reach the clipboard may: only the page itself is in its way.
     const permissions = ["clipboard-read", "clipboard-write"];
     page = await (await house.person({ permissions })).newPage();
@@ -33,6 +40,7 @@ describe.skipIf(missing !== "")("a hostile seat", () => {
       body: JSON.stringify({ code, reconnect_code: await note.locator("code").textContent() }),
     });
     seat = (await answer.json()) as Seat;
+    address = (await workshop.waitRunning()).info.workers[0]?.address ?? "";
     const headers = { authorization: `Bearer ${seat.token}` };
     for (const [name, body] of [
       ["evil.html", EVIL],
@@ -162,6 +170,53 @@ describe.skipIf(missing !== "")("a hostile seat", () => {
     expect(await page.evaluate(() => navigator.serviceWorker.getRegistrations())).toEqual([]);
   });
 
+  test("what it serves on a port of its own has no address for a browser", async () => {
+    await page.bringToFront();
+    await type(page, "clear; python3 -m http.server 8000 > /dev/null 2>&1 &\r");
+    const look =
+      "python3 -c 'from urllib.request import *; print(urlopen(\"http://127.0.0.1:8000/evil.html\").read(9))'";
+    await type(page, `clear; until ${look}; do sleep 0.2; done 2> /dev/null\r`);
+    await shows(page, "<!doctype");
+    const seatAt = seat.gateway.files.replace(/\/files$/, "");
+    const worker = `https://${address}`;
+    const path = new URL(seatAt).pathname;
+    for (const at of [seatAt, worker + path]) {
+      for (const tail of [
+        ...["/8000/evil.html", ":8000/evil.html", "/port/8000/evil.html", "/ports/8000/evil.html"],
+        ...["/proxy/8000/evil.html", "/http/8000/evil.html", "/terminal/8000/evil.html"],
+        ...["/exec/8000/evil.html", "/files:8000/evil.html", "/files@8000/evil.html"],
+        ...[
+          "/files/../8000/evil.html",
+          "/files/%2e%2e/8000/evil.html",
+          "/files//127.0.0.1:8000/evil.html",
+        ],
+        ...["/files/http://127.0.0.1:8000/evil.html", "/?port=8000", "?port=8000"],
+      ]) {
+        const { status, body } = await ask(at, tail, { authorization: `Bearer ${seat.token}` });
+        expect([status, body.includes("owned")], at + tail).toEqual([expect.any(Number), false]);
+        expect(status, at + tail).toBeGreaterThanOrEqual(400);
+      }
+    }
+    // Nor is there another way to name it: as a host, by a proxy's form, or at the worker itself.
+    for (const host of ["8000.seat-1.localhost", "seat-1:8000", "192.168.100.11:8000"]) {
+      const { status, body } = await ask(seatAt, "/evil.html", { host });
+      expect([status >= 400, body.includes("owned")], host).toEqual([true, false]);
+    }
+    const ip = address.split(":")[0] ?? "";
+    await expect(reaches(ip, 8000)).resolves.toBe(false);
+    await expect(reaches(ip, Number(address.split(":")[1]))).resolves.toBe(true);
+    // And a page may not even try: it speaks to this origin and to workers alone.
+    const tried = await page.evaluate(
+      (to) =>
+        fetch(to, { mode: "no-cors" }).then(
+          () => "reached",
+          (error: Error) => error.name,
+        ),
+      `http://${ip}:8000/evil.html`,
+    );
+    expect(tried).toBe("TypeError");
+  });
+
   test("what its shell prints is text: no title, no link of another kind, no clipboard", async () => {
     await page.bringToFront();
     const before = await page.title();
@@ -214,4 +269,34 @@ async function click(page: Page, text: string): Promise<void> {
   await page.waitForTimeout(300);
   await page.mouse.down();
   await page.mouse.up();
+}
+
+/** Asks as no browser would, every path as it is written. */
+function ask(
+  at: string,
+  tail: string,
+  headers: Record<string, string>,
+): Promise<{ status: number; body: string }> {
+  const { protocol, hostname, port, pathname } = new URL(at);
+  const request = protocol === "https:" ? safely : plainly;
+  return new Promise((resolve, reject) => {
+    const options = { hostname, port, path: pathname + tail, headers, rejectUnauthorized: false };
+    const sent = request({ ...options, agent: false }, async (answer) => {
+      resolve({ status: answer.statusCode ?? 0, body: await text(answer) });
+    });
+    sent.on("error", reject);
+    sent.end();
+  });
+}
+
+/** Whether something listens there; what says nothing for a while does not. */
+function reaches(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: 2_000 });
+    const say = (is: boolean) => () => {
+      socket.destroy();
+      resolve(is);
+    };
+    socket.once("connect", say(true)).once("error", say(false)).once("timeout", say(false));
+  });
 }

@@ -6,6 +6,7 @@ import { codeIn, shown } from "../src/join/code.js";
 import { words } from "../src/join/words.js";
 import { asText } from "../src/workspace/editor/documents.js";
 import { size } from "../src/workspace/files/Lines.js";
+import { offered } from "../src/workspace/terminals/offer.js";
 
 test("a code is found in what people type and paste", () => {
   for (const [typed, code] of [
@@ -93,4 +94,21 @@ test("what is no text is not edited", () => {
   expect(asText(new TextEncoder().encode("ü\n"))).toBe("ü\n");
   expect(asText(new Uint8Array([0x7f, 0x45, 0x4c, 0x46, 0, 1]))).toBeUndefined();
   expect(asText(new Uint8Array([0xff, 0xfe]))).toBeUndefined();
+});
+
+test("what a program offers to copy is text, and never a question", () => {
+  const encoded = (bytes: string | Uint8Array) => Buffer.from(bytes).toString("base64");
+  for (const [said, text] of [
+    [`c;${encoded("grüße")}`, "grüße"],
+    [`;${encoded("x")}`, "x"],
+    [`pc0;${encoded("x")}`, "x"],
+    ["c;?", undefined],
+    ["c;", undefined],
+    ["c;not base64", undefined],
+    [`c;${encoded(Uint8Array.of(0xff, 0xfe))}`, undefined],
+    [`c;${encoded("x".repeat(1_000_000))}`, undefined],
+    ["", undefined],
+  ] as const) {
+    expect(offered(said)).toBe(text);
+  }
 });

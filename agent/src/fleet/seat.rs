@@ -460,7 +460,12 @@ impl Seat {
         if present.is_some_and(|present| present >= epoch) {
             return Ok(());
         }
-        let written = spawn_blocking(move || dir.write_epoch(epoch, true)).await;
+        let written = spawn_blocking(move || {
+            // Of a seat that failed before it had a folder, and is to be made anew.
+            dir.make()?;
+            dir.write_epoch(epoch, true)
+        })
+        .await;
         written
             .unwrap_or_else(|gone| Err(std::io::Error::other(gone)))
             .map_err(|cause| FleetError::RunDir {

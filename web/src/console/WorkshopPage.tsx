@@ -56,8 +56,8 @@ export function WorkshopPage({ client, id }: { client: Client; id: string }) {
           {room.trouble.value}
         </p>
       )}
-      {room.notices.value.map(({ kind, message }) => (
-        <p key={`${kind}:${message}`} class="callout warn" role="status">
+      {room.notices.value.map(({ message }) => (
+        <p key={message} class="callout warn" role="status">
           {message}
         </p>
       ))}

@@ -5,15 +5,18 @@ import {
   type Notice,
   type ObserveMode,
   type Observer,
+  type Preview,
   type SeatInfo,
   UnsupportedError,
   type Workshop,
+  type WorkshopChange,
   type WorkshopCost,
   type WorkshopInfo,
 } from "@clarateach/sdk";
 import { type Signal, signal } from "@preact/signals";
 import { awake } from "../app/awake.js";
-import { told } from "./session.js";
+import { shared } from "../app/shared.js";
+import { told, who } from "./session.js";
 
 /** One seat of the wall. */
 export interface SeatView {
@@ -86,7 +89,13 @@ export class Room {
   async #watch(): Promise<void> {
     const { signal: over } = this.#over;
     try {
-      const watch = (signal: AbortSignal) => this.#client.workshops.watch(this.id, { signal });
+      const changes = {
+        name: `workshop.${this.id}.${await who()}`,
+        open: (signal: AbortSignal) => this.#client.workshops.watch(this.id, { signal }),
+        keep: (change: WorkshopChange) =>
+          change.workshop && (["workshop", { ...change, notices: [] }] as const),
+      };
+      const watch = (signal: AbortSignal) => shared(changes, signal);
       for await (const { workshop, notices } of awake(watch, over)) {
         if (workshop) this.#take(workshop);
         if (notices.length > 0) this.notices.value = [...this.notices.value, ...notices].slice(-5);
@@ -101,7 +110,12 @@ export class Room {
     const { signal: over } = this.#over;
     try {
       const workshop = await this.#client.workshops.get(this.id, { signal: over });
-      const previews = (signal: AbortSignal) => workshop.watchPreviews({ signal });
+      const screens = {
+        name: `previews.${this.id}.${await who()}`,
+        open: (signal: AbortSignal) => workshop.watchPreviews({ signal }),
+        keep: (preview: Preview) => [String(preview.seat), preview] as const,
+      };
+      const previews = (signal: AbortSignal) => shared(screens, signal);
       for await (const { seat, lines, terminals } of awake(previews, over)) {
         const view = this.seats.value.find((one) => one.seat === seat);
         if (!view) continue;
@@ -140,8 +154,13 @@ export class Room {
   }
 
   #take(workshop: WorkshopInfo): void {
+    const before = this.info.peek()?.status;
     // A worker began to cost, or ended.
-    if (workshop.status !== this.info.peek()?.status) void this.#price();
+    if (workshop.status !== before) void this.#price();
+    // What was taken away, or stopped by hand, is there again.
+    if (workshop.status === "running" && before !== "running") {
+      this.notices.value = this.notices.value.filter(({ kind }) => kind !== "preempted");
+    }
     this.info.value = workshop;
     this.#seats(workshop.seatList);
   }

@@ -5,10 +5,12 @@ import {
   type Notice,
   type Seat,
   type SeatChange,
+  UnavailableError,
 } from "@clarateach/sdk";
 import { computed, type Signal, signal } from "@preact/signals";
 import { awake } from "../app/awake.js";
 import { read, write } from "../app/keep.js";
+import { shared } from "../app/shared.js";
 import { OVER, REVOKED, type Words, words } from "./words.js";
 
 /** What this browser keeps of a seat: the way back to it. */
@@ -26,6 +28,22 @@ export type Stage =
   | { at: "stuck"; words: Words }
   | { at: "in"; seat: Seat };
 
+/** A watch that was given up is begun again after so long, in milliseconds. */
+const AGAIN_MS = 2_000;
+
+/** A notice; two with the same words are two. */
+export type Told = Notice & { readonly id: number };
+
+/** What the tabs of one browser hear of a seat together. */
+function newsOf(seat: Seat) {
+  return {
+    name: `seat.${seat.workshopId}.${seat.number}`,
+    open: (signal: AbortSignal) => seat.watch({ signal }),
+    // A tab that comes later missed no notice: it was not there.
+    keep: (change: SeatChange) => ["seat", { ...change, notices: [] }] as const,
+  };
+}
+
 /** One learner's stay in one workshop, from the code to the end. */
 export class Stay {
   readonly code: string;
@@ -33,7 +51,7 @@ export class Stay {
   /** The seat as it was last heard of. */
   readonly update = signal<SeatChange | undefined>(undefined);
   /** Notices of the workshop, newest last. */
-  readonly notices = signal<readonly Notice[]>([]);
+  readonly notices = signal<readonly Told[]>([]);
   /** The reconnect code, until the learner has seen it. */
   readonly unseen = signal<string | undefined>(undefined);
   /** Once the seat was ready its workspace stays, whatever the machine does. */
@@ -42,6 +60,7 @@ export class Stay {
   readonly #client = new Client();
   #again: ReturnType<typeof setTimeout> | undefined;
   #over = new AbortController();
+  #told = 0;
 
   constructor(code: string) {
     this.code = code;
@@ -103,18 +122,19 @@ export class Stay {
   async #watch(seat: Seat): Promise<void> {
     const over = this.#over.signal;
     try {
-      // A page that nobody sees needs no stream; browsers allow six of them in all.
-      for await (const update of awake((signal) => seat.watch({ signal }), over)) {
-        this.update.value = update;
-        if (update.notices.length > 0) {
-          this.notices.value = [...this.notices.value, ...update.notices].slice(-5);
-        }
-        if (update.state === "ready") this.entered.value = true;
+      // A page that nobody sees needs no stream, and tabs that are seen need one together.
+      for await (const update of awake((signal) => shared(newsOf(seat), signal), over)) {
+        this.#take(update);
         if (/^(deleting|deleted)$/.test(update.workshopStatus)) return this.#end(seat, OVER);
       }
       this.#end(seat, OVER);
     } catch (error) {
       if (over.aborted) return;
+      if (this.entered.value && error instanceof UnavailableError) {
+        // What is typed and not saved stays on the page, however long the line is cut.
+        this.#again = setTimeout(() => void this.#watch(seat), AGAIN_MS);
+        return;
+      }
       const gone = error instanceof AuthError || error instanceof NotFoundError;
       if (!gone) {
         this.#refused(words(error), () => void this.join(this.name, seat.reconnectCode));
@@ -123,6 +143,18 @@ export class Stay {
       // Its token counts no more, and the code opens nothing: taken back, or over.
       this.#end(seat, error.reason === "WORKSHOP_OVER" ? OVER : REVOKED);
     }
+  }
+
+  #take(update: SeatChange): void {
+    const back = update.state === "ready" && this.update.value?.state !== "ready";
+    // What was taken away is there again: that it would be needs no saying any more.
+    const before = this.notices.value.filter(({ kind }) => !(back && kind === "preempted"));
+    const told = update.notices.map((notice) => ({ ...notice, id: ++this.#told }));
+    if (told.length > 0 || before.length < this.notices.value.length) {
+      this.notices.value = [...before, ...told].slice(-5);
+    }
+    this.update.value = update;
+    if (update.state === "ready") this.entered.value = true;
   }
 
   #end(seat: Seat, why: Words): void {

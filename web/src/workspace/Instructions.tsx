@@ -90,7 +90,8 @@ function Code(props: { code: string; language: string; onRun(code: string): void
   const { code, language, onRun } = props;
   return (
     <div class="block">
-      <pre>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys */}
+      <pre tabIndex={0}>
         <code>{code}</code>
       </pre>
       <div class="row">

@@ -1,6 +1,7 @@
 import type { Seat } from "@clarateach/sdk";
 import { ThemeChoice } from "../app/ThemeChoice.js";
 import type { Stay } from "../join/stay.js";
+import { FullScreen } from "./FullScreen.js";
 import { TimeLeft } from "./TimeLeft.js";
 
 /** Where one is, how it stands, and how long it lasts. */
@@ -23,6 +24,7 @@ export function TopBar({ stay, seat }: { stay: Stay; seat: Seat }) {
       )}
       <span class="grow" />
       <TimeLeft until={update?.expiresAt} />
+      <FullScreen />
       <ThemeChoice />
     </header>
   );

@@ -15,7 +15,7 @@ export function Warnings({ stay }: { stay: Stay }) {
   const warnings = stay.notices.value
     // The server says so once; below it is said with the time that is left.
     .filter(({ kind }) => kind !== "expiring")
-    .map(({ kind, message }) => ({ key: `${kind}:${message}`, text: message }));
+    .map(({ id, message }) => ({ key: `notice:${id}`, text: message }));
   if (mark !== undefined && remaining > 0) {
     const text = `The workshop ends in ${left(remaining)}. Download what you want to keep, or ask your instructor for more time.`;
     // An extended workshop may come to the same mark again.

@@ -93,7 +93,7 @@ export function Workspace({ stay, seat }: { stay: Stay; seat: Seat }) {
           </>
         )}
         <div class="middle">
-          <Terminals tabs={tabs} />
+          <Terminals tabs={tabs} machine={stay.update.value?.state ?? "ready"} />
           {editing && (
             <>
               <Splitter

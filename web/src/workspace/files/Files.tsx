@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { ask, askText, sure } from "../../ui/ask.js";
 import { Icon, type Sign } from "../../ui/Icon.js";
-import { dropped, type Found } from "./drop.js";
+import { dragged, dropped, type Found, KIND } from "./drop.js";
 import { Lines } from "./Lines.js";
 import { parent, type Tree } from "./tree.js";
 import { UploadRows } from "./UploadRows.js";
@@ -61,6 +61,14 @@ export function Files({ seat, tree, uploads, onOpen, onMoved }: Props) {
     if (kind === "file" && entry) onOpen(entry);
   };
 
+  const move = async (from: string, to: string) => {
+    const done = await tree.act("Move", async () => {
+      if (parent(to) !== "") await seat.files.mkdir(parent(to));
+      await seat.files.move(from, to);
+    });
+    if (done) onMoved(from, to);
+  };
+
   const rename = async (entry: FileEntry) => {
     const field = {
       label: "Path in the workspace",
@@ -68,12 +76,7 @@ export function Files({ seat, tree, uploads, onOpen, onMoved }: Props) {
       hint: "Another folder in it moves it there.",
     };
     const to = await askText(`Rename or move ${entry.name}`, field, "Rename");
-    if (!to || to === entry.path) return;
-    const done = await tree.act("Rename", async () => {
-      if (parent(to) !== "") await seat.files.mkdir(parent(to));
-      await seat.files.move(entry.path, to);
-    });
-    if (done) onMoved(entry.path, to);
+    if (to && to !== entry.path) await move(entry.path, to);
   };
 
   const remove = async (entry: FileEntry) => {
@@ -114,21 +117,27 @@ export function Files({ seat, tree, uploads, onOpen, onMoved }: Props) {
       class={`files ${over.value ? "over" : ""}`}
       aria-label="Files"
       onDragOver={(event) => {
-        if (!event.dataTransfer?.types.includes("Files")) return;
+        const types = event.dataTransfer?.types ?? [];
+        if (!types.includes("Files") && !types.includes(KIND)) return;
         event.preventDefault();
         over.value = true;
+        tree.target.value = folderAt(tree, event.target);
       }}
       onDragLeave={() => {
         over.value = false;
+        tree.target.value = undefined;
       }}
       onDrop={(event) => {
         event.preventDefault();
         over.value = false;
-        // Where it is dropped, else where the selection is.
-        const line = (event.target as HTMLElement).closest<HTMLElement>("[data-path]");
-        if (line?.dataset.path) tree.selected.value = line.dataset.path;
-        const folder = line ? here() : "";
-        void dropped(event.dataTransfer).then((found) => send(found, folder));
+        tree.target.value = undefined;
+        const folder = folderAt(tree, event.target);
+        const own = dragged(event.dataTransfer);
+        if (own === undefined) {
+          void dropped(event.dataTransfer).then((found) => send(found, folder));
+        } else if (folder !== parent(own) && !`${folder}/`.startsWith(`${own}/`)) {
+          void move(own, below(folder, own.slice(parent(own).length).replace(/^\//, "")));
+        }
       }}
     >
       <div class="filebar">
@@ -155,8 +164,18 @@ export function Files({ seat, tree, uploads, onOpen, onMoved }: Props) {
         }}
       />
       {tree.trouble.value && (
-        <p class="callout bad" role="alert">
-          {tree.trouble.value}
+        <p class="callout bad row" role="alert">
+          <span class="grow">{tree.trouble.value}</span>
+          <button
+            type="button"
+            class="quiet small"
+            aria-label="Put this away"
+            onClick={() => {
+              tree.trouble.value = "";
+            }}
+          >
+            ×
+          </button>
         </p>
       )}
       <Lines
@@ -169,6 +188,14 @@ export function Files({ seat, tree, uploads, onOpen, onMoved }: Props) {
       <UploadRows uploads={uploads} />
     </section>
   );
+}
+
+/** The folder that something is held over: that of the line there, else the workspace. */
+function folderAt(tree: Tree, place: EventTarget | null): string {
+  const line = (place as HTMLElement | null)?.closest<HTMLElement>("[data-path]");
+  const entry = tree.find(line?.dataset.path ?? "");
+  if (!entry) return "";
+  return entry.type === "directory" ? entry.path : parent(entry.path);
 }
 
 function Tool({ name, icon, does }: { name: string; icon: Sign; does(): void }) {

@@ -1,5 +1,6 @@
 import type { FileEntry } from "@clarateach/sdk";
 import { useEffect, useRef } from "preact/hooks";
+import { KIND } from "./drop.js";
 import { parent, type Row, SHOWN, type Tree } from "./tree.js";
 
 interface Props {
@@ -93,7 +94,12 @@ export function Lines({ tree, onOpen, onRename, onRemove, onSave }: Props) {
           <div
             key={entry.path}
             role="treeitem"
-            class="line"
+            class={`line ${entry.type === "directory" && entry.path === tree.target.value ? "target" : ""}`}
+            draggable
+            onDragStart={({ dataTransfer }) => {
+              dataTransfer?.setData(KIND, entry.path);
+              if (dataTransfer) dataTransfer.effectAllowed = "move";
+            }}
             style={`--level:${level}`}
             data-path={entry.path}
             tabIndex={n === at ? 0 : -1}

@@ -7,6 +7,14 @@ export interface Found {
   readonly folder: string;
 }
 
+/** How a line of the tree is known while it is dragged: pages of others cannot drop one. */
+export const KIND = "application/x-clarateach-path";
+
+/** The path that is dragged within the tree; undefined for files from elsewhere. */
+export function dragged(transfer: DataTransfer | null): string | undefined {
+  return transfer?.getData(KIND) || undefined;
+}
+
 /** Everything in a drop. What cannot be read is left out. */
 export async function dropped(transfer: DataTransfer | null): Promise<Found[]> {
   // Both must be asked for before the first await: the drop is gone after it.

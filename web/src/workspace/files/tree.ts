@@ -26,10 +26,14 @@ export class Tree {
   readonly open = signal<ReadonlySet<string>>(new Set());
   /** The line that keys move from. */
   readonly selected = signal("");
+  /** The folder that something is held over, to be dropped. */
+  readonly target = signal<string | undefined>(undefined);
   /** What went wrong last, for people. */
   readonly trouble = signal("");
   readonly rows = computed(() => this.#rows("", 1));
   #reading: Promise<void> | undefined;
+  /** Whether the trouble is that the workspace could not be read. */
+  #unread = false;
 
   constructor(seat: Seat) {
     this.#seat = seat;
@@ -90,11 +94,16 @@ export class Tree {
       const folders = new Map(this.folders.value);
       folders.set(path, entries);
       this.folders.value = folders;
-      if (path === "") this.trouble.value = "";
+      // What went wrong otherwise stays to be read.
+      if (path === "" && this.#unread) this.trouble.value = "";
+      if (path === "") this.#unread = false;
     } catch (error) {
       if (!(error instanceof ClarateachError)) throw error;
       if (path !== "" && error instanceof FileMissingError) this.#forget(path);
-      else if (path === "") this.trouble.value = `Files: ${error.message}`;
+      else if (path === "") {
+        this.#unread = true;
+        this.trouble.value = `Files: ${error.message}`;
+      }
     }
   }
 

@@ -1,9 +1,10 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { span, useNow } from "../../app/time.js";
 import { sure } from "../../ui/ask.js";
 import { lately } from "../../ui/Lazy.js";
-import { handleKeys } from "./keys.js";
+import { copy, handleKeys } from "./keys.js";
+import { Standing } from "./Standing.js";
+import { settings } from "./settings.js";
 import type { Shell } from "./shell.js";
 
 const Search = lately(() => import("./Search.js").then(({ Search }) => Search));
@@ -13,13 +14,17 @@ export function Pane(props: {
   shell: Shell;
   title: string;
   shown: boolean;
+  machine: string;
   onLeave(): void;
   onRenew(): void;
 }) {
-  const { shell, title, shown, onLeave, onRenew } = props;
+  const { shell, title, shown, machine, onLeave, onRenew } = props;
   const place = useRef<HTMLDivElement>(null);
   const searching = useSignal(false);
   const hint = useSignal("");
+  const refused = () => {
+    hint.value = "The browser did not let this page copy: use its own menu on the selection.";
+  };
   useEffect(() => {
     if (!place.current) return;
     shell.open(place.current);
@@ -32,9 +37,7 @@ export function Pane(props: {
         searching.value = true;
       },
       leave: onLeave,
-      refused: () => {
-        hint.value = "The browser did not let this page copy: use its own menu on the selection.";
-      },
+      refused,
     });
   }, [shell]);
   useEffect(() => {
@@ -44,7 +47,8 @@ export function Pane(props: {
     }
     shell.drawing.show();
     shell.fit();
-    shell.screen.focus();
+    // Who goes through the tabs with arrows stays there.
+    if (!document.activeElement?.closest('[role="tablist"]')) shell.screen.focus();
   }, [shell, shown]);
   const state = shell.state.value;
   const dim = state.is === "away" || state.is === "lost";
@@ -57,7 +61,8 @@ export function Pane(props: {
       hidden={!shown}
       data-state={state.is}
     >
-      <Standing shell={shell} onRenew={onRenew} />
+      <Standing shell={shell} machine={machine} onRenew={onRenew} />
+      <Offer shell={shell} refused={refused} />
       {hint.value && (
         <p class="standing" role="status">
           {hint.value}
@@ -75,70 +80,42 @@ export function Pane(props: {
       <div
         ref={place}
         class={`screen ${dim ? "dim" : ""}`}
+        onPointerDown={() => {
+          // Wherever the pointer is by then.
+          window.addEventListener("pointerup", () => copySelected(shell, refused), { once: true });
+        }}
         onPasteCapture={(event) => askBeforePaste(event, shell)}
       />
     </div>
   );
 }
 
-/** The quiet line under the tabs. */
-function Standing({ shell, onRenew }: { shell: Shell; onRenew(): void }) {
-  const state = shell.state.value;
-  const helpers = shell.watching.value;
-  const foreign = shell.foreign.value;
-  if (state.is === "away") return <Away since={state.since} />;
-  if (state.is === "ended" || state.is === "lost") {
-    const said =
-      state.is === "lost"
-        ? `Not connected: ${state.why}`
-        : `The shell has ended${state.code === undefined ? "" : ` with ${state.code}`}.`;
-    return (
-      <p class="standing" role="status">
-        <span class="grow">{said}</span>
-        <button type="button" class="small" onClick={onRenew}>
-          {state.is === "lost" ? "Connect again" : "New shell"}
-        </button>
-      </p>
-    );
-  }
-  if (helpers.length > 0) {
-    return (
-      <p class="standing" role="status">
-        <span class="grow">
-          {helpers.length === 1 ? "Somebody" : `${helpers.length} people`} of the course staff
-          {helpers.length === 1 ? " looks" : " look"} at this terminal
-          {shell.typing.value?.mode === "assist" ? ", and types in it now." : "."}
-        </span>
-        {helpers
-          .filter(({ mode }) => mode === "assist")
-          .map(({ viewer }) => (
-            <button
-              key={viewer}
-              type="button"
-              class="small"
-              onClick={() => shell.consent(viewer, true)}
-            >
-              Let them type
-            </button>
-          ))}
-      </p>
-    );
-  }
-  if (foreign) {
-    return (
-      <p class="standing" role="status">
-        Drawn at {foreign}, the size of another screen that looks at it. Type here to take it over.
-      </p>
-    );
-  }
-  return null;
+/** As people know it from other terminals, if they asked for it. */
+function copySelected({ screen }: Shell, refused: () => void): void {
+  const text = settings.value.copyOnSelect ? screen.getSelection() : "";
+  if (text !== "") void copy(text, refused);
 }
 
-function Away({ since }: { since: number }) {
-  const now = useNow(1000);
+/** A program's wish to have a text copied: nothing is copied by itself. */
+function Offer({ shell, refused }: { shell: Shell; refused(): void }) {
+  const text = shell.offer.value;
+  if (text === "") return null;
+  const done = () => {
+    shell.offer.value = "";
+    shell.screen.focus();
+  };
+  const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
   return (
-    <p class="standing warn" role="status">
-      Reconnecting; your shell keeps running ({span(now - since)})
+    <p class="standing" role="status">
+      <span class="grow cut">
+        A program wants to copy <code>{shown}</code>
+      </span>
+      <button type="button" class="small" onClick={() => void copy(text, refused).then(done)}>
+        Copy it
+      </button>
+      <button type="button" class="quiet small" onClick={done}>
+        No
+      </button>
     </p>
   );
 }

@@ -1,17 +1,16 @@
 import "@xterm/xterm/css/xterm.css";
-import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { askText } from "../../ui/ask.js";
 import { KeyRow } from "./KeyRow.js";
+import { Options } from "./Options.js";
 import { Pane } from "./Pane.js";
 import { MOST, type Tabs } from "./tabs.js";
 
-/** The terminals' tabs, and the one in front. */
-export function Terminals({ tabs }: { tabs: Tabs }) {
+/** The terminals' tabs, and the one in front; `machine` is the state of what they run on. */
+export function Terminals({ tabs, machine }: { tabs: Tabs; machine: string }) {
   const list = tabs.list.value;
   const front = tabs.front.value;
   const bar = useRef<HTMLDivElement>(null);
-  const accessible = useSignal(false);
   const focusTab = () =>
     requestAnimationFrame(() =>
       bar.current?.querySelector<HTMLElement>('[aria-selected="true"]')?.focus(),
@@ -49,6 +48,7 @@ export function Terminals({ tabs }: { tabs: Tabs }) {
               title="Double-click or F2 renames"
               onClick={() => {
                 tabs.front.value = name;
+                requestAnimationFrame(() => tabs.now.screen.focus());
               }}
               onDblClick={() => void rename(tabs, name)}
             >
@@ -78,20 +78,7 @@ export function Terminals({ tabs }: { tabs: Tabs }) {
           <span aria-hidden="true">+</span>
         </button>
         <span class="grow" />
-        <button
-          type="button"
-          class="quiet small"
-          aria-pressed={accessible.value}
-          title="Tells screen readers what the terminal says"
-          onClick={() => {
-            accessible.value = !accessible.value;
-            for (const { name } of list) {
-              tabs.shell(name).screen.options.screenReaderMode = accessible.value;
-            }
-          }}
-        >
-          Screen reader
-        </button>
+        <Options shell={() => tabs.now} />
       </div>
       {list.map(({ name, title }) => (
         <Pane
@@ -99,6 +86,7 @@ export function Terminals({ tabs }: { tabs: Tabs }) {
           shell={tabs.shell(name)}
           title={title}
           shown={name === front}
+          machine={machine}
           onLeave={focusTab}
           onRenew={() => tabs.renew(name)}
         />

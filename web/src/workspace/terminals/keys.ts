@@ -31,7 +31,7 @@ export function handleKeys(screen: Terminal, keys: Keys): void {
       // Otherwise the browser opens its developer tools.
       event.preventDefault();
       const text = screen.getSelection();
-      if (text !== "") void copy(text, keys);
+      if (text !== "") void copy(text, keys.refused);
       screen.clearSelection();
       return false;
     }
@@ -40,10 +40,11 @@ export function handleKeys(screen: Terminal, keys: Keys): void {
   });
 }
 
-async function copy(text: string, keys: Keys): Promise<void> {
+/** Copies a text, where the browser lets this page. */
+export async function copy(text: string, refused: () => void): Promise<void> {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    keys.refused();
+    refused();
   }
 }

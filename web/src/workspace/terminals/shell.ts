@@ -2,32 +2,23 @@
 
 import {
   ConflictError,
+  ConnectionLostError,
   type Terminal as Line,
   type TerminalEvent,
-  type TerminalOptions,
 } from "@clarateach/sdk";
 import { effect, signal } from "@preact/signals";
-import { FitAddon } from "@xterm/addon-fit";
-import { SerializeAddon } from "@xterm/addon-serialize";
-import { Unicode11Addon } from "@xterm/addon-unicode11";
-import { WebLinksAddon } from "@xterm/addon-web-links";
-import { Terminal } from "@xterm/xterm";
+import type { FitAddon } from "@xterm/addon-fit";
+import type { SerializeAddon } from "@xterm/addon-serialize";
+import type { Terminal } from "@xterm/xterm";
 import { dark } from "../../app/theme.js";
 import { COLOURS } from "./colours.js";
 import { Drawing } from "./drawing.js";
 import { keepScreen, type Screen, takeScreen } from "./memory.js";
+import { offered } from "./offer.js";
+import { makeScreen, rule } from "./screen.js";
+import { settings } from "./settings.js";
+import type { Source, State } from "./state.js";
 
-/** How a shell and the line to it stand. */
-export type State =
-  | { is: "opening" }
-  | { is: "live" }
-  /** The line is cut and is being mended; the shell runs on. */
-  | { is: "away"; since: number }
-  | { is: "ended"; code: number | undefined }
-  | { is: "lost"; why: string };
-
-/** Lines above the screen that are kept. */
-const SCROLLBACK = 5_000;
 /**
  * So many bytes may be read and not drawn: more than a screen takes in at once (twelve
  * milliseconds of them), or it would run dry and wait for a timer each time.
@@ -35,13 +26,6 @@ const SCROLLBACK = 5_000;
 const AHEAD = 512 * 1024;
 /** Waits for a pane to be still before the shell is told of its size, in milliseconds. */
 const STILL_MS = 80;
-
-/** Whose terminals these are: a learner's seat, or what an observer was given of one. */
-export interface Source {
-  readonly workshopId: string;
-  readonly number: number;
-  terminal(name: string, options: TerminalOptions): Promise<Line>;
-}
 
 /** A terminal of the seat. */
 export class Shell {
@@ -59,10 +43,12 @@ export class Shell {
   readonly drawing: Drawing;
   /** Why keys were not taken, when they last were not. */
   readonly refused = signal("");
+  /** A text that a program wants to have copied, until somebody says. */
+  readonly offer = signal("");
   readonly #seat: Source;
   readonly #follows: boolean;
-  readonly #fit = new FitAddon();
-  readonly #serialize = new SerializeAddon();
+  readonly #fit: FitAddon;
+  readonly #serialize: SerializeAddon;
   readonly #stops: (() => void)[] = [];
   readonly #over = new AbortController();
   #line: Line | undefined;
@@ -82,28 +68,19 @@ export class Shell {
     this.name = name;
     this.#seat = seat;
     this.#follows = follows;
-    this.screen = new Terminal({
-      allowProposedApi: true,
-      scrollback: SCROLLBACK,
-      fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono"),
-      fontSize: 14,
-      cursorBlink: false,
-      macOptionIsMeta: true,
-      minimumContrastRatio: 4.5,
-    });
-    this.screen.loadAddon(this.#fit);
-    this.screen.loadAddon(this.#serialize);
-    this.screen.loadAddon(new Unicode11Addon());
-    // As the screen that the guest keeps counts widths.
-    this.screen.unicode.activeVersion = "11";
-    this.screen.loadAddon(
-      new WebLinksAddon((_event, uri) => {
-        window.open(uri, "_blank", "noopener,noreferrer");
-      }),
-    );
+    const { screen, fit, serialize } = makeScreen();
+    this.screen = screen;
+    this.#fit = fit;
+    this.#serialize = serialize;
     this.drawing = new Drawing(this.screen);
     this.screen.onData((text) => this.#typed(text));
     this.screen.onBinary((text) => this.#typed(Uint8Array.from(text, (c) => c.charCodeAt(0))));
+    this.screen.parser.registerOscHandler(52, (sequence) => {
+      // What was offered before a reload was answered then.
+      const text = this.#live && !follows ? offered(sequence) : undefined;
+      if (text) this.offer.value = text;
+      return true;
+    });
     const kept = follows ? undefined : takeScreen(this.#key);
     if (kept) this.#recall(kept);
     const keep = (): void => this.#remember();
@@ -112,6 +89,12 @@ export class Shell {
       () => window.removeEventListener("pagehide", keep),
       effect(() => {
         this.screen.options.theme = COLOURS[dark.value ? "dark" : "light"];
+      }),
+      effect(() => {
+        const { fontSize, screenReader } = settings.value;
+        this.screen.options.fontSize = fontSize;
+        this.screen.options.screenReaderMode = screenReader;
+        this.fit();
       }),
       effect(() => {
         // What is typed while the line is cut would arrive much later.
@@ -152,7 +135,8 @@ export class Shell {
   /** Opens the line, and draws what comes until the shell ends. */
   async connect(): Promise<void> {
     const { signal } = this.#over;
-    this.state.value = { is: "opening" };
+    let again = false;
+    if (this.state.value.is !== "away") this.state.value = { is: "opening" };
     try {
       const line = await this.#seat.terminal(this.name, {
         ...this.#wanted,
@@ -171,11 +155,15 @@ export class Shell {
       this.state.value = { is: "ended", code: line.exitCode };
     } catch (error) {
       if (signal.aborted) return;
+      // Given up after minutes of silence; who has the page open waits on.
+      again = error instanceof ConnectionLostError;
+      if (again) return;
       const why = error instanceof Error ? error.message : String(error);
       this.state.value = { is: "lost", why };
     } finally {
       this.#line = undefined;
       this.#live = false;
+      if (again) void this.connect();
     }
   }
 
@@ -252,10 +240,10 @@ export class Shell {
         if (!this.#drawn) break;
         // The painting is of the whole screen.
         inTurn(() => this.screen.reset());
-        if (event.lost > 0) this.#rule(`${event.lost} bytes of output are gone`);
+        if (event.lost > 0) rule(this.screen, `${event.lost} bytes of output are gone`);
         break;
       case "restarted":
-        this.#rule("a new shell: the machine or the shell was started again");
+        rule(this.screen, "a new shell: the machine or the shell was started again");
         break;
       case "viewers":
         this.viewers.value = event.count;
@@ -281,11 +269,6 @@ export class Shell {
     const wanted = this.#wanted;
     const ours = !wanted || (wanted.cols === cols && wanted.rows === rows);
     this.foreign.value = ours ? undefined : `${cols} × ${rows}`;
-  }
-
-  /** A line across the screen, in its turn. */
-  #rule(text: string): void {
-    this.screen.write(`\x1b[0m\r\n\x1b[2m── ${text} ──\x1b[0m\r\n`);
   }
 
   #remember(): void {
