@@ -5,7 +5,7 @@
 //! is only what agents said; a new process asks them again.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -163,6 +163,19 @@ impl Agents {
     pub fn forget(&self, worker: &WorkerName) {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         links.remove(worker);
+    }
+
+    /// Lets go of the agents of this workshop but those of `workers`: the others are gone,
+    /// and another control plane may have removed them.
+    pub fn forget_all_but(&self, workshop: &WorkshopId, workers: &[WorkerName]) {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|name, link| link.workshop != *workshop || workers.contains(name));
+    }
+
+    /// Workshops of which agents are dialled.
+    pub fn workshops(&self) -> BTreeSet<WorkshopId> {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.values().map(|link| link.workshop.clone()).collect()
     }
 
     /// Dials again at once: the agent has just got a certificate.

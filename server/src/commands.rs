@@ -82,7 +82,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         .await?;
 
     let wake = Wake::default();
-    let provisioner = provisioner(&args, &store).await?;
+    let provisioner = provisioner(&args, &store, crash.clone()).await?;
     let settings = settings(&args, provisioner.as_ref());
     let mut origins = args.allowed_origins.clone();
     origins.extend(args.public_url.clone());
@@ -270,12 +270,17 @@ impl Notes for Unnoted {
     }
 }
 
-async fn provisioner(args: &ServeArgs, store: &Store) -> anyhow::Result<Arc<dyn Provisioner>> {
+async fn provisioner(
+    args: &ServeArgs,
+    store: &Store,
+    crash: CrashAt,
+) -> anyhow::Result<Arc<dyn Provisioner>> {
     match args.provisioner {
         ProvisionerKind::Gcp => {
             let installation = installation(&args.data, store).await?;
             let settings = GcpSettings::checked(&args.gcp, args.limits.max_ttl, installation)?;
             let gcp = Gcp::open(settings, Arc::new(store.clone())).await?;
+            let gcp = gcp.with_crash(crash);
             gcp.open_the_way().await;
             Ok(Arc::new(gcp))
         }

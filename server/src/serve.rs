@@ -5,6 +5,7 @@
 //! under way finish within a bound.
 
 mod addresses;
+mod answer;
 mod gather;
 mod metrics;
 mod prompt;

@@ -56,11 +56,21 @@ impl Fault {
     /// Whether it can happen to a request of this kind.
     pub fn fits(&self, kind: Kind) -> bool {
         match self {
-            Self::Stockout(_) => matches!(kind, Kind::InsertInstance | Kind::StartInstance),
+            Self::Stockout(_) => {
+                matches!(
+                    kind,
+                    Kind::InsertInstance | Kind::StartInstance | Kind::ResumeInstance
+                )
+            }
             Self::OperationQuota(_) | Self::Failed(_) | Self::Stuck | Self::Vanished => {
                 kind.begins_operation()
             }
-            Self::Preempted(_) => matches!(kind, Kind::InsertInstance | Kind::StartInstance),
+            Self::Preempted(_) => {
+                matches!(
+                    kind,
+                    Kind::InsertInstance | Kind::StartInstance | Kind::ResumeInstance
+                )
+            }
             Self::Partial(_) => kind.lists(),
             Self::Status(code) => matches!(code, 500 | 502 | 503),
             _ => true,

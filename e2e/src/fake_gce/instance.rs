@@ -33,6 +33,7 @@ pub(crate) enum State {
     Running,
     Stopping,
     Terminated,
+    Suspended,
 }
 
 impl State {
@@ -43,6 +44,7 @@ impl State {
             Self::Running => "RUNNING",
             Self::Stopping => "STOPPING",
             Self::Terminated => "TERMINATED",
+            Self::Suspended => "SUSPENDED",
         }
     }
 }

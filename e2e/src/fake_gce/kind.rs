@@ -42,6 +42,7 @@ kinds! {
     InsertInstance = "instances.insert",
     ListInstances = "instances.list",
     ResetInstance = "instances.reset",
+    ResumeInstance = "instances.resume",
     SetLabels = "instances.setLabels",
     SetMetadata = "instances.setMetadata",
     SimulateMaintenance = "instances.simulateMaintenanceEvent",
@@ -65,7 +66,7 @@ impl Kind {
     pub fn begins_operation(self) -> bool {
         use Kind::{
             DeleteAddress, DeleteDisk, DeleteFirewall, DeleteInstance, InsertFirewall,
-            InsertInstance, PatchFirewall, ResetInstance, SetLabels, SetMetadata,
+            InsertInstance, PatchFirewall, ResetInstance, ResumeInstance, SetLabels, SetMetadata,
             SimulateMaintenance, StartInstance, StopInstance,
         };
         matches!(
@@ -78,6 +79,7 @@ impl Kind {
                 | InsertInstance
                 | PatchFirewall
                 | ResetInstance
+                | ResumeInstance
                 | SetLabels
                 | SetMetadata
                 | SimulateMaintenance

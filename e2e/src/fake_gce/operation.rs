@@ -37,6 +37,8 @@ pub(crate) enum Work {
     Insert(Place, Value),
     Start(Place),
     Stop(Place),
+    /// As by hand alone.
+    Suspend(Place),
     Reset(Place),
     Delete(Place),
     /// Google takes it; whether that deletes it is in its scheduling.

@@ -133,11 +133,12 @@ impl Book<'_> {
     fn check_cause(&mut self, cause: Cause, effect: &Effect) {
         use Kind::{
             DeleteAddress, DeleteDisk, DeleteFirewall, DeleteInstance, InsertFirewall,
-            InsertInstance, PatchFirewall, SetLabels, SetMetadata, StartInstance, StopInstance,
+            InsertInstance, PatchFirewall, ResumeInstance, SetLabels, SetMetadata, StartInstance,
+            StopInstance,
         };
         let may: &[Kind] = match effect {
             Effect::InstanceMade(_) | Effect::DiskMade(_) => &[InsertInstance],
-            Effect::InstanceRunning(_) => &[InsertInstance, StartInstance],
+            Effect::InstanceRunning(_) => &[InsertInstance, ResumeInstance, StartInstance],
             Effect::InstanceStopping(_) | Effect::InstanceStopped(_) => {
                 &[StopInstance, DeleteInstance]
             }

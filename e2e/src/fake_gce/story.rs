@@ -46,6 +46,11 @@ impl FakeGce {
         self.by_hand("stop", Work::Stop(Place::new(zone, name)));
     }
 
+    /// An operator suspends this instance: it stops, and only resuming it brings it back.
+    pub fn suspend_by_hand(&self, zone: &str, name: &str) {
+        self.by_hand("suspend", Work::Suspend(Place::new(zone, name)));
+    }
+
     /// An operator deletes this instance, with its disk.
     pub fn delete_by_hand(&self, zone: &str, name: &str) {
         self.by_hand("delete", Work::Delete(Place::new(zone, name)));
@@ -53,8 +58,8 @@ impl FakeGce {
 
     fn by_hand(&self, kind: &'static str, work: Work) {
         self.shared.act(|world| {
-            let (Work::Stop(place) | Work::Delete(place)) = &work else {
-                unreachable!("the two above");
+            let (Work::Stop(place) | Work::Suspend(place) | Work::Delete(place)) = &work else {
+                unreachable!("those above");
             };
             let id = world.instances.get(place).expect("no such instance").id;
             let (zone, path) = (place.zone.clone(), place.path("instances"));

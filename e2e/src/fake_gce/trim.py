@@ -26,7 +26,7 @@ METHODS = {
     "images": ["get", "getFromFamily"],
     "instances": [
         "aggregatedList", "delete", "get", "getSerialPortOutput", "insert", "list",
-        "reset", "setLabels", "setMetadata", "simulateMaintenanceEvent", "start", "stop",
+        "reset", "resume", "setLabels", "setMetadata", "simulateMaintenanceEvent", "start", "stop",
     ],
     "regions": ["get"],
     "snapshots": ["get"],

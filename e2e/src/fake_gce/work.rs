@@ -42,7 +42,7 @@ impl World {
                 self.schedule(pace.boot / 3, Step::Stage(id));
                 pace.boot
             }
-            Work::Stop(place) => {
+            Work::Stop(place) | Work::Suspend(place) => {
                 let was = self.take_in_hand(id, place, State::Stopping);
                 self.log_stopping(cause, place, was);
                 if was == Some(State::Terminated) {
@@ -130,7 +130,12 @@ impl World {
                     self.remove(cause, &place);
                 }
             }
-            Work::Stop(_) | Work::Take(_) | Work::Nothing => {}
+            Work::Suspend(place) if self.has_in_hand(id, &place) => {
+                self.halt(cause, &place);
+                let instance = self.instances.get_mut(&place).expect("it is in hand");
+                instance.state = State::Suspended;
+            }
+            Work::Stop(_) | Work::Suspend(_) | Work::Take(_) | Work::Nothing => {}
             Work::Delete(place) => {
                 if self
                     .instances
@@ -173,7 +178,9 @@ impl World {
     }
 
     fn log_stopping(&mut self, cause: Cause, place: &Place, was: Option<State>) {
-        if was.is_some_and(|was| !matches!(was, State::Terminated | State::Stopping)) {
+        if was.is_some_and(|was| {
+            !matches!(was, State::Terminated | State::Suspended | State::Stopping)
+        }) {
             let seen = self.instances[place].seen();
             self.effect(cause, Effect::InstanceStopping(seen));
         }

@@ -188,11 +188,11 @@ impl World {
     }
 
     fn take_away(&mut self, place: &Place, kind: &'static str) {
-        use super::instance::State::{Stopping, Terminated};
+        use super::instance::State::{Stopping, Suspended, Terminated};
         let Some(instance) = self.instances.get(place) else {
             return;
         };
-        if matches!(instance.state, Stopping | Terminated) {
+        if matches!(instance.state, Stopping | Suspended | Terminated) {
             return;
         }
         let (path, target) = (place.path("instances"), instance.id);

@@ -11,7 +11,7 @@ use crate::{Stage, worker};
 #[tokio::test]
 async fn who_ended_a_vm_is_told_apart_by_what_google_remembers() {
     type Act = fn(&Stage, &str, &str);
-    let acts: [(&str, Act, Ground); 3] = [
+    let acts: [(&str, Act, Ground); 4] = [
         (
             "preempted",
             |stage, zone, name| stage.fake.preempt(zone, name, Duration::ZERO),
@@ -20,6 +20,11 @@ async fn who_ended_a_vm_is_told_apart_by_what_google_remembers() {
         (
             "stopped by hand",
             |stage, zone, name| stage.fake.stop_by_hand(zone, name),
+            Ground::Stopped,
+        ),
+        (
+            "stopped by hand",
+            |stage, zone, name| stage.fake.suspend_by_hand(zone, name),
             Ground::Stopped,
         ),
         (

@@ -60,9 +60,10 @@ fn come_by(fake: &FakeGce, chance: &mut StdRng) {
     let Some((zone, name, _)) = running.next() else {
         return;
     };
-    match chance.random_range(0..3) {
+    match chance.random_range(0..4) {
         0 => fake.preempt(&zone, &name, Duration::ZERO),
         1 => fake.stop_by_hand(&zone, &name),
+        2 => fake.suspend_by_hand(&zone, &name),
         _ => fake.delete_by_hand(&zone, &name),
     }
 }

@@ -18,6 +18,7 @@ use clarateach_certs::{
     ca::{Dialler, MAX_LEAF_LIFE},
     key::Key,
 };
+use clarateach_domain::ids::WorkshopId;
 use clarateach_proto::agent::{self as pb, agent_service_client::AgentServiceClient};
 use tokio::{
     sync::{Notify, watch},
@@ -44,6 +45,7 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 /// A kept connection; dropping it lets go.
 pub(super) struct Link {
     pub(super) address: SocketAddr,
+    pub(super) workshop: WorkshopId,
     pub(super) state: watch::Sender<LinkState>,
     pub(super) hurry: Arc<Notify>,
     /// The connection that was sent its epochs.
@@ -65,7 +67,7 @@ impl Link {
         let hurry = Arc::new(Notify::new());
         let span =
             info_span!(parent: None, "link", workshop = %target.workshop, worker = %target.name);
-        let address = target.address;
+        let (address, workshop) = (target.address, target.workshop.clone());
         let runner = Runner {
             target,
             wake,
@@ -77,6 +79,7 @@ impl Link {
         let task = tokio::spawn(runner.run().instrument(span)).abort_handle();
         Self {
             address,
+            workshop,
             state,
             hurry,
             greeted: 0,

@@ -21,6 +21,7 @@ use google_cloud_compute_v1::model::Operation;
 use tracing::{info, warn};
 
 use super::{Described, Listed, Notes, ProvisionError, Provisioner, Remainder, WorkerSpec};
+use crate::reconciler::CrashAt;
 
 mod cloud;
 mod firewall;
@@ -55,6 +56,7 @@ pub struct Gcp {
     cloud: Cloud,
     notes: Arc<dyn Notes>,
     clock: Clock,
+    crash: CrashAt,
 }
 
 /// What time it is: tests live faster.
@@ -83,7 +85,15 @@ impl Gcp {
             cloud,
             notes,
             clock: Arc::new(Utc::now),
+            crash: CrashAt::default(),
         })
+    }
+
+    /// Where a test kills the server, if it does.
+    #[must_use]
+    pub fn with_crash(mut self, crash: CrashAt) -> Self {
+        self.crash = crash;
+        self
     }
 
     /// With another clock.
@@ -157,6 +167,7 @@ impl Gcp {
         };
         note.take(name, act.clone());
         self.write(name, note).await?;
+        self.crash.pass(verb.word(), "noted");
         Ok(act)
     }
 
@@ -167,6 +178,7 @@ impl Gcp {
         operation: &Operation,
     ) -> anyhow::Result<()> {
         if let Some(act) = &mut note.act {
+            self.crash.pass(act.verb.word(), "asked");
             act.operation = operation.name.clone().unwrap_or_default();
         }
         self.write(name, note).await
@@ -428,9 +440,16 @@ impl Gcp {
                 Class::Retry | Class::Gone | Class::Exists => {}
             }
         }
+        let there = self.cloud.get(&note.zone, name.as_str()).await?;
+        let suspended = there.is_some_and(|vm| machine::is_suspended(&vm));
         let act = self.begin(name, &mut note, Verb::Start).await?;
-        let id = note.request_id(name, &act);
-        match self.cloud.start(&note.zone, name.as_str(), &id).await {
+        let (zone, id) = (&note.zone, note.request_id(name, &act));
+        let asked = if suspended {
+            self.cloud.resume(zone, name.as_str(), &id).await
+        } else {
+            self.cloud.start(zone, name.as_str(), &id).await
+        };
+        match asked {
             Ok(operation) => self.begun(name, &mut note, &operation).await,
             Err(trouble) => Err(trouble.into()),
         }

@@ -40,16 +40,30 @@ pub const RETURN_POINTS: &[&str] = &[
     "start:noted",
 ];
 
+/// Before Google's cloud, those around each request to it: what is asked for is noted
+/// (`:noted`), and Google has it, and nobody here has noted its answer (`:asked`).
+pub const CLOUD_POINTS: &[&str] = &[
+    "vm.insert:noted",
+    "vm.insert:asked",
+    "vm.start:noted",
+    "vm.start:asked",
+    "vm.stop:noted",
+    "vm.stop:asked",
+    "vm.delete:noted",
+    "vm.delete:asked",
+];
+
 /// The point at which this process kills itself, if any.
 #[derive(Debug, Clone, Default)]
 pub struct CrashAt(#[cfg_attr(not(debug_assertions), allow(dead_code))] Option<String>);
 
 impl CrashAt {
-    /// One of [`CRASH_POINTS`] or [`RETURN_POINTS`]; refused if it is none.
+    /// One of [`CRASH_POINTS`], [`RETURN_POINTS`] or [`CLOUD_POINTS`]; refused if it is none.
     pub fn parse(point: Option<&str>) -> Result<Self, String> {
+        let known = [CRASH_POINTS, RETURN_POINTS, CLOUD_POINTS];
         match point {
             None => Ok(Self(None)),
-            Some(point) if CRASH_POINTS.contains(&point) || RETURN_POINTS.contains(&point) => {
+            Some(point) if known.iter().any(|points| points.contains(&point)) => {
                 Ok(Self(Some(point.to_owned())))
             }
             Some(other) => Err(format!("no crash point is called {other:?}")),
@@ -58,7 +72,7 @@ impl CrashAt {
 
     /// Kills the process as `kill -9` would, if this is the point.
     #[cfg(debug_assertions)]
-    pub(super) fn pass(&self, verb: &str, part: &str) {
+    pub(crate) fn pass(&self, verb: &str, part: &str) {
         let here = |at: &String| at.split_once(':') == Some((verb, part));
         if self.0.as_ref().is_some_and(here) {
             let own = rustix::process::getpid();
@@ -69,5 +83,5 @@ impl CrashAt {
     /// Nothing.
     #[cfg(not(debug_assertions))]
     #[allow(clippy::unused_self)]
-    pub(super) fn pass(&self, _: &str, _: &str) {}
+    pub(crate) fn pass(&self, _: &str, _: &str) {}
 }

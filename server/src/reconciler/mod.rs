@@ -20,7 +20,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{agents::Agents, provisioner::Provisioner, store::Store};
+use crate::{
+    agents::Agents,
+    provisioner::Provisioner,
+    store::{Store, StoreError},
+};
 
 mod apply;
 mod crash;
@@ -33,7 +37,7 @@ mod sweep;
 mod tasks;
 mod wake;
 
-pub use crash::{CRASH_POINTS, CrashAt, RETURN_POINTS};
+pub use crash::{CLOUD_POINTS, CRASH_POINTS, CrashAt, RETURN_POINTS};
 pub use wake::Wake;
 
 use sweep::Sweeping;
@@ -46,6 +50,8 @@ const AT_ONCE: usize = 16;
 const REST: Duration = Duration::from_millis(50);
 /// The clock: whatever woke nobody is found this often.
 const TICK: Duration = Duration::from_secs(10);
+/// What rests is looked at each so many ticks: nothing but a hand at its cloud changes it.
+const RESTS: u32 = 6;
 /// How often workers without a row are looked for.
 const SWEEP: Duration = Duration::from_mins(1);
 /// How long a settling workshop may take to end its step when told to stop.
@@ -138,6 +144,20 @@ impl Reconciler {
     }
 }
 
+impl Reconciler {
+    /// Workshops to look at, with those that rest or without; nobody dials the agents of the
+    /// others any more, which another control plane may have ended.
+    async fn unsettled(&self, resting: bool) -> Result<Vec<WorkshopId>, StoreError> {
+        // Before they are listed: what begins meanwhile is dialled by whoever settles it.
+        let dialled = self.agents.workshops();
+        let ids = self.store.unsettled(resting).await?;
+        for over in dialled.iter().filter(|id| !ids.contains(id)) {
+            self.agents.forget_all_but(over, &[]);
+        }
+        Ok(ids)
+    }
+}
+
 /// Which workshops are being settled, which wait, and when to look again.
 struct Rounds {
     this: Arc<Reconciler>,
@@ -153,6 +173,8 @@ struct Rounds {
     alarms: BTreeMap<WorkshopId, Instant>,
     /// Until when those that were just settled rest.
     rests: BTreeMap<WorkshopId, Instant>,
+    /// How often the clock has struck.
+    ticks: u32,
 }
 
 impl Rounds {
@@ -167,11 +189,14 @@ impl Rounds {
             cuts: BTreeMap::new(),
             alarms: BTreeMap::new(),
             rests: BTreeMap::new(),
+            ticks: 0,
         }
     }
 
     async fn all(&mut self) {
-        match self.this.store.unsettled().await {
+        let resting = self.ticks.is_multiple_of(RESTS);
+        self.ticks = self.ticks.wrapping_add(1);
+        match self.this.unsettled(resting).await {
             Ok(ids) => ids.iter().for_each(|id| {
                 if !self.busy.contains(id) {
                     self.start(id);

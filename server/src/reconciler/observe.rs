@@ -73,6 +73,9 @@ impl Reconciler {
             networks: BTreeMap::new(),
             preempted: BTreeSet::new(),
         };
+        let names = ordinals.iter().map(|at| WorkerName::of(&of.id, *at));
+        let names: Vec<_> = names.collect();
+        self.agents.forget_all_but(&of.id, &names);
         for ordinal in ordinals {
             let name = WorkerName::of(&of.id, ordinal);
             let row = of.workers.get(&ordinal);

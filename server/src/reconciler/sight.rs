@@ -154,7 +154,10 @@ pub(super) fn workers(of: &Settling, looked: &Looked) -> Vec<WorkerSight> {
             (_, Ground::Up, AgentSeen::Asking) => (WorkerState::Booting, "gets its certificate"),
             (_, Ground::Unknown, AgentSeen::Silent | AgentSeen::Asking) => {
                 let state = old.map_or(WorkerState::Creating, |row| row.state);
-                (state, "its provisioner could not be asked")
+                // What was said of its end stays: after a failed look it would be told again.
+                let said = old.map(|row| row.reason.as_str());
+                let said = said.filter(|reason| [PREEMPTED, BY_HAND].contains(reason));
+                (state, said.unwrap_or("its provisioner could not be asked"))
             }
             (_, Ground::Up | Ground::Making, AgentSeen::Silent) if ready_before => {
                 (WorkerState::Unreachable, "its agent does not answer")

@@ -48,6 +48,7 @@ use crate::{
 
 mod egress;
 mod fakes;
+mod looking;
 mod sweeping;
 
 use fakes::Fakes;

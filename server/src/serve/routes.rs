@@ -1,8 +1,8 @@
 //! Which door a path leads to, and what every request passes on its way.
 //!
 //! Way: panic guard -> who and from where ([`Visit`]) -> CORS where browsers of
-//! other origins may come -> bodies of calls whole -> gRPC, JSON, gateway or a
-//! plain page.
+//! other origins may come -> bodies of calls whole, their answers in time -> gRPC,
+//! JSON, gateway or a plain page.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -33,6 +33,7 @@ use tower_http::{
 
 use super::{
     Peer,
+    answer::{ANSWER, bound},
     gather::{BODY, Gather, gather},
     metrics as figures,
 };
@@ -95,6 +96,7 @@ pub async fn router(doors: Doors) -> anyhow::Result<(Router, HealthReporter)> {
     let called = grpc
         .merge(rest_router(doors.api))
         .layer(GlobalConcurrencyLimitLayer::new(AT_ONCE))
+        .layer(from_fn_with_state(ANSWER, bound))
         .layer(from_fn_with_state(Gather::new(BODY), gather))
         .layer(cors);
     let plain = Router::new()

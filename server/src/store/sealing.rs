@@ -124,8 +124,9 @@ pub fn write_secret_file(path: &Path, secret: &str) -> Result<(), SealError> {
         path: path.to_owned(),
         cause,
     };
-    // Of this writer alone: two control planes may begin at once in one folder.
-    let half = path.with_extension(format!("{}.new", std::process::id()));
+    // Of this writer alone: two control planes may begin at once in one folder, each process 1
+    // of a container.
+    let half = path.with_extension(format!("{}.new", hex(&random::<8>()?)));
     let write = || {
         let mut out = OpenOptions::new()
             .write(true)

@@ -16,8 +16,8 @@ use clarateach_domain::{
     workshop::{Desired, Phase, SeatState},
 };
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait,
-    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait,
+    ExprTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
 };
 
 use super::{
@@ -108,12 +108,19 @@ pub struct Settled {
 }
 
 impl Store {
-    /// Workshops of which something may be left to do: all but the deleted.
-    pub async fn unsettled(&self) -> Result<Vec<WorkshopId>, StoreError> {
+    /// Workshops of which something may be left to do: all but the deleted, and those that
+    /// are stopped as they should be, unless `resting`.
+    pub async fn unsettled(&self, resting: bool) -> Result<Vec<WorkshopId>, StoreError> {
+        let mut which = Condition::all().add(living());
+        if !resting {
+            which = which.add(Expr::cust(
+                "NOT (phase = 'stopped' AND desired = 'stopped')",
+            ));
+        }
         let ids: Vec<String> = workshop::Entity::find()
             .select_only()
             .column(workshop::Column::Id)
-            .filter(living())
+            .filter(which)
             .order_by_asc(workshop::Column::CreatedAt)
             .into_tuple()
             .all(&self.db)

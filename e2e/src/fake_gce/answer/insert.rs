@@ -71,7 +71,8 @@ impl World {
                     metric.as_str(),
                     "INSTANCES" | "DISKS_TOTAL_GB" | "SSD_TOTAL_GB"
                 );
-                if stays || instance.state != State::Terminated {
+                let down = matches!(instance.state, State::Terminated | State::Suspended);
+                if stays || !down {
                     *all.entry(metric).or_insert(0.0) += amount;
                 }
             }

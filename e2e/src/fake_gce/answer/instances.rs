@@ -64,9 +64,13 @@ impl World {
             return Err(Refusal::not_ready(&path));
         }
         let (name, work) = match (kind, state) {
+            // Google refuses to start what is suspended, and to resume what is not.
+            (Kind::ResumeInstance, State::Suspended) => ("resume", Work::Start(place.clone())),
             (Kind::StartInstance, State::Running) => ("start", Work::Nothing),
-            (Kind::StartInstance, _) => ("start", Work::Start(place.clone())),
-            (Kind::StopInstance, State::Terminated) => ("stop", Work::Nothing),
+            (Kind::StartInstance, state) if state != State::Suspended => {
+                ("start", Work::Start(place.clone()))
+            }
+            (Kind::StopInstance, State::Terminated | State::Suspended) => ("stop", Work::Nothing),
             (Kind::StopInstance, _) => ("stop", Work::Stop(place.clone())),
             (Kind::ResetInstance, State::Running) => ("reset", Work::Reset(place.clone())),
             (Kind::DeleteInstance, _) => ("delete", Work::Delete(place.clone())),

@@ -68,6 +68,7 @@ impl World {
             Kind::GetInstance => self.get_instance(&ask.call),
             Kind::SerialPort => self.serial_port(&ask.call),
             Kind::StartInstance
+            | Kind::ResumeInstance
             | Kind::StopInstance
             | Kind::ResetInstance
             | Kind::DeleteInstance

@@ -121,6 +121,22 @@ impl Cloud {
         call.send().await.map_err(|error| Trouble::of_call(&error))
     }
 
+    /// What starting is to one that was suspended.
+    pub(super) async fn resume(
+        &self,
+        zone: &str,
+        name: &str,
+        request_id: &str,
+    ) -> Result<Operation, Trouble> {
+        let call = self
+            .instances
+            .resume()
+            .set_project(&self.project)
+            .set_zone(zone);
+        let call = call.set_instance(name).set_request_id(request_id);
+        call.send().await.map_err(|error| Trouble::of_call(&error))
+    }
+
     pub(super) async fn stop(
         &self,
         zone: &str,

@@ -120,16 +120,18 @@ fn metadata(worker: &WorkerSpec, settings: &GcpSettings) -> Vec<metadata::Items>
     let item = |key: &str, value: &str| metadata::Items::new().set_key(key).set_value(value);
     let sources = settings.control_sources.iter().map(ToString::to_string);
     let sources = sources.collect::<Vec<_>>().join(",");
-    vec![
+    let mut items = vec![
         item("clarateach-worker", worker.name.as_str()),
         item("clarateach-workshop", worker.workshop.as_str()),
         item("clarateach-runtime", worker.runtime.as_str()),
         item("clarateach-ca", &worker.ca_certificate),
         item("clarateach-seat-key", &worker.seat_key),
-        item("clarateach-control-sources", &sources),
         item("enable-oslogin", "TRUE"),
         item("block-project-ssh-keys", "TRUE"),
-    ]
+    ];
+    // An empty one would look as if nobody were let in.
+    items.extend((!sources.is_empty()).then(|| item("clarateach-control-sources", &sources)));
+    items
 }
 
 /// What state a VM is in.
@@ -149,6 +151,11 @@ pub(super) fn ground(instance: &Instance) -> Ground {
         // One that this version does not know: it will become another.
         Some(_) | None => Ground::Unknown,
     }
+}
+
+/// Whether somebody suspended it: Google then resumes it, and does not start it.
+pub(super) fn is_suspended(instance: &Instance) -> bool {
+    instance.status == Some(Status::Suspended)
 }
 
 /// Where its agent answers: the address that Google gave it this time.
@@ -263,6 +270,10 @@ mod tests {
                 .iter()
                 .any(|key| key.contains("token") || key.contains("secret"))
         );
+        let anybody = wanted(&spec(), &self::settings(), "us-central1-a", terms);
+        let items = anybody.metadata.unwrap().items;
+        let mut keys = items.iter().filter_map(|item| item.key.as_deref());
+        assert!(!keys.any(|key| key == "clarateach-control-sources"));
     }
 
     #[test]

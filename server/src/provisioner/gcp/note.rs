@@ -62,6 +62,18 @@ pub(super) enum Verb {
     Delete,
 }
 
+impl Verb {
+    /// As a test names the points around it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Insert => "vm.insert",
+            Self::Start => "vm.start",
+            Self::Stop => "vm.stop",
+            Self::Delete => "vm.delete",
+        }
+    }
+}
+
 impl Note {
     /// Of a worker for which nothing was asked yet.
     pub(super) fn first(zone: &str) -> Self {
@@ -116,7 +128,7 @@ impl Note {
     }
 
     /// Whether the same VM is to be asked for without time between notice and end, and
-    /// another round for it: `trouble` may be about that, which a project may not have. Once.
+    /// another round for it: `trouble` is about that, which a project may not have. Once.
     pub(super) fn gives_notice_up(
         &mut self,
         settings: &GcpSettings,
@@ -124,7 +136,7 @@ impl Note {
         trouble: &Trouble,
     ) -> bool {
         let asked = spot && !self.no_notice && !settings.preemption_notice.is_zero();
-        let about = asked && trouble.is_of_request();
+        let about = asked && trouble.is_of_request() && trouble.names("preemptionNoticeDuration");
         if about {
             self.no_notice = true;
             self.anew();
@@ -150,6 +162,7 @@ impl Note {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provisioner::gcp::trouble::{Class, WRONG};
 
     fn zones() -> Vec<String> {
         ["a-b-a", "a-b-b", "a-b-c"].map(str::to_owned).to_vec()
@@ -194,6 +207,35 @@ mod tests {
         let last = note.act.clone().unwrap();
         assert_eq!(note.ours.len(), REMEMBERED);
         assert_eq!(note.ours.last(), Some(&note.request_id(&worker, &last)));
+    }
+
+    #[test]
+    fn notice_is_given_up_once_and_only_where_google_names_it() {
+        let settings = crate::provisioner::gcp::settings::tests::settings();
+        let refused = |message: &str| Trouble {
+            class: Class::Permanent(WRONG),
+            code: "invalid".to_owned(),
+            message: message.to_owned(),
+            zones: vec![],
+        };
+        let about = refused("Invalid value for field 'preemptionNoticeDuration'.");
+        for (spot, trouble, wanted) in [
+            (
+                true,
+                &refused("Invalid value for field 'minCpuPlatform'."),
+                false,
+            ),
+            (false, &about, false),
+            (true, &about, true),
+        ] {
+            let mut note = Note::first("a-b-a");
+            assert_eq!(note.gives_notice_up(&settings, spot, trouble), wanted);
+            assert_eq!(
+                (note.no_notice, note.round),
+                (wanted, 1 + u32::from(wanted))
+            );
+            assert!(!note.gives_notice_up(&settings, spot, trouble), "once");
+        }
     }
 
     #[test]

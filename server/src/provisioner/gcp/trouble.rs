@@ -55,7 +55,7 @@ const QUOTA: &str = "the project's quota is used up, and somebody with access to
                      raise it or free some";
 const DENIED: &str = "the control plane's service account may not do this, or a policy of the \
                       organization forbids it";
-const WRONG: &str = "Google refused the request as it was made: the settings of the control plane \
+pub(super) const WRONG: &str = "Google refused the request as it was made: the settings of the control plane \
                      must be corrected";
 const CREDENTIALS: &str = "the control plane's credentials for Google Cloud are not accepted";
 
@@ -127,6 +127,15 @@ impl Trouble {
     /// Whether Google did not take what was asked for as it was.
     pub(super) fn is_of_request(&self) -> bool {
         self.class == Class::Permanent(WRONG)
+    }
+
+    /// Whether Google's words name this field, however they spell it: its letters alone count.
+    pub(super) fn names(&self, field: &str) -> bool {
+        let letters = |text: &str| -> String {
+            let letters = text.chars().filter(char::is_ascii_alphanumeric);
+            letters.map(|letter| letter.to_ascii_lowercase()).collect()
+        };
+        letters(&self.message).contains(&letters(field))
     }
 
     /// An operation that ended badly; None if it ended well or goes on.
@@ -240,6 +249,27 @@ mod tests {
             assert_eq!(trouble.zones, ["us-central1-b", "us-central1-f"]);
         }
         assert_eq!(Trouble::of_operation(&Operation::new()), None);
+    }
+
+    #[test]
+    fn a_field_is_named_however_it_is_spelled() {
+        for (message, wanted) in [
+            (
+                "Invalid value for field 'scheduling.preemptionNoticeDuration'",
+                true,
+            ),
+            ("preemption_notice_duration is not supported", true),
+            ("Preemption notice duration cannot be set.", true),
+            ("Invalid value for field 'resource.minCpuPlatform'", false),
+            ("", false),
+        ] {
+            let trouble = Trouble::new(Class::Permanent(WRONG), String::new(), message.to_owned());
+            assert_eq!(
+                trouble.names("preemptionNoticeDuration"),
+                wanted,
+                "{message}"
+            );
+        }
     }
 
     #[test]

@@ -129,11 +129,26 @@ impl Allocations {
                 .write(true)
                 .open(&path)?;
             file.lock_exclusive()?;
+            self.clear_halves()?;
             Ok(file)
         };
         open()
             .map(Lock)
             .with_context(|| format!("could not lock {}", path.display()))
+    }
+
+    /// Removes allocations that a process was killed over while it wrote them: they are
+    /// written under the lock alone.
+    fn clear_halves(&self) -> std::io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let index = name.split('.').next().unwrap_or_default();
+            if name.ends_with(".new") && index.parse::<u32>().is_ok() {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// The worker's place: the one it has, the one it had, or the lowest free one
@@ -263,6 +278,19 @@ mod tests {
             subnet: "10.213.0.0".parse().unwrap(),
             ending: false,
         }
+    }
+
+    #[test]
+    fn what_was_half_written_goes_with_the_next_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = Allocations::open(dir.path()).unwrap();
+        for name in ["7.123.new", "7.json", "ip_forward.9.new"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let _lock = all.lock().unwrap();
+        let there = |name: &str| dir.path().join(name).exists();
+        assert!(!there("7.123.new"));
+        assert!(there("7.json") && there("ip_forward.9.new"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use clarateach_certs::key::Key;
 use clarateach_domain::{
+    ending::Ending,
     ids::{WorkerName, WorkshopId},
     microvm::Runtime,
     plan::Ground,
@@ -42,6 +43,8 @@ pub(super) struct Fakes {
     too_old: bool,
     /// When its workers were made, as it says.
     pub(super) made_at: Mutex<Option<DateTime<Utc>>>,
+    /// Why all are down, as it says; or that nobody can look.
+    pub(super) down: Mutex<Option<Result<Ending, ()>>>,
     /// What is left beside them; none: it cannot be listed.
     pub(super) beside: Mutex<Option<Vec<Remainder>>>,
 }
@@ -65,6 +68,13 @@ impl Fakes {
     pub(super) fn agent(&self, id: &WorkshopId) -> Arc<FakeAgent> {
         let name = WorkerName::of(id, 1.try_into().unwrap());
         self.workers.lock().unwrap()[&name].agent.clone()
+    }
+
+    /// Nobody listens any more.
+    pub(super) fn silence(&self) {
+        for worker in self.workers.lock().unwrap().values() {
+            worker.task.abort();
+        }
     }
 
     fn enrol_dir(&self, name: &WorkerName) -> PathBuf {
@@ -110,6 +120,15 @@ impl Provisioner for Fakes {
         Ok(())
     }
     async fn describe(&self, name: &WorkerName) -> Result<Described, ProvisionError> {
+        let down = *self.down.lock().unwrap();
+        if let Some(ending) = down {
+            let forbidden = |()| ProvisionError::new("look", anyhow::anyhow!("forbidden"));
+            return Ok(Described {
+                ground: Ground::Stopped,
+                ending: Some(ending.map_err(forbidden)?),
+                ..Described::missing("fake")
+            });
+        }
         let workers = self.workers.lock().unwrap();
         Ok(workers.get(name).map_or_else(
             || Described::missing("fake"),
