@@ -38,7 +38,9 @@ use crate::{
     network::{RuleSettings, Walls, survey::Raised},
     resolver,
     rundir::{self, RunDir},
-    runtime::{Disk, Runtime, container::ContainerRuntime, firecracker::FirecrackerRuntime},
+    runtime::{
+        Disk, Runtime, burdens, container::ContainerRuntime, firecracker::FirecrackerRuntime,
+    },
 };
 use owner::Owner;
 use seat::Beginning;
@@ -59,7 +61,9 @@ impl Fleet {
         let began = Instant::now();
         let nameservers = settings.nameservers.clone();
         let (at_once, workshop) = (settings.boots_at_once, settings.workshop.clone());
+        let cgroup = settings.cgroup.clone();
         let (run, walls, runtime) = spawn_blocking(move || prepare(&settings)).await??;
+        burdens::watch(&cgroup);
         walls.guard()?;
         resolver::start(walls.clone(), &nameservers).await?;
         let (reports, inbox) = mpsc::channel(QUEUE);

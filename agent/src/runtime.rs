@@ -5,6 +5,7 @@
 //! [`Runtime::halt`]. Everything half-made is undone until `boot` returns; from
 //! then on only `halt` ends a machine.
 
+pub(crate) mod burdens;
 mod cgroups;
 pub mod container;
 mod disk;

@@ -7,6 +7,8 @@
 // Helpers of tests may fail as tests do, and print what people want to read.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
+#[path = "noise/burdens.rs"]
+mod burdens;
 #[path = "noise/neighbour.rs"]
 mod neighbour;
 #[path = "noise/shares.rs"]

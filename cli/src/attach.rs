@@ -92,12 +92,11 @@ pub(crate) async fn run(args: AttachArgs) -> Result<u8, Failure> {
             Ok(socket) => Some(socket),
             Err(failure) if failure.is_final() => return Err(failure),
             Err(_) => {
-                // The worker may have a new address, or the token be over.
-                if failures % 3 == 0 {
-                    match keeper.renew().await {
-                        Err(failure) if failure.is_final() => return Err(failure),
-                        _ => {}
-                    }
+                // The worker may have a new address, or the token be over: as soon as it is
+                // known, for a dial into nothing takes ten seconds.
+                match keeper.renew().await {
+                    Err(failure) if failure.is_final() => return Err(failure),
+                    _ => {}
                 }
                 None
             }

@@ -4,6 +4,7 @@
 //! arguments, decisions go out as values. Everything else in the workspace may
 //! import this crate; it imports none of ours.
 
+pub mod burden;
 pub mod cost;
 pub mod egress;
 pub mod ending;

@@ -42,6 +42,14 @@ impl Cgroups {
         );
         Ok(Self::V1)
     }
+
+    /// Where the cgroup `name` has its files for one controller.
+    pub(super) fn folder(self, controller: &str, name: &str) -> PathBuf {
+        match self {
+            Self::V1 => Path::new(ROOT).join(controller).join(name),
+            Self::V2 => Path::new(ROOT).join(name),
+        }
+    }
 }
 
 /// Version 1's word for a weight: 1024 where version 2 has 100.

@@ -99,7 +99,8 @@ pub(super) fn hold(
             folder
         }
         Cgroups::V2
-            if enable(root, cgroup, "io").context("could not enable the io controller")? =>
+            if enable_below(root, cgroup, "io")
+                .context("could not enable the io controller")? =>
         {
             root.join(cgroup)
         }
@@ -134,9 +135,14 @@ fn io_limits(version: Cgroups, device: &str, limits: Limits) -> Vec<(&'static st
     }
 }
 
+/// As [`enable_below`], on this host.
+pub(super) fn enable(cgroup: &str, controller: &str) -> io::Result<bool> {
+    enable_below(Path::new(ROOT), cgroup, controller)
+}
+
 /// Hands a version 2 controller down to the children of `cgroup`'s parents.
 /// False where there is no such controller.
-fn enable(root: &Path, cgroup: &str, controller: &str) -> io::Result<bool> {
+fn enable_below(root: &Path, cgroup: &str, controller: &str) -> io::Result<bool> {
     let all = fs::read_to_string(root.join("cgroup.controllers"))?;
     if !all.split_whitespace().any(|found| found == controller) {
         return Ok(false);
@@ -200,12 +206,12 @@ mod tests {
         let (root, leaf) = (dir.path(), dir.path().join("a/s1"));
         fs::create_dir_all(&leaf).unwrap();
         fs::write(root.join("cgroup.controllers"), "cpu io memory\n").unwrap();
-        assert!(enable(root, "a/s1", "io").unwrap());
+        assert!(enable_below(root, "a/s1", "io").unwrap());
         for told in [root.to_owned(), root.join("a")] {
             let text = fs::read_to_string(told.join("cgroup.subtree_control")).unwrap();
             assert_eq!(text, "+io");
         }
         assert!(!leaf.join("cgroup.subtree_control").exists());
-        assert!(!enable(root, "a/s1", "rdma").unwrap());
+        assert!(!enable_below(root, "a/s1", "rdma").unwrap());
     }
 }
