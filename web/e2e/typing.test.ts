@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { House, join, missing, picture, screen, shows, type } from "./support/house.js";
+import { House, join, looked, missing, screen, shows, type } from "./support/house.js";
 
 describe.skipIf(missing !== "")("a terminal under hands", () => {
   const house = new House();
@@ -51,13 +51,73 @@ describe.skipIf(missing !== "")("a terminal under hands", () => {
     await shows(page, "one line");
     await paste("first\nsecond\n");
     await page.getByText("Paste 2 lines?").waitFor();
-    await picture(page, "workspace-paste");
+    await looked(page, "workspace-paste");
     await page.getByRole("button", { name: "Paste" }).click();
     await shows(page, /second\s+.*second/s);
     await type(page, "\x03");
     await page.keyboard.press("Control+C");
+    // What is typed before the prompt may be thrown away with the interrupt.
+    await shows(page, "[130]");
     await type(page, "echo do''ne\r");
     await shows(page, "done");
+  });
+
+  test("what a program wants to copy is offered, and copied when the learner says so", async () => {
+    await page.evaluate(() => navigator.clipboard.writeText("before"));
+    const print = (text: string) => {
+      const encoded = Buffer.from(text).toString("base64");
+      return type(page, `clear; printf '\\033]52;c;${encoded}\\007'; echo off''ered\r`);
+    };
+    await print("grüße 🎉");
+    const offer = page.getByText("A program wants to copy grüße 🎉");
+    await offer.waitFor();
+    await looked(page, "workspace-offer");
+    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe("before");
+    await page.getByRole("button", { name: "Copy it" }).click();
+    await offer.waitFor({ state: "detached" });
+    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe("grüße 🎉");
+    // Whoever asks for the clipboard gets nothing typed into the shell.
+    await type(page, "clear; printf '\\033]52;c;?\\007'; echo ask''ed\r");
+    await shows(page, /^asked/m);
+    expect(await screen(page)).not.toContain("52;");
+  });
+
+  test("options: letters grow, and a selection is copied as it is made", async () => {
+    const cols = async () => {
+      await type(page, "clear; echo co''ls=$(tput cols).\r");
+      await shows(page, /cols=\d+\./);
+      return Number(/cols=(\d+)\./.exec(await screen(page))?.[1]);
+    };
+    const before = await cols();
+    await page.getByRole("button", { name: "Options" }).click();
+    for (let n = 0; n < 4; n += 1)
+      await page.getByRole("button", { name: "Larger letters" }).click();
+    await page.getByLabel("Copy what is selected at once").check();
+    await looked(page, "workspace-options");
+    await page.keyboard.press("Escape");
+    await page.getByLabel("Copy what is selected at once").waitFor({ state: "hidden" });
+    await expect.poll(cols).toBeLessThan(before);
+    await type(page, "clear; echo sel''ected\r");
+    await shows(page, /^selected/m);
+    const row = page.locator(".xterm-rows > div", { hasText: /^selected/ });
+    await row.dblclick({ position: { x: 20, y: 5 }, force: true });
+    await expect.poll(() => page.evaluate(() => navigator.clipboard.readText())).toBe("selected");
+    // They are this browser's, and a reload keeps them.
+    await page.reload();
+    expect(await cols()).toBeLessThan(before);
+    await page.getByRole("button", { name: "Options" }).click();
+    for (let n = 0; n < 4; n += 1) {
+      await page.getByRole("button", { name: "Smaller letters" }).click();
+    }
+    await page.getByLabel("Copy what is selected at once").uncheck();
+    await page.keyboard.press("Escape");
+    await expect.poll(cols).toBe(before);
+  });
+
+  test("full screen, and back", async () => {
+    await page.getByRole("button", { name: /^Full screen/ }).click();
+    await page.getByRole("button", { name: "Leave full screen" }).click();
+    await page.getByRole("button", { name: /^Full screen/ }).waitFor();
   });
 
   test("back and forward come to the same shell", async () => {

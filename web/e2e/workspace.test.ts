@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { House, join, missing, picture, screen, shows, type } from "./support/house.js";
+import { House, join, looked, missing, picture, screen, shows, type } from "./support/house.js";
 
 const INSTRUCTIONS = `# First steps
 
@@ -35,7 +35,7 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
     const note = page.getByRole("region", { name: "Your way back" });
     const reconnect = (await note.locator("code").textContent()) ?? "";
     expect(reconnect).toMatch(/^[0-9A-Z]{26,}$/);
-    await picture(page, "workspace-way-back");
+    await looked(page, "workspace-way-back");
     await note.getByRole("button", { name: "I have it" }).click();
     await type(page, "X=kept\r");
     const device = await house.person();
@@ -115,7 +115,7 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
     await page.getByRole("button", { name: "Saved" }).waitFor();
     await type(page, "clear; python3 src/hello.py\r");
     await shows(page, "hello from the editor");
-    await picture(page, "workspace");
+    await looked(page, "workspace");
     await type(page, "echo \"print('theirs')\" > src/hello.py; echo chan''ged\r");
     await shows(page, "changed");
     await sheet.click();
@@ -124,7 +124,7 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
     await page.keyboard.press("Control+S");
     await page.getByText("was changed elsewhere").waitFor();
     await page.getByText("print('theirs')").first().waitFor();
-    await picture(page, "workspace-conflict");
+    await looked(page, "workspace-conflict");
     await page.getByRole("button", { name: "Keep mine" }).click();
     await page.getByRole("button", { name: "Saved" }).waitFor();
     await type(page, "clear; cat src/hello.py\r");
@@ -165,6 +165,24 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
     await line.waitFor({ state: "detached" });
   });
 
+  test("files: a name that is too long is told, and put away", async () => {
+    await page.getByRole("button", { name: "New file" }).click();
+    await page.getByLabel("Name", { exact: true }).fill("🦀".repeat(255));
+    await page.keyboard.press("Enter");
+    const told = page.getByRole("alert").filter({ hasText: "New file:" });
+    await told.waitFor();
+    await looked(page, "workspace-refused");
+    await told.getByRole("button", { name: "Put this away" }).click();
+    await told.waitFor({ state: "detached" });
+    // As long as a name may be, it is one.
+    const longest = `${"🦀".repeat(60)}<b>.txt`;
+    await page.getByRole("button", { name: "New file" }).click();
+    await page.getByLabel("Name", { exact: true }).fill(longest);
+    await page.keyboard.press("Enter");
+    await page.getByRole("textbox", { name: longest }).waitFor();
+    await page.getByRole("button", { name: `Close ${longest}` }).click();
+  });
+
   test("the tree obeys keys", async () => {
     await type(page, "mkdir -p a/b && touch a/b/deep.txt z.txt; echo re''ady\r");
     await shows(page, "ready");
@@ -183,6 +201,31 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
       .poll(() => page.evaluate(() => document.activeElement?.getAttribute("data-path")))
       .toBe("z.txt");
     expect(await screen(page)).toContain("ready");
+  });
+
+  test("files: dragged into a folder and out again, never over another", async () => {
+    await type(
+      page,
+      "clear; mkdir -p box/in; echo one > drag.txt; echo two > box/drag.txt; echo re''ady\r",
+    );
+    await shows(page, "ready");
+    await page.getByRole("button", { name: "Look again" }).click();
+    const tree = page.getByRole("tree");
+    const line = (path: string) => tree.locator(`[data-path="${path}"]`);
+    await line("box").waitFor();
+    await line("drag.txt").dragTo(line("box"));
+    await page.getByRole("alert").filter({ hasText: "Move:" }).waitFor();
+    await type(page, "clear; cat drag.txt box/drag.txt; rm box/drag.txt; echo do''ne\r");
+    await shows(page, /one\s+two\s+done/);
+    await line("drag.txt").dragTo(line("box"));
+    await line("drag.txt").waitFor({ state: "detached" });
+    if ((await line("box").getAttribute("aria-expanded")) === "false") await line("box").click();
+    await line("box/drag.txt").dragTo(line("z.txt"));
+    await line("drag.txt").waitFor();
+    // A folder goes into no folder of its own.
+    await line("box").dragTo(line("box/in"));
+    await type(page, "clear; ls -d box/in; cat drag.txt\r");
+    await shows(page, /box\/in\s+one/);
   });
 
   test("files: line ends stay as they were", async () => {

@@ -5,6 +5,7 @@ import { join as pathOf } from "node:path";
 import { Client, type Workshop, type WorkshopWish } from "@clarateach/sdk";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { expect } from "vitest";
+import { audit } from "./audit.js";
 
 export const url: string = process.env.CLARATEACH_URL ?? "";
 const tokenFile = process.env.CLARATEACH_TOKEN_FILE ?? "";
@@ -22,16 +23,28 @@ export const missing: string =
   url === "" ? "a live server" : existsSync(executablePath) ? "" : executablePath;
 if (missing !== "") console.log(`SKIPPED: stories in Chromium: they need ${missing}`);
 
+/** A control plane, and an admin's way in. */
+export interface Plane {
+  readonly url: string;
+  readonly token: string;
+}
+
 /** One story's browser, and all that it made. */
 export class House {
+  readonly #at: Plane;
   #client: Client | undefined;
   readonly #made: Workshop[] = [];
   readonly #complaints: string[] = [];
   #browser: Browser | undefined;
 
+  /** Before the server that all stories share, or one of a story's own. */
+  constructor(at: Plane = { url, token }) {
+    this.#at = at;
+  }
+
   /** The instructor, without a page. */
   get client(): Client {
-    this.#client ??= new Client({ url, token });
+    this.#client ??= new Client({ ...this.#at });
     return this.#client;
   }
 
@@ -44,7 +57,7 @@ export class House {
   /** Somebody with a browser of their own. */
   async person(options: Parameters<Browser["newContext"]>[0] = {}): Promise<BrowserContext> {
     if (!this.#browser) throw new Error("open() first");
-    const context = await this.#browser.newContext({ baseURL: url, ...options });
+    const context = await this.#browser.newContext({ baseURL: this.#at.url, ...options });
     context.setDefaultTimeout(20_000);
     context.on("page", (page) => {
       page.on("pageerror", (error) => this.#complaints.push(`${page.url()}: ${error.message}`));
@@ -70,7 +83,7 @@ export class House {
   /** Signs the instructor in, in this page's tab. */
   async signIn(page: Page): Promise<void> {
     await page.goto("/console");
-    await page.getByLabel("API token").fill(token);
+    await page.getByLabel("API token").fill(this.#at.token);
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.getByRole("heading", { name: "Workshops" }).waitFor();
   }
@@ -122,14 +135,39 @@ export async function join(page: Page, code: string, name: string): Promise<void
   await page.locator('.pane[data-state="live"]').waitFor({ timeout: 100_000 });
 }
 
+/** What pages are drawn at, when pictures are taken: usual, the smallest desk, a phone. */
+const SIZES = { "": [1280, 720], "-small": [1024, 640], "-phone": [390, 800] } as const;
+
 /** Takes a picture of a page in both colours, if pictures are wanted. */
 export async function picture(page: Page, name: string): Promise<void> {
-  if (pictures === "") return;
-  mkdirSync(pictures, { recursive: true });
+  if (pictures !== "") await inBoth(page, (colours) => draw(page, `${name}-${colours}`));
+}
+
+/** The same, and axe finds nothing serious in either. */
+export async function looked(page: Page, name: string): Promise<void> {
+  await inBoth(page, async (colours) => {
+    expect(await audit(page), `${name}, ${colours}`).toEqual([]);
+    if (pictures !== "") await draw(page, `${name}-${colours}`);
+  });
+}
+
+async function inBoth(page: Page, does: (colours: string) => Promise<void>): Promise<void> {
   for (const colorScheme of ["light", "dark"] as const) {
     await page.emulateMedia({ colorScheme });
     await page.locator(`html[data-theme="${colorScheme}"]`).waitFor({ state: "attached" });
-    await page.screenshot({ path: pathOf(pictures, `${name}-${colorScheme}.png`) });
+    await does(colorScheme);
   }
   await page.emulateMedia({ colorScheme: null });
+}
+
+async function draw(page: Page, name: string): Promise<void> {
+  mkdirSync(pictures, { recursive: true });
+  const before = page.viewportSize();
+  for (const [ending, [width, height]] of Object.entries(SIZES)) {
+    await page.setViewportSize({ width, height });
+    // Nothing says that panes and terminals have followed; a picture is no test.
+    await page.waitForTimeout(300);
+    await page.screenshot({ path: pathOf(pictures, `${name}${ending}.png`) });
+  }
+  if (before) await page.setViewportSize(before);
 }

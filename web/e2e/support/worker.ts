@@ -1,6 +1,6 @@
 // A local worker from its host's side: what can happen to its processes.
 
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Workshop } from "@clarateach/sdk";
 
@@ -26,6 +26,21 @@ export function killMachine(workshop: Workshop): void {
   });
   for (const pid of [agentOf(workshop), ...guests]) process.kill(pid, "SIGKILL");
   if (guests.length === 0) throw new Error(`no seats below ${runc}`);
+}
+
+/** Something lies where a seat would be made, so that it cannot be. */
+export function breakSeat(workshop: Workshop, seat: number): void {
+  writeFileSync(join(run(workshop), "seats", `${seat}`), "in the way");
+}
+
+export function mendSeat(workshop: Workshop, seat: number): void {
+  rmSync(join(run(workshop), "seats", `${seat}`), { recursive: true });
+}
+
+/** Ends the server as an upgrade does; whoever keeps it serving starts another. */
+export function restartServer(): void {
+  writeFileSync(`${process.env.CLARATEACH_SERVER_PID_FILE}.again`, "");
+  process.kill(serverPid(), "SIGTERM");
 }
 
 /** The most memory that the server and the worker's agent ever had, in MiB. */

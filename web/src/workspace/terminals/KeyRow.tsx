@@ -2,7 +2,7 @@ import type { Shell } from "./shell.js";
 
 /** Keys that a phone has not, and what a terminal hears of them. */
 const KEYS: readonly [word: string, name: string, sent: string][] = [
-  ["Esc", "Escape", "\x1b"],
+  ["Esc", "Esc", "\x1b"],
   ["Tab", "Tab", "\t"],
   ["^C", "Control C", "\x03"],
   ["^D", "Control D", "\x04"],
