@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # In the order they run, each with the longest it may take, in seconds.
-readonly PROGRAMS=(echo:300 bulk:600 stream200:900 boot:900 crowd:600 memory:300 network:120 noise:600 microvm:1800 listing:600)
+readonly PROGRAMS=(echo:300 bulk:600 stream200:900 boot:900 crowd:600 memory:300 network:120 noise:600 microvm:1800 listing:600 cloud:600)
 
 usage() {
   cat << HELP
@@ -26,6 +26,8 @@ Without a name all of them run, in this order:
   noise      another seat's echo, quiet and beside a noisy seat
   microvm    MicroVMs cold and restored, beside bare firecracker; their memory
   listing    pages of a list and a watched change, with ten thousand workshops
+  cloud      CreateWorkshop to running before a fake of Google, less its VM's
+             own start, beside the seats' own start
 
   --no-build   measure what is built already
   --on-disk    keep the server's data and the seats' disks on this machine's

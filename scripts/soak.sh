@@ -8,7 +8,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 cycles='' seed=''
-declare -A usual=([microvms]=50 [planes]=200)
+declare -A usual=([microvms]=50 [planes]=200 [kills]=20 [preemptions]=50)
 
 usage() {
   cat << HELP
@@ -20,7 +20,13 @@ Usage: scripts/soak.sh [--cycles N] [--seed N] [NAME…]
                  planes     two control planes over one PostgreSQL, one of them
                             killed, stopped or cut off from it at random; nothing
                             is done twice, and the other takes over
-  --cycles N   how often (default: ${usual[microvms]} for microvms, ${usual[planes]} for planes)
+                 kills      a server that is killed at every step of a class in
+                            the cloud, on SQLite and on PostgreSQL: one VM for
+                            one, and nothing left
+                 preemptions  a class of ten in the cloud that Google takes away
+                            and that comes back with its files, again and again
+  --cycles N   how often (default: ${usual[microvms]} for microvms, ${usual[planes]} for planes,
+               ${usual[kills]} for kills, ${usual[preemptions]} for preemptions)
   --seed N     the chance of an earlier run, as it was printed
 HELP
 }
@@ -64,6 +70,37 @@ storm_planes() {
   rm -f "$said"
 }
 
+# Usage: cloud_story NAME STORY WORDS; a story of e2e/tests/cloud, of which lines that begin with
+# one of WORDS are for people.
+cloud_story() {
+  local said
+  said=$(mktemp)
+  ensure_runtime
+  (cd "$TOP" && cargo build --locked --workspace --bins)
+  CLARATEACH_SOAK_CYCLES=$cycles CLARATEACH_SOAK_SEED=$seed CLARATEACH_IMAGES=$IMAGES \
+    cargo test --manifest-path "$TOP/Cargo.toml" --locked --workspace --test cloud -- \
+    --exact "$2" --nocapture 2>&1 | tee "$said" |
+    grep -E "^($3|SKIPPED|error|test result|thread)" || true
+  if grep -q '^SKIPPED' "$said"; then
+    warn "$1: $(grep -m1 '^SKIPPED' "$said")"
+  elif ! grep -q '^test result: ok' "$said"; then
+    die "$1 failed: all it said is in $said" "Again: scripts/soak.sh --cycles $cycles --seed $seed $1"
+  fi
+  rm -f "$said"
+}
+
+storm_kills() {
+  local story=kills::the_server_may_die_at_any_step_of_a_class_in_the_cloud
+  cloud_story kills "$story" 'seed|longest'
+  (ensure_postgres) || { warn "PostgreSQL could not be installed"; return; }
+  CLARATEACH_TEST_DATABASE=postgres cloud_story kills "$story" 'seed|longest'
+}
+
+storm_preemptions() {
+  cloud_story preemptions \
+    spot::a_class_on_a_spot_vm_survives_its_preemption_and_leaves_nothing '.*preemption'
+}
+
 arguments=("$@") names=()
 while (($#)); do
   case $1 in
@@ -83,7 +120,7 @@ done
 become_root "$0" "${arguments[@]}"
 ensure_rust
 seed=${seed:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-((${#names[@]})) || names=(microvms planes)
+((${#names[@]})) || names=(microvms planes kills preemptions)
 asked=$cycles
 for name in "${names[@]}"; do
   began=$SECONDS cycles=${asked:-${usual[$name]}}

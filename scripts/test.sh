@@ -125,10 +125,10 @@ e2e_stage() {
 }
 
 # Without `clients` and `command_line`: what they speak is the agent's, whatever is behind it,
-# and they take nine minutes where KVM emulates. Who stopped a VM and a class that rests are the
-# control plane's likewise, and told of containers.
+# and they take nine minutes where KVM emulates. Who stopped a VM, a class that rests, one on
+# several VMs, and a server that dies are the control plane's likewise, and told of containers.
 e2evm_stage() {
-  SKIP=(--skip hands:: --skip pauses::)
+  SKIP=(--skip hands:: --skip pauses:: --skip many:: --skip kills:: --skip direct::)
   stories firecracker class cloud crash egress refusals survival
 }
 

@@ -51,6 +51,13 @@ impl Interceptor for Bearer {
     }
 }
 
+impl Bearer {
+    /// Of this API token.
+    pub fn of(token: &str) -> Self {
+        Self(format!("Bearer {token}").parse().unwrap())
+    }
+}
+
 /// What instructors call.
 pub type Workshops = WorkshopServiceClient<InterceptedService<Channel, Bearer>>;
 
@@ -146,6 +153,24 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
+/// What a control plane is told whose workers are VMs of a fake Google.
+fn before(google: &FakeGce) -> Vec<String> {
+    let flags = [
+        "--provisioner",
+        "gcp",
+        "--gcp-project",
+        "clarateach-test",
+        "--gcp-service-account",
+        "worker@clarateach-test.iam.gserviceaccount.com",
+        "--gcp-endpoint",
+        &google.url(),
+        // A story cannot wait for two minutes.
+        "--gcp-preemption-notice",
+        "1",
+    ];
+    flags.map(str::to_owned).to_vec()
+}
+
 impl House {
     /// Starts a control plane for workers on this box, with these further flags.
     pub async fn start_with(extra: &[&str]) -> Self {
@@ -160,30 +185,28 @@ impl House {
 
     /// Starts a control plane for workers in the cloud of a fake Google.
     pub async fn start_before(google: &FakeGce, extra: &[&str]) -> Self {
-        let cloud = [
-            "--provisioner",
-            "gcp",
-            "--gcp-project",
-            "clarateach-test",
-            "--gcp-service-account",
-            "worker@clarateach-test.iam.gserviceaccount.com",
-            "--gcp-endpoint",
-            &google.url(),
-            // A story cannot wait for two minutes.
-            "--gcp-preemption-notice",
-            "1",
-        ];
-        Self::start_over(cloud.map(str::to_owned).to_vec(), extra).await
+        Self::start_over(before(google), extra).await
     }
 
     async fn start_over(provisioner: Vec<String>, extra: &[&str]) -> Self {
+        let mut house = Self::alone(provisioner, extra);
+        house.start_server().await;
+        house
+    }
+
+    /// The ground that a story has for itself, without a control plane: it starts its own.
+    pub fn empty() -> Self {
+        Self::alone(vec![], &[])
+    }
+
+    fn alone(provisioner: Vec<String>, extra: &[&str]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let alone = fs::File::create("/run/lock/clarateach-e2e").unwrap();
         flock(&alone, FlockOperation::LockExclusive).unwrap();
         let canary = Canary::sing();
         let before = Traces::take();
         let port = free_port();
-        let mut house = Self {
+        Self {
             dir: tempfile::Builder::new()
                 .prefix("clarateach-e2e-")
                 .tempdir_in("/var/tmp")
@@ -195,9 +218,7 @@ impl House {
             url: format!("http://127.0.0.1:{port}"),
             canary,
             _alone: alone,
-        };
-        house.start_server().await;
-        house
+        }
     }
 
     /// What counts packets that no worker may send.
@@ -260,6 +281,15 @@ impl House {
         // Its mode goes with it.
         fs::copy(self.data().join("master.key"), folder.join("master.key")).unwrap();
         self.plane_in(&folder, name, flags)
+    }
+
+    /// Starts a control plane before this fake of Google, with a data directory of its own.
+    pub fn plane_before(&self, google: &FakeGce, name: &str, flags: &[&str]) -> Plane {
+        let folder = self.dir.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        let mut all = before(google);
+        all.extend(flags.iter().map(ToString::to_string));
+        Plane::start(&folder, all, &self.dir.path().join(format!("{name}.log")))
     }
 
     /// Waits until the server answers.
@@ -360,8 +390,7 @@ impl House {
 
     /// An instructor's client with this token.
     pub async fn workshops_as(&self, token: &str) -> Workshops {
-        let bearer = Bearer(format!("Bearer {token}").parse().unwrap());
-        WorkshopServiceClient::with_interceptor(self.channel().await, bearer)
+        WorkshopServiceClient::with_interceptor(self.channel().await, Bearer::of(token))
     }
 
     /// An instructor's client with the admin token.

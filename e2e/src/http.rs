@@ -41,6 +41,13 @@ pub async fn connect(uri: &Uri, ca: &str) -> std::io::Result<Box<dyn Stream>> {
     let secure = matches!(uri.scheme_str(), Some("https" | "wss"));
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let address: SocketAddr = tokio::net::lookup_host((host, port)).await?.next().unwrap();
+    connect_at(uri, ca, address).await
+}
+
+/// Connects to `address` for the host of `uri`, whatever a resolver says of that.
+async fn connect_at(uri: &Uri, ca: &str, address: SocketAddr) -> std::io::Result<Box<dyn Stream>> {
+    let host = uri.host().unwrap();
+    let secure = matches!(uri.scheme_str(), Some("https" | "wss"));
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
     if !secure {
@@ -55,6 +62,23 @@ pub async fn connect(uri: &Uri, ca: &str) -> std::io::Result<Box<dyn Stream>> {
 /// Sends one request and reads the whole answer.
 pub async fn send(request: Request<Bytes>, ca: &str) -> std::io::Result<Response<Bytes>> {
     let stream = connect(request.uri(), ca).await?;
+    exchange(stream, request).await
+}
+
+/// The same of whoever is at `address`, under the name in the request.
+pub async fn send_at(
+    request: Request<Bytes>,
+    ca: &str,
+    address: SocketAddr,
+) -> std::io::Result<Response<Bytes>> {
+    let stream = connect_at(request.uri(), ca, address).await?;
+    exchange(stream, request).await
+}
+
+async fn exchange(
+    stream: Box<dyn Stream>,
+    request: Request<Bytes>,
+) -> std::io::Result<Response<Bytes>> {
     let other = std::io::Error::other;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await

@@ -9,12 +9,16 @@ use std::{
 };
 
 use bytes::Bytes;
+use clarateach_proto::workshop::{
+    seat_service_client::SeatServiceClient, workshop_service_client::WorkshopServiceClient,
+};
 use http::{Method, Request};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tonic::transport::Channel;
 
 use crate::{
-    house::{binary, free_port, patience},
+    house::{Bearer, Workshops, binary, free_port, patience},
     http::send,
     wait::until,
 };
@@ -49,6 +53,11 @@ impl Plane {
 
     /// Starts it again, as it was.
     pub fn again(&mut self) {
+        self.again_with(&[]);
+    }
+
+    /// Starts it again, with these further flags for this time only.
+    pub fn again_with(&mut self, once: &[&str]) {
         assert!(self.process.is_none(), "it runs already");
         let log = fs::OpenOptions::new()
             .create(true)
@@ -61,6 +70,7 @@ impl Plane {
             .arg(&self.data)
             .args(["--listen", self.url.trim_start_matches("http://")])
             .args(&self.flags)
+            .args(once)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -109,6 +119,24 @@ impl Plane {
         }
     }
 
+    /// An instructor's client with its own admin token, if it answers.
+    pub async fn workshops(&self) -> Result<Workshops, String> {
+        let bearer = Bearer::of(&self.admin_token());
+        let channel = self.channel().await?;
+        Ok(WorkshopServiceClient::with_interceptor(channel, bearer))
+    }
+
+    /// A learner's client, if it answers.
+    pub async fn seats(&self) -> Result<SeatServiceClient<Channel>, String> {
+        Ok(SeatServiceClient::new(self.channel().await?))
+    }
+
+    async fn channel(&self) -> Result<Channel, String> {
+        let endpoint = Channel::from_shared(self.url.clone()).unwrap();
+        let endpoint = endpoint.timeout(ANSWER);
+        endpoint.connect().await.map_err(|error| error.to_string())
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         let process = self.process.as_ref().expect("it runs");
@@ -136,6 +164,27 @@ impl Plane {
         let mut process = self.process.take().expect("it runs");
         process.kill().unwrap();
         process.wait().unwrap();
+    }
+
+    /// Whether it has ended by itself: it can be started again then.
+    pub fn ended(&mut self) -> bool {
+        let ended = match self.process.as_mut() {
+            Some(process) => process.try_wait().unwrap().is_some(),
+            None => true,
+        };
+        if ended {
+            self.process = None;
+        }
+        ended
+    }
+
+    /// SIGTERM, and waits.
+    pub async fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        until("the control plane to end", patience(), async || {
+            if self.ended() { Ok(()) } else { Err("it runs") }
+        })
+        .await;
     }
 
     /// Its own admin token.

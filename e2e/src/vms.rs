@@ -6,8 +6,9 @@
 //! directory stays, as a VM's disk does.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fs::{self, File},
+    io::ErrorKind,
     net::{IpAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -15,6 +16,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     fake_gce::{Machine, Machines},
@@ -30,7 +32,12 @@ const HOST: &str = "10.214.255.254";
 
 /// The outside addresses of instances: routed by this host, nobody else's.
 pub fn addresses() -> Vec<IpAddr> {
-    (1..=50).map(|n| [10, 214, 0, n].into()).collect()
+    addresses_of(0)
+}
+
+/// The same for one of several fakes that stand at once, counted from 0.
+pub fn addresses_of(fake: u8) -> Vec<IpAddr> {
+    (1..=50).map(|n| [10, 214, fake, n].into()).collect()
 }
 
 /// Real workers behind instances.
@@ -63,6 +70,14 @@ impl Vms {
         self.silent.lock().unwrap().insert(name.to_owned());
     }
 
+    /// Sends a signal to the agents of all that run: to sleep, and to wake up.
+    pub fn signal(&self, signal: Signal) {
+        for vm in self.running.lock().unwrap().values() {
+            let id = Pid::from_raw(i32::try_from(vm.agent.id()).unwrap()).unwrap();
+            kill_process(id, signal).unwrap();
+        }
+    }
+
     /// The end of what a worker's agent logged.
     pub fn log(&self, name: &str) -> String {
         let text = fs::read_to_string(self.disk(name).join("agent.log")).unwrap_or_default();
@@ -80,26 +95,22 @@ impl Vms {
             let _reaped = vm.agent.wait();
         }
         let netns = netns(name);
-        // Everything in it, until nothing is: what forks meanwhile is in the next look.
+        // Everything in it, until nothing is: what forks meanwhile is in the next look. Seats
+        // have namespaces of their own, and are found by their groups.
         for _ in 0..500 {
-            let pids = said(&["netns", "pids", &netns]);
-            if pids.trim().is_empty() {
+            let inside = said("ip", &["netns", "pids", &netns]) + &groups(name, &READ);
+            let pids: BTreeSet<_> = inside.split_whitespace().collect();
+            if pids.is_empty() {
                 break;
             }
             let _killed = Command::new("kill")
                 .arg("-9")
-                .args(pids.split_whitespace())
+                .args(pids)
                 .stderr(Stdio::null())
                 .status();
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        let groups = format!(
-            "find /sys/fs/cgroup -depth -type d -path '*/clarateach/{name}*' -exec rmdir {{}} +"
-        );
-        let _gone = Command::new("sh")
-            .args(["-c", &groups])
-            .stderr(Stdio::null())
-            .status();
+        groups(name, &["-type", "d", "-exec", "rmdir", "{}", "+"]);
         // The veth first: a namespace takes its own with it only some time later.
         for what in [["link", "delete", &port(name)], ["netns", "delete", &netns]] {
             let _gone = Command::new("ip").args(what).stderr(Stdio::null()).status();
@@ -134,9 +145,11 @@ impl Vms {
             .append(true)
             .open(disk.join("agent.log"))
             .unwrap();
-        // Not `ip netns exec`: that hides the host's control groups.
+        // Not `ip netns exec`: that hides the host's control groups. What an agent mounts is
+        // its own VM's: several stand at once.
         let agent = Command::new("nsenter")
             .arg(format!("--net=/run/netns/{netns}"))
+            .args(["unshare", "--mount", "--propagation", "private"])
             .arg(binary("clarateach-agent"))
             .args(["serve-vm", "--run-dir"])
             .arg(disk.join("run"))
@@ -179,7 +192,10 @@ impl Machines for Vms {
         self.end(&machine.name);
         let disk = self.disk(&machine.name);
         unmount_below(&disk);
-        fs::remove_dir_all(&disk).unwrap();
+        match fs::remove_dir_all(&disk) {
+            Err(never) if never.kind() == ErrorKind::NotFound => {} // it never booted
+            gone => gone.unwrap(),
+        }
     }
 }
 
@@ -207,8 +223,31 @@ fn port(name: &str) -> String {
     format!("ctv{}", &id[id.len().saturating_sub(11)..])
 }
 
-fn said(arguments: &[&str]) -> String {
-    let output = Command::new("ip").args(arguments).output().unwrap();
+/// What is in its control groups.
+const READ: [&str; 6] = ["-name", "cgroup.procs", "-exec", "cat", "{}", "+"];
+
+/// What `find` says of the control groups of a machine, the innermost first.
+fn groups(name: &str, what: &[&str]) -> String {
+    let (own, below) = (
+        format!("*/clarateach/{name}"),
+        format!("*/clarateach/{name}/*"),
+    );
+    let which = [
+        "/sys/fs/cgroup",
+        "-depth",
+        "(",
+        "-path",
+        &own,
+        "-o",
+        "-path",
+        &below,
+        ")",
+    ];
+    said("find", &[&which, what].concat())
+}
+
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

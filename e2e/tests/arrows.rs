@@ -14,7 +14,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("agent", &["certs", "domain", "proto"]),
     ("guest", &["proto"]),
     ("cli", &["proto"]),
-    ("e2e", &["domain", "proto", "server"]),
+    ("e2e", &["certs", "domain", "proto", "server"]),
     ("bench", &["agent", "domain", "e2e", "proto"]),
 ];
 

@@ -8,9 +8,16 @@
     reason = "a test that cannot go on should stop"
 )]
 
+mod delayed;
+mod direct;
 mod hands;
+mod kills;
+mod lane;
+mod life;
+mod many;
 mod pauses;
 mod spot;
+mod strays;
 
 use std::{
     sync::{Arc, Mutex},
@@ -26,7 +33,7 @@ use clarateach_e2e::{
     fake_metadata::Keys,
     house::{missing, patience, runtime},
     learner::Learner,
-    vms::{Vms, addresses},
+    vms::{Vms, addresses_of},
     wait::until,
 };
 use clarateach_proto::workshop::{
@@ -61,7 +68,8 @@ impl Stage {
             .unwrap();
         let vms = Vms::new(disks.path(), Keys::google());
         let google = FakeGce::start(Config {
-            addresses: addresses(),
+            // Those of 0 may be in use by a `fake-google` beside this.
+            addresses: addresses_of(5),
             clock: Clock::Scaled(1.0),
             machines: vms.clone(),
             pace: Pace {
@@ -100,7 +108,7 @@ impl Stage {
         assert_eq!(workshop.workers.len(), 1);
         let address = workshop.workers[0].address.clone();
         assert!(
-            address.starts_with("10.214.0."),
+            address.starts_with("10.214.5."),
             "{address}: {}",
             self.vms.log("w")
         );
