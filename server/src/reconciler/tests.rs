@@ -49,6 +49,7 @@ use crate::{
 mod egress;
 mod fakes;
 mod sweeping;
+mod usual;
 
 use fakes::Fakes;
 
