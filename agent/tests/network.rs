@@ -22,12 +22,20 @@ mod worker;
 #[path = "network/world.rs"]
 mod world;
 
-use std::time::Duration;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+    time::Duration,
+};
 
 use worker::{FleetProcess, Worker, fleet_here};
 use world::World;
 
 const BOOTED: Duration = Duration::from_mins(1);
+/// What tries every way out, built beside the tests.
+const PROBE: &str = env!("CARGO_BIN_EXE_clarateach-probe");
 
 /// Not a story: the other process of them all.
 #[test]
@@ -58,24 +66,38 @@ fn classroom(micro_vms: bool, seats: u32) -> Option<(Worker, World, FleetProcess
 
 /// Has the seat try all targets at once; how each ended.
 fn probe(fleet: &mut FleetProcess, seat: u32, targets: &[String]) -> Vec<(String, String)> {
-    probe_within(fleet, seat, targets, 3)
+    let put = fleet.ask(&putting(seat));
+    assert!(put == "201" || put == "204", "seat {seat}: {put}");
+    let said = fleet.ask(&probing(seat, "3", targets));
+    ended(seat, &said)
 }
 
-/// The same with another patience, in seconds.
-fn probe_within(
-    fleet: &mut FleetProcess,
-    seat: u32,
-    targets: &[String],
-    within: u32,
-) -> Vec<(String, String)> {
-    use base64::Engine as _;
-    let script = include_str!("network/probe.py");
-    let script = base64::engine::general_purpose::STANDARD.encode(script);
+/// The line that brings a seat its probe.
+fn putting(seat: u32) -> String {
+    static SMALL: LazyLock<PathBuf> = LazyLock::new(|| {
+        // Without what a debugger wants: it would be most of what is sent.
+        let small = Path::new(PROBE).with_extension("small");
+        let half = small.with_extension(std::process::id().to_string());
+        let strip = Command::new("strip")
+            .arg("-o")
+            .arg(&half)
+            .arg(PROBE)
+            .status();
+        assert!(strip.unwrap().success(), "strip");
+        fs::rename(&half, &small).unwrap();
+        small
+    });
+    format!("put {seat} {} probe", SMALL.display())
+}
+
+/// The line that has it try; `within` is the probe's own word for how long.
+fn probing(seat: u32, within: &str, targets: &[String]) -> String {
     let targets = targets.join(" ");
-    let probe = format!(
-        "exec {seat} echo {script} | base64 -d > /tmp/probe.py && python3 /tmp/probe.py {within} {targets}"
-    );
-    let said = fleet.ask(&probe);
+    format!("exec {seat} chmod +x ~/workspace/probe && ~/workspace/probe {within} {targets}")
+}
+
+/// What it answers.
+fn ended(seat: u32, said: &str) -> Vec<(String, String)> {
     let said = said
         .strip_suffix("|[0]")
         .unwrap_or_else(|| panic!("seat {seat}: {said:?}"));

@@ -1,8 +1,10 @@
 //! What a seat reaches: the matrix, and that it finds something where there is
 //! something to find.
 
+use std::time::Instant;
+
 use super::{
-    classroom, probe_within,
+    PROBE, classroom, ended, probing, putting,
     world::{CLOSED, EXTERNAL, UPLINK},
 };
 
@@ -67,66 +69,86 @@ fn forbidden(seat: u32, seats: u32) -> Vec<String> {
     all
 }
 
-/// The whole matrix for every seat.
+/// How a way that is shut may end.
+const SHUT: [&str; 10] = [
+    "refused",
+    "silent",
+    "ENETUNREACH",
+    "EADDRNOTAVAIL",
+    "EINVAL",
+    "gai-2",
+    "gai-3",
+    "gai-5",
+    "gai-9",
+    "EAFNOSUPPORT",
+];
+
+/// The whole matrix, all seats at once.
 fn matrix(micro_vms: bool, seats: u32) {
+    let began = Instant::now();
     let Some((_worker, world, mut fleet)) = classroom(micro_vms, seats) else {
         return;
     };
-    for seat in 1..=seats {
-        let wanted = wanted();
-        let forbidden = forbidden(seat, seats);
-        let targets: Vec<_> = wanted
-            .iter()
-            .map(|(target, _)| target.clone())
-            .chain(forbidden)
-            .collect();
-        // An emulated guest is slow.
-        let within = if micro_vms { 15 } else { 3 };
-        let found = probe_within(&mut fleet, seat, &targets, within);
-        for ((target, want), (tried, ended)) in wanted.iter().zip(&found) {
-            assert_eq!((target, *want), (tried, ended.as_str()), "seat {seat}");
-        }
-        for (target, ended) in &found[wanted.len()..] {
-            let shut = [
-                "refused",
-                "silent",
-                "ENETUNREACH",
-                "EADDRNOTAVAIL",
-                "EINVAL",
-                "gai-2",
-                "gai-3",
-                "gai-5",
-                "gai-9",
-                "EAFNOSUPPORT",
-            ];
-            assert!(
-                shut.contains(&ended.as_str()),
-                "seat {seat}: {target} is {ended}"
-            );
-        }
-        let refused = |target: &str| found.iter().any(|(t, e)| t == target && e == "refused");
-        assert!(
-            refused("tcp:10.128.0.77:80"),
-            "a refusal, not a hang: {found:?}"
-        );
-        // A redirect that is followed is the same as having gone there.
-        let followed = fleet.ask(&format!(
-            "exec {seat} curl -s -m 3 -L http://203.0.113.10/ -o /dev/null; echo $?"
-        ));
-        assert_ne!(followed, "0|[0]");
-        assert_eq!(
-            fleet.ask(&format!("http {seat} 3002")),
-            "200",
-            "agent to seat"
-        );
+    let booted = began.elapsed();
+    let puts: Vec<_> = (1..=seats).map(putting).collect();
+    for put in fleet.ask_together(&puts) {
+        assert_eq!(put, "201", "the probe");
     }
+    let wanted = wanted();
+    let probes: Vec<_> = (1..=seats)
+        .map(|seat| {
+            let targets = wanted.iter().map(|(target, _)| target.clone());
+            let targets: Vec<_> = targets.chain(forbidden(seat, seats)).collect();
+            // An emulated guest is slow.
+            let within = if micro_vms { 30 } else { 6 };
+            probing(seat, &format!("{within}:{}", wanted.len()), &targets)
+        })
+        .collect();
+    for (seat, said) in (1..).zip(fleet.ask_together(&probes)) {
+        judge(seat, &wanted, &ended(seat, &said));
+    }
+    let tried = began.elapsed();
+    // A redirect that is followed is the same as having gone there.
+    let follow = "exec N curl -s -m 3 -L http://203.0.113.10/ -o /dev/null; echo $?";
+    for followed in fleet.ask_together(&each(seats, follow)) {
+        assert_ne!(followed, "0|[0]");
+    }
+    for answer in fleet.ask_together(&each(seats, "http N 3002")) {
+        assert_eq!(answer, "200", "agent to seat");
+    }
+    println!(
+        "{seats} seats: ready {booted:?}, tried {tried:?}, all {:?}",
+        began.elapsed()
+    );
     assert_eq!(world.hits(), [], "what arrived where nothing may");
-    for seat in 1..=seats {
-        assert_eq!(fleet.ask(&format!("remove {seat}")), "ok");
+    for removed in fleet.ask_together(&each(seats, "remove N")) {
+        assert_eq!(removed, "ok");
     }
     // Seats that come and go are no drift.
     assert_eq!(fleet.ask("look"), "true");
     assert_eq!(fleet.ask("repairs"), "0 ;");
+}
+
+/// The line, for each seat in place of N.
+fn each(seats: u32, line: &str) -> Vec<String> {
+    let lines = (1..=seats).map(|seat| line.replace('N', &seat.to_string()));
+    lines.collect()
+}
+
+/// What a seat is for works, and nothing else does.
+fn judge(seat: u32, wanted: &[(String, &str)], found: &[(String, String)]) {
+    for ((target, want), (tried, ended)) in wanted.iter().zip(found) {
+        assert_eq!((target, *want), (tried, ended.as_str()), "seat {seat}");
+    }
+    for (target, ended) in &found[wanted.len()..] {
+        let shut = SHUT.contains(&ended.as_str());
+        assert!(shut, "seat {seat}: {target} is {ended}");
+    }
+    let refused = |target: &str| found.iter().any(|(t, e)| t == target && e == "refused");
+    assert!(
+        refused("tcp:10.128.0.77:80"),
+        "a refusal, not a hang: {found:?}"
+    );
 }
 
 #[test]
@@ -136,7 +158,7 @@ fn a_container_reaches_the_internet_and_nothing_else() {
 
 #[test]
 fn a_micro_vm_reaches_the_internet_and_nothing_else() {
-    matrix(true, 2);
+    matrix(true, 5);
 }
 
 /// The matrix finds something where there is something to find.
@@ -152,11 +174,10 @@ fn without_walls_the_world_is_reached_and_counts_it() {
          nft add rule ip naive post oifname up0 masquerade
          for port in /sys/class/net/ctp*; do ip link set ${port##*/} type bridge_slave isolated off learning on flood on bcast_flood on guard off; done",
     );
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/network/probe.py");
     let found = worker.in_seat(
         1,
         &format!(
-            "python3 {script} 3 tcp:169.254.169.254:80 tcp:10.128.0.77:80 \
+            "{PROBE} 3 tcp:169.254.169.254:80 tcp:10.128.0.77:80 \
          tcp:192.168.100.12:3002 tcp:198.51.100.2:9090"
         ),
     );

@@ -499,6 +499,12 @@ impl FleetProcess {
         self.read()
     }
 
+    /// Sends lines that are obeyed at the same time, and reads each one's answer.
+    pub(crate) fn ask_together(&mut self, lines: &[String]) -> Vec<String> {
+        let answers = self.ask(&format!("together {}", lines.join("\u{2}")));
+        answers.split('\u{2}').map(String::from).collect()
+    }
+
     /// Waits until the list of machines holds `text`, and gives that list. A seat
     /// that has failed and stays so ends the wait; the list may be a moment older
     /// than the answer that mends it.
@@ -739,6 +745,11 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
                 tokio::join!(Box::pin(obey(fleet, &remove)), Box::pin(obey(fleet, &then)));
             format!("{removed} {then}")
         }
+        "together" => {
+            let lines = line.split_once(' ').unwrap().1.split('\u{2}');
+            let answers = lines.map(|line| Box::pin(obey(fleet, line)));
+            futures_util::future::join_all(answers).await.join("\u{2}")
+        }
         "log" => match fleet.log(seat(1)).await {
             Some(log) => format!("{} bytes", log.len()),
             None => "none".to_owned(),
@@ -752,11 +763,22 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
             let url = format!("http://{}:{}/health", door.address, number(2));
             let secret = format!("clarateach-secret: {}", door.secret);
             let format = ["-s", "-m", "300", "-o", "/dev/null", "-w", "%{http_code}"];
-            let curl = Command::new("curl")
+            let curl = tokio::process::Command::new("curl")
                 .args(format)
                 .args(["-H", &secret, &url])
                 .output();
-            String::from_utf8(curl.unwrap().stdout).unwrap()
+            String::from_utf8(curl.await.unwrap().stdout).unwrap()
+        }
+        "put" => {
+            let door = fleet.door(seat(1)).unwrap();
+            let url = format!("http://{}:3002/{}", door.address, words[3]);
+            let secret = format!("clarateach-secret: {}", door.secret);
+            let curl = tokio::process::Command::new("curl")
+                .args(["-sS", "-m", "300", "-w", "%{http_code}", "-o", "/dev/null"])
+                .args(["-H", &secret, "-H", "clarateach-viewer: t;drive"])
+                .args(["-T", words[2], &url])
+                .output();
+            String::from_utf8(curl.await.unwrap().stdout).unwrap()
         }
         "exec" => {
             // One line is one request: lines of a script come with another sign.
@@ -766,7 +788,7 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
             let url = format!("http://{}:3001/exec", door.address);
             let secret = format!("clarateach-secret: {}", door.secret);
             let body = serde_json::json!({ "command": words[2..].join(" ") }).to_string();
-            let curl = Command::new("curl")
+            let curl = tokio::process::Command::new("curl")
                 .args([
                     "-sS",
                     "-m",
@@ -778,6 +800,7 @@ async fn obey(fleet: &Fleet, line: &str) -> String {
                 ])
                 .args(["-H", "content-type: application/json", "-d", &body, &url])
                 .output()
+                .await
                 .unwrap();
             if curl.status.success() {
                 return said(&curl.stdout);
