@@ -107,7 +107,10 @@ impl Reconciler {
         };
         let taken = looked.preempted.iter();
         for at in taken.filter(|at| !says(at, sight::PREEMPTED) && !starts(at)) {
-            let message = format!("worker {at} is taken away by its cloud and comes back");
+            let message = format!(
+                "a machine is taken away by its cloud (worker {at}): files come back with it, \
+                 programs end"
+            );
             info!(worker = at, "VM is being taken away");
             self.store.ending(&of.id, &message, Utc::now()).await?;
         }

@@ -14,6 +14,7 @@ use tracing::warn;
 use super::observe::Looked;
 use crate::store::{
     settle::{SeatRow, Settling},
+    usual::WAITS,
     workers::WorkerSight,
 };
 
@@ -61,7 +62,7 @@ fn seat(
                 ..
             }) if old.state != SeatState::Waiting => {}
             Some(worker) if worker.held(of.since) => say(SeatState::Stopped, BY_HAND),
-            Some(_) | None => say(SeatState::Waiting, "waiting for its worker"),
+            Some(_) | None => say(SeatState::Waiting, WAITS),
         },
     }
     if row.state != SeatState::Ready {

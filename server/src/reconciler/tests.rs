@@ -50,6 +50,7 @@ mod egress;
 mod fakes;
 mod looking;
 mod sweeping;
+mod usual;
 
 use fakes::Fakes;
 

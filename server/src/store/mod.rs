@@ -29,6 +29,7 @@ pub mod seats;
 pub mod settle;
 pub mod sweeps;
 pub mod text;
+pub mod usual;
 pub mod view;
 pub mod workers;
 pub mod workshops;

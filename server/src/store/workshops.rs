@@ -29,6 +29,7 @@ use super::{
     record,
     requests::{Replay, RequestKey},
     text::Text,
+    usual,
     view::{self, Workshop, WorkshopView},
 };
 
@@ -243,10 +244,18 @@ impl Store {
             .filter(stay::Column::EndedAt.is_null())
             .all(&txn)
             .await?;
+        let usual = if seats.iter().any(usual::waits) {
+            usual::wait(&txn).await?
+        } else {
+            None
+        };
         txn.commit().await?;
         let mut stays: HashMap<_, _> = stays.into_iter().map(|s| (s.id.clone(), s)).collect();
         let phase = workshop.phase;
-        let seats = seats.into_iter().map(|row| {
+        let seats = seats.into_iter().map(|mut row| {
+            if let Some(usual) = usual.filter(|_| usual::waits(&row)) {
+                row.reason = usual::said(usual);
+            }
             let stay = row.stay_id.as_ref().and_then(|id| stays.remove(id));
             view::seat(row, stay, phase)
         });
@@ -496,7 +505,7 @@ async fn add_seats(
             wish: Text(SeatWish::Kept),
             stay_id: None,
             state: Text(SeatState::Waiting),
-            reason: "waiting for its worker".to_owned(),
+            reason: usual::WAITS.to_owned(),
             queue_position: 0,
             restarts: 0,
             terminals: 0,
