@@ -17,7 +17,7 @@ import { rest } from "./rest.js";
 /** A line that cannot be mended for so long is given up, in milliseconds. */
 const GIVE_UP_MS = 5 * 60_000;
 /** How long one attempt to connect may take, in milliseconds. */
-const DIAL_MS = 15_000;
+const DIAL_MS = 10_000;
 /** How often the far end is asked for a sign of life, in milliseconds. */
 const PING_MS = 20_000;
 /** Questions without an answer after which a line is dead. */
