@@ -12,6 +12,7 @@ import {
   UnavailableError,
 } from "./errors.js";
 import type { Socket } from "./platform.js";
+import { renewIfAnswered } from "./renewing.js";
 import { rest } from "./rest.js";
 
 /** A line that cannot be mended for so long is given up, in milliseconds. */
@@ -83,7 +84,7 @@ export async function keepLine(access: Access, user: LineUser, signal: AbortSign
           });
         }
         user.disconnected(code, reason);
-        if (STALE.includes(code)) await access.renew(signal);
+        if (STALE.includes(code)) await renewIfAnswered(access, signal);
         await user.room();
       } catch (error) {
         signal.throwIfAborted();
@@ -120,13 +121,8 @@ async function cure(
   // A worker that was made anew hears of its seats a moment later.
   const passing = failure instanceof UnavailableError || failure.reason === "SEAT_UNKNOWN";
   if (!isStale(failure) && !passing) throw failure;
-  try {
-    // The seat may have come back elsewhere; the answer has its present address.
-    await access.renew(signal);
-  } catch (error) {
-    signal.throwIfAborted();
-    if (!(error instanceof UnavailableError)) throw error;
-  }
+  // The seat may have come back elsewhere; the answer has its present address.
+  await renewIfAnswered(access, signal);
   if (failure.reason === "UNREACHABLE") access.reconsider();
 }
 
