@@ -58,5 +58,7 @@ make_certificate
 # Tokens so short that a page which sleeps for a moment wakes without one.
 start_server 20 --worker-domain "$workers" --allowed-origin @URL@ --worker-hourly-usd 0.24 \
   --worker-tls-cert "$work/workers.pem" --worker-tls-key "$work/workers.key"
+# What a story needs that has a server of its own, in the cloud.
+export CLARATEACH_BIN=$BIN CLARATEACH_IMAGES=$IMAGES
 step "stories in Chromium"
 npm run --silent e2e -- "$@"

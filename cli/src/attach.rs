@@ -2,9 +2,10 @@
 //!
 //! Way: keys -> `escape` -> the socket; the socket -> `wire` -> the screen, with
 //! `modes` watching so that the screen can be put back. A lost connection is
-//! dialled again and goes on at the byte where it was.
+//! dialled again, where the seat is by then, and goes on at the byte where it was.
 
 mod dial;
+mod ended;
 mod escape;
 mod keyboard;
 mod modes;
@@ -18,6 +19,7 @@ use std::{
 };
 
 use rand::Rng;
+use tokio::time::sleep;
 
 use crate::{
     config::AttachArgs,
@@ -25,14 +27,15 @@ use crate::{
     keeper::Keeper,
 };
 use dial::{Dialled, Target};
-use pump::{Ended, Local};
+use ended::Ended;
+use pump::Local;
 use wire::Place;
 
 /// A connection that stays away so long is given up.
 const GIVE_UP: Duration = Duration::from_mins(15);
 
-/// A connection that lasted so long was one.
-const SETTLED: Duration = Duration::from_secs(5);
+/// A connection that lasted so long was one: longer than a greeting is waited for.
+const SETTLED: Duration = Duration::from_secs(15);
 
 /// Until the learner leaves or the shell ends. Gives the exit code.
 pub(crate) async fn run(args: AttachArgs) -> Result<u8, Failure> {
@@ -69,11 +72,6 @@ pub(crate) async fn run(args: AttachArgs) -> Result<u8, Failure> {
             Ended::Exited(code) => return Ok(code),
             Ended::Refused(failure) => return Err(failure),
             Ended::Lost(why) => why,
-            Ended::TokenOver => {
-                // Over, revoked or of a machine that is no more: ask for the seat again.
-                keeper.renew().await?;
-                "the token was renewed".into()
-            }
         };
         let since = *lost_since.get_or_insert_with(Instant::now);
         if since.elapsed() > GIVE_UP {
@@ -82,25 +80,29 @@ pub(crate) async fn run(args: AttachArgs) -> Result<u8, Failure> {
         if failures == 2 {
             local.say("connection lost; trying again (~. leaves)");
         }
-        if local.pause(back_off(failures)).await {
-            return Ok(0);
-        }
+        let pause = sleep(back_off(failures));
         failures += 1;
         // In a full-screen program a fresh picture is worth more than the bytes missed.
         place.want_repaint |= local.modes.full_screen();
-        socket = match connect(&keeper, &place).await {
-            Ok(socket) => Some(socket),
-            Err(failure) if failure.is_final() => return Err(failure),
-            Err(_) => {
-                // The worker may have a new address, or the token be over: as soon as it is
-                // known, for a dial into nothing takes ten seconds.
-                match keeper.renew().await {
-                    Err(failure) if failure.is_final() => return Err(failure),
-                    _ => {}
-                }
-                None
-            }
+        let trying = Box::pin(async {
+            pause.await;
+            again(&keeper, &place).await
+        });
+        socket = match local.meanwhile(trying).await {
+            None => return Ok(0),
+            Some(Ok(socket)) => Some(socket),
+            Some(Err(failure)) if failure.is_final() => return Err(failure),
+            Some(Err(_)) => None,
         };
+    }
+}
+
+/// Another try, at where the seat is now: its worker may have a new address, or the token
+/// be over. While the control plane is away itself, what it said last will do.
+async fn again(keeper: &Keeper, place: &Place) -> Result<Dialled, Failure> {
+    match keeper.renew().await {
+        Err(failure) if failure.is_final() => Err(failure),
+        _ => connect(keeper, place).await,
     }
 }
 

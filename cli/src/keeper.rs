@@ -28,6 +28,10 @@ use crate::{
 /// A worker that takes longer to answer than this is not near.
 const NEAR: Duration = Duration::from_secs(3);
 
+/// For one renewal, and for telling the worker of it: who waits for longer waits for
+/// somebody who has gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A seat somebody uses.
 #[derive(Clone)]
 pub(crate) struct Keeper {
@@ -91,6 +95,15 @@ impl Keeper {
     /// A fresh token. When the old one is over or void, takes the seat again
     /// with its reconnect code.
     pub(crate) async fn renew(&self) -> Result<(), Failure> {
+        timeout(PATIENCE, self.ask()).await.unwrap_or_else(|_| {
+            Err(Failure::new(
+                Exit::TimedOut,
+                "could not renew the seat's token: the server did not answer in time",
+            ))
+        })
+    }
+
+    async fn ask(&self) -> Result<(), Failure> {
         let mut session = self.now();
         let mut seats = session.server.seats(Some(&session.token))?;
         match seats.refresh_token(RefreshTokenRequest {}).await {
@@ -183,7 +196,7 @@ impl Keeper {
     /// fails, the next request of anyone on this seat does the same.
     async fn tell_worker(&self) {
         if let Ok(upstream) = Upstream::of(self, None) {
-            let _ = upstream.post_renew().await;
+            let _ = timeout(PATIENCE, upstream.post_renew()).await;
         }
     }
 }

@@ -30,14 +30,21 @@ const PROJECT: (&str, u64) = ("clarateach-test", 123_456_789_012);
 /// This end of every veth.
 const HOST: &str = "10.214.255.254";
 
-/// The outside addresses of instances: routed by this host, nobody else's.
+/// The outside addresses of instances: routed by this host, nobody else's. One that a run
+/// which was killed left a route for would lead to its machine.
 pub fn addresses() -> Vec<IpAddr> {
     addresses_of(0)
 }
 
 /// The same for one of several fakes that stand at once, counted from 0.
 pub fn addresses_of(fake: u8) -> Vec<IpAddr> {
-    (1..=50).map(|n| [10, 214, fake, n].into()).collect()
+    let routes = said("ip", &["route"]);
+    let taken = |address: &IpAddr| {
+        let address = address.to_string();
+        routes.split_whitespace().any(|word| word == address)
+    };
+    let all = (1..=50).map(|n| [10, 214, fake, n].into());
+    all.filter(|address| !taken(address)).collect()
 }
 
 /// Real workers behind instances.

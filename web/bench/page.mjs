@@ -1,7 +1,7 @@
 // What a page adds: our workspace beside a bare xterm.js page, each at its own shell through the
 // same gateway, in one Chromium, in turns. Prints figures and ratios; asserts nothing.
 //
-// Usage: CLARATEACH_URL=… CLARATEACH_TOKEN_FILE=… node bench/page.mjs [ROUNDS]
+// Usage: scripts/bench-web.sh page [ROUNDS]
 // Draws without WebGL: in a software renderer that says nothing about a learner's machine.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -11,14 +11,17 @@ import { chromium } from "playwright-core";
 const url = process.env.CLARATEACH_URL;
 const token = readFileSync(process.env.CLARATEACH_TOKEN_FILE, "utf8").trim();
 const rounds = Number(process.argv[2] ?? 5);
+/** Joins of each kind: every one takes a seat. */
+const JOINS = 12;
 const KEYS = 60;
 const FLOOD = 20_000_000;
+const MIB = 1024 * 1024;
 const xterm = readFileSync(createRequire(import.meta.url).resolve("@xterm/xterm"), "utf8");
 
 const client = new Client({ url, token });
 const workshop = await client.workshops.create({
   name: "bench",
-  seats: 2,
+  seats: 2 * JOINS,
   runtime: "container",
   ttl: "1h",
 });
@@ -28,13 +31,26 @@ const browser = await chromium.launch({
 });
 try {
   await workshop.waitRunning();
-  const pages = { ours: await ours(), bare: await bare() };
-  const seen = { ours: { keys: [], flood: [] }, bare: { keys: [], flood: [] } };
+  const seen = {};
+  const pages = {};
+  for (const name of ["ours", "bare"]) {
+    seen[name] = { joins: [], keys: [], flood: [], stop: [], heap: [] };
+  }
+  for (let n = 0; n < JOINS; n += 1) {
+    for (const [name, come] of Object.entries({ ours, bare })) {
+      const { page, took } = await come();
+      seen[name].joins.push(took);
+      if (pages[name]) await page.context().close();
+      else pages[name] = page;
+    }
+  }
   for (let round = 0; round < rounds; round += 1) {
     for (const [name, page] of Object.entries(pages)) {
       await page.bringToFront();
       seen[name].keys.push(...(await keys(page)));
       seen[name].flood.push(await flood(page));
+      seen[name].stop.push(await stop(page));
+      seen[name].heap.push(await heap(page));
     }
   }
   report(seen);
@@ -45,54 +61,55 @@ try {
   client.close();
 }
 
-/** Our workspace, as a learner has it. */
+/** Our workspace, as a learner has it; from the click on Join to a prompt. */
 async function ours() {
   const page = await (await browser.newContext({ baseURL: url })).newPage();
-  const began = performance.now();
   await page.goto(`/j/${workshop.code}`);
-  await page.getByRole("button", { name: "Join", exact: true }).click();
-  const clicked = performance.now();
-  await page.locator(".xterm-rows", { hasText: "$" }).waitFor();
-  const now = performance.now();
-  console.log(
-    `click on Join to prompt: ${(now - clicked).toFixed(0)} ms; from the address: ${(now - began).toFixed(0)} ms`,
-  );
+  const button = page.getByRole("button", { name: "Join", exact: true });
+  await button.waitFor();
+  // As long as somebody takes to type a name: meanwhile the page fetches what comes next.
+  await page.waitForLoadState("networkidle");
+  const took = await timed(page, () => button.click({ noWaitAfter: true }));
   await page.getByRole("button", { name: "I have it" }).click();
-  return page;
+  return { page, took };
 }
 
 /** xterm.js and a WebSocket, and nothing else: no acks, no replay, no second look. */
 async function bare() {
   const page = await (await browser.newContext({ baseURL: url, bypassCSP: true })).newPage();
-  const joined = await (
-    await fetch(`${url}/api/join`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ code: workshop.code }),
-    })
-  ).json();
   await page.goto("/");
   await page.evaluate(() => document.body.replaceChildren());
   await page.addScriptTag({ content: xterm });
-  await page.evaluate(
-    ([address, seatToken]) => {
+  const began = (code) =>
+    page.evaluate(async (code) => {
+      const answer = await fetch("/api/join", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ code }),
+      });
+      const { gateway, token } = await answer.json();
       const screen = new Terminal({ cols: 100, rows: 30 });
       const place = document.createElement("div");
       document.body.append(place);
       screen.open(place);
-      const offers = ["clarateach.terminal.v1", `clarateach.bearer.v1.${seatToken}`];
-      const socket = new WebSocket(`${address}?cols=100&rows=30`, offers);
+      const offers = ["clarateach.terminal.v1", `clarateach.bearer.v1.${token}`];
+      const socket = new WebSocket(`${gateway.terminal}?cols=100&rows=30`, offers);
       socket.binaryType = "arraybuffer";
       socket.onmessage = ({ data }) => {
         if (typeof data !== "string") screen.write(new Uint8Array(data));
       };
       screen.onData((text) => socket.send(new TextEncoder().encode(text)));
       screen.focus();
-    },
-    [joined.gateway.terminal, joined.token],
-  );
+    }, code);
+  return { page, took: await timed(page, () => began(workshop.code)) };
+}
+
+/** Milliseconds until there is a prompt. */
+async function timed(page, begin) {
+  const began = performance.now();
+  await begin();
   await page.locator(".xterm-rows", { hasText: "$" }).waitFor();
-  return page;
+  return performance.now() - began;
 }
 
 /** From a key to its glyph in the rows, in milliseconds. */
@@ -149,6 +166,27 @@ async function flood(page) {
   return FLOOD / 1e3 / (performance.now() - began);
 }
 
+/** From Ctrl-C, two seconds into a flood, to the prompt, in milliseconds. */
+async function stop(page) {
+  await page.keyboard.type("clear; yes\r");
+  await shows(page, /^y\ny\n/m);
+  await new Promise((over) => setTimeout(over, 2_000));
+  const began = performance.now();
+  await page.keyboard.press("Control+C");
+  await shows(page, /\$\s*$/);
+  return performance.now() - began;
+}
+
+/** What scripts of a page hold, in MiB, once what nobody needs is gone. */
+async function heap(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("HeapProfiler.collectGarbage");
+  await session.send("Performance.enable");
+  const { metrics } = await session.send("Performance.getMetrics");
+  await session.detach();
+  return metrics.find(({ name }) => name === "JSHeapUsedSize").value / MIB;
+}
+
 async function shows(page, wanted) {
   for (;;) {
     const rows = await page.evaluate(() =>
@@ -162,18 +200,23 @@ async function shows(page, wanted) {
 
 function report({ ours: us, bare: them }) {
   const at = (all, part) => all.toSorted((a, b) => a - b)[Math.floor((all.length - 1) * part)];
-  for (const [what, part] of [
-    ["p50", 0.5],
-    ["p99", 0.99],
-  ]) {
-    const [a, b] = [at(us.keys, part), at(them.keys, part)];
+  const beside = (what, of, part) => {
+    const [a, b] = [at(us[of], part), at(them[of], part)];
     console.log(
-      `key to glyph ${what}: ${a.toFixed(1)} ms, bare ${b.toFixed(1)} ms: ${(a / b).toFixed(2)} x`,
+      `${what}: ${a.toFixed(1)} ms, bare ${b.toFixed(1)} ms: ${(a / b).toFixed(2)} x, ${(a - b).toFixed(0)} ms more`,
     );
-  }
+  };
+  beside(`Join to prompt, p50 of ${JOINS}`, "joins", 0.5);
+  beside("Join to prompt, p95", "joins", 0.95);
+  beside("key to glyph, p50", "keys", 0.5);
+  beside("key to glyph, p99", "keys", 0.99);
+  beside("Ctrl-C under yes, p50", "stop", 0.5);
+  beside("Ctrl-C under yes, longest", "stop", 1);
   const [a, b] = [at(us.flood, 0.5), at(them.flood, 0.5)];
   const spread = (all) => `${Math.min(...all).toFixed(1)}-${Math.max(...all).toFixed(1)}`;
   console.log(
     `cat of 20 MB: ${a.toFixed(1)} MB/s (${spread(us.flood)}), bare ${b.toFixed(1)} (${spread(them.flood)}): ${(a / b).toFixed(2)} x`,
   );
+  const held = ({ heap: all }) => all.map((mib) => mib.toFixed(1)).join(" ");
+  console.log(`heap after each round, MiB: ${held(us)}; bare ${held(them)}`);
 }

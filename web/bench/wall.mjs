@@ -1,7 +1,7 @@
 // What a wall of live seats costs: one console page before a class whose terminals never rest.
 // Prints processors' time and memory; asserts nothing.
 //
-// Usage: CLARATEACH_URL=… CLARATEACH_TOKEN_FILE=… CLARATEACH_SERVER_PID_FILE=… node bench/wall.mjs [SEATS] [MINUTES]
+// Usage: scripts/bench-web.sh wall [SEATS] [MINUTES]
 import { readdirSync, readFileSync } from "node:fs";
 import { Client } from "@clarateach/sdk";
 import { chromium } from "playwright-core";

@@ -1,7 +1,6 @@
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { audit } from "./support/audit.js";
-import { House, join, missing, picture, shows, token, type, url } from "./support/house.js";
+import { House, join, looked, missing, shows, token, type, url } from "./support/house.js";
 
 /** A name that would be code, or break a line, where it is not treated as text. */
 const HOSTILE = `<script>alert("x")</script> ${"🦀".repeat(8)}`;
@@ -26,8 +25,7 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
   test("the instructor signs in, by a token that no address ever has", async () => {
     desk = await (await house.person()).newPage();
     await desk.goto("/console");
-    await picture(desk, "console-sign-in");
-    expect(await audit(desk)).toEqual([]);
+    await looked(desk, "console-sign-in");
     await desk.getByLabel("API token").fill("wrong");
     await desk.getByRole("button", { name: "Sign in" }).click();
     await desk.getByRole("alert").waitFor();
@@ -51,8 +49,7 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     await desk.getByLabel("Seats", { exact: true }).fill("3");
     await desk.getByLabel("Time", { exact: true }).selectOption("1h");
     await desk.getByLabel("Instructions").fill("# Welcome\n\nSay hello:\n\n```sh\nwhoami\n```\n");
-    await picture(desk, "console-create");
-    expect(await audit(desk)).toEqual([]);
+    await looked(desk, "console-create");
     await desk.getByRole("button", { name: "Create" }).click();
     await desk.getByRole("heading", { name: CLASS }).waitFor();
     const link = await desk.locator("code", { hasText: "/j/" }).textContent();
@@ -60,8 +57,7 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     expect(code).toMatch(/^[0-9A-Z]{5}-[0-9A-Z]{5}$/);
     await desk.getByRole("button", { name: "Show large" }).click();
     await desk.getByRole("img", { name: /QR code/ }).waitFor();
-    await picture(desk, "console-invite");
-    expect(await audit(desk)).toEqual([]);
+    await looked(desk, "console-invite");
     await desk.getByRole("dialog").getByRole("button", { name: "Close" }).click();
   });
 
@@ -85,8 +81,7 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
       .waitFor();
     // Its price is 24 cents an hour.
     await desk.getByText("under $0.01").waitFor();
-    expect(await audit(desk)).toEqual([]);
-    await picture(desk, "console-workshop");
+    await looked(desk, "console-workshop");
   });
 
   test("the instructor looks at a terminal, and types in it when they are let", async () => {
@@ -104,8 +99,7 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     // Whose hand it was is told from the next key on.
     await type(ada.page, " ");
     await look.getByText("They typed last").waitFor();
-    await picture(desk, "console-look");
-    expect(await audit(desk)).toEqual([]);
+    await looked(desk, "console-look");
     await desk.getByRole("button", { name: "Help in it" }).click();
     await look.getByText("learner-1", { exact: true }).waitFor();
     const keys = look.getByRole("textbox", { name: /^Terminal of seat/ });
@@ -129,7 +123,7 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     await type(ada.page, "clear; echo in-the-sec''ond\r");
     await desk.getByRole("combobox", { name: "Terminal" }).selectOption({ index: 1 });
     await look.getByText("in-the-second", { exact: true }).waitFor();
-    await picture(desk, "console-look-second");
+    await looked(desk, "console-look-second");
     await ada.page.getByRole("tab", { name: "Terminal 1" }).click();
     await desk.getByRole("dialog").getByRole("button", { name: "Close" }).click();
     await ada.page.getByText("of the course staff").waitFor({ state: "detached" });
@@ -139,12 +133,11 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     const context = await house.person();
     const page = await context.newPage();
     await page.goto(`/j/${code}`);
-    expect(await audit(page)).toEqual([]);
-    await picture(page, "join");
+    await looked(page, "join");
     await page.getByLabel("Your name").fill("Late");
     await page.getByRole("button", { name: "Join", exact: true }).click();
     await page.getByText("The class is full").waitFor();
-    await picture(page, "join-full");
+    await looked(page, "join-full");
     await desk.getByRole("button", { name: "Seats…" }).click();
     await desk.getByRole("dialog").getByLabel("Seats", { exact: true }).fill("4");
     await desk.keyboard.press("Enter");
@@ -164,7 +157,7 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     await editor.getByRole("button", { name: "Saved" }).waitFor();
     await type(editor, "clear; cat main.rs\r");
     await shows(editor, 'println!("hi")');
-    expect(await audit(editor)).toEqual([]);
+    await looked(editor, "workspace-editor");
     await uploader.getByLabel("Files to upload").setInputFiles({
       name: "data.csv",
       mimeType: "text/csv",
@@ -185,8 +178,7 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     const wall = desk.getByRole("region", { name: "Seats" });
     const [reset, revoked] = people as [(typeof people)[0], (typeof people)[0]];
     await wall.getByRole("button").filter({ hasText: "Ada" }).click();
-    await picture(desk, "console-seat");
-    expect(await audit(desk)).toEqual([]);
+    await looked(desk, "console-seat");
     await desk.getByRole("button", { name: "Reset" }).click();
     await desk
       .getByRole("dialog", { name: /^Reset seat/ })
@@ -201,7 +193,7 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
       .getByRole("button", { name: "Take it back" })
       .click();
     await revoked.page.getByText("Your seat was taken back").waitFor();
-    await picture(revoked.page, "join-revoked");
+    await looked(revoked.page, "join-revoked");
     await desk.getByRole("dialog").getByRole("button", { name: "Close" }).click();
   });
 
@@ -213,7 +205,7 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     await desk.getByRole("dialog").getByRole("button", { name: "Stop", exact: true }).click();
     await desk.getByRole("button", { name: "Start", exact: true }).waitFor();
     await desk.getByText("stopped; starting it brings seats and files back").waitFor();
-    await picture(desk, "console-stopped");
+    await looked(desk, "console-stopped");
     await desk.getByRole("button", { name: "Start", exact: true }).click();
     await desk.getByRole("button", { name: "Stop…" }).waitFor();
     await page.locator('.pane[data-state="live"]').waitFor({ timeout: 60_000 });
@@ -224,13 +216,12 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
   test("it is deleted by its name, and everybody is told", async () => {
     await desk.getByRole("link", { name: "Workshops" }).click();
     await desk.getByRole("link", { name: CLASS }).waitFor();
-    await picture(desk, "console-list");
-    expect(await audit(desk)).toEqual([]);
+    await looked(desk, "console-list");
     await desk.getByRole("link", { name: CLASS }).click();
     await desk.getByRole("button", { name: "Delete…" }).click();
     await desk.getByLabel("Name of the workshop").fill("something else");
     await desk.getByRole("button", { name: "Delete it" }).click();
-    await picture(desk, "console-delete");
+    await looked(desk, "console-delete");
     await desk.getByLabel("Name of the workshop").fill(CLASS);
     await desk.getByRole("button", { name: "Delete it" }).click();
     await desk.getByRole("heading", { name: "Workshops" }).waitFor();
@@ -238,7 +229,6 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     await learner
       .getByRole("heading", { name: "The workshop is over" })
       .waitFor({ timeout: 60_000 });
-    await picture(learner, "join-over");
-    expect(await audit(learner)).toEqual([]);
+    await looked(learner, "join-over");
   });
 });

@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderValue, StatusCode, Uri, header};
 use rustls::ClientConfig;
 use serde::Deserialize;
-use tokio::{
-    net::TcpStream,
-    time::{error::Elapsed, timeout},
-};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
     tungstenite::{Error, client::IntoClientRequest, protocol::WebSocketConfig},
@@ -23,7 +20,7 @@ use crate::{
 
 pub(super) const PROTOCOL: &str = "clarateach.terminal.v1";
 
-/// For each of the address, and the upgrade.
+/// For all of one try: an address that is nobody's any more says nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) type Dialled = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -77,18 +74,17 @@ pub(super) async fn dial(
         HeaderValue::from_static(PROTOCOL),
     );
 
-    let slow = |_: Elapsed| unreachable().because("it did not answer in time");
-    let tcp = timeout(PATIENCE, TcpStream::connect((host, port)))
-        .await
-        .map_err(slow)?
-        .map_err(|error| unreachable().because(error))?;
-    let _ = tcp.set_nodelay(true);
     let limits = WebSocketConfig::default()
         .max_message_size(Some(1 << 20))
         .max_frame_size(Some(1 << 20));
     let tls = Connector::Rustls(Arc::clone(&target.tls));
-    let upgrade = client_async_tls_with_config(request, tcp, Some(limits), Some(tls));
-    match timeout(PATIENCE, upgrade).await.map_err(slow)? {
+    let upgrade = async {
+        let tcp = TcpStream::connect((host, port)).await?;
+        let _ = tcp.set_nodelay(true);
+        client_async_tls_with_config(request, tcp, Some(limits), Some(tls)).await
+    };
+    let tried = timeout(PATIENCE, upgrade).await;
+    match tried.map_err(|_| unreachable().because("it did not answer in time"))? {
         Ok((socket, answer)) => {
             let agreed = answer.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
             if agreed.is_some_and(|agreed| agreed == PROTOCOL) {

@@ -16,47 +16,31 @@ use tokio::{
     sync::mpsc,
     time::{interval, sleep, timeout},
 };
-use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     dial::Dialled,
+    ended::{Ended, closed},
     escape::{Asked, Escape},
     keyboard,
     modes::Modes,
     raw::{self, Raw},
     wire::{self, News, Place},
 };
-use crate::{
-    failure::{Exit, Failure},
-    output::plain,
-};
+use crate::{failure::Failure, output::plain};
 
 /// Shown bytes after which an ack is due at once.
 const ACK_BYTES: u64 = 64 * 1024;
 /// Silence after which a connection is dead: three pings of twenty seconds.
 const SILENCE: Duration = Duration::from_mins(1);
+/// The guest greets whoever comes: without that nobody is behind the socket.
+const GREETING: Duration = Duration::from_secs(10);
 /// A replay's questions are answered by the terminal a little after they are shown.
 const LATE_REPLIES: Duration = Duration::from_millis(150);
 /// Frames of at most so many bytes are taken (`decisions` §4).
 const FRAME: usize = 32 * 1024;
 
 const HELP: &str = "~. leave   ~^Z suspend   ~~ a tilde   ~? this";
-
-/// Why a connection is over.
-pub(super) enum Ended {
-    /// By the learner.
-    Left,
-    /// By a signal of this number.
-    Told(u8),
-    /// With the shell, by its code.
-    Exited(u8),
-    /// For good.
-    Refused(Failure),
-    /// The token is over or void.
-    TokenOver,
-    /// For a reason that may pass.
-    Lost(String),
-}
 
 /// The signals that mean to go, with their numbers.
 struct Told([(unix::Signal, u8); 3]);
@@ -117,21 +101,19 @@ impl Local {
         let _ = screen.flush();
     }
 
-    /// Waits between two connections. Keys typed meanwhile are lost, as the shell
-    /// could not have shown them. Whether the learner wants to leave.
-    pub(super) async fn pause(&mut self, time: Duration) -> bool {
-        let over = sleep(time);
-        tokio::pin!(over);
+    /// Does `work` between two connections, and nothing comes of it if the learner
+    /// leaves. Keys typed meanwhile are lost, as the shell could not have shown them.
+    pub(super) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(work);
         loop {
             tokio::select! {
-                () = &mut over => return false,
-                _ = self.told.recv() => return true,
-                keys = self.keys.recv() => match keys {
-                    None => return true,
-                    Some(keys) => if self.escape.read(&keys).contains(&Asked::Leave) {
-                        return true;
-                    },
-                },
+                done = &mut work => return Some(done),
+                _ = self.told.recv() => return None,
+                keys = self.keys.recv() => {
+                    if self.escape.read(&keys?).contains(&Asked::Leave) {
+                        return None;
+                    }
+                }
             }
         }
     }
@@ -179,6 +161,9 @@ pub(super) async fn run(
     let mut acks = interval(Duration::from_millis(50));
     let mut pings = interval(SILENCE / 3);
     let mut heard = Instant::now();
+    let greeting = sleep(GREETING);
+    tokio::pin!(greeting);
+    let mut greeted = false;
     let mut live_since: Option<Instant> = None;
     let screen_gone = |error| Failure::fault("could not write to the terminal", error);
     loop {
@@ -188,6 +173,7 @@ pub(super) async fn run(
         tokio::select! {
             message = stream.next() => {
                 heard = Instant::now();
+                greeted = true;
                 match message {
                     Some(Ok(Message::Binary(output))) => {
                         local.show(&output).await.map_err(screen_gone)?;
@@ -212,6 +198,7 @@ pub(super) async fn run(
                     None => return Ok(Ended::Lost("it was cut".into())),
                 }
             }
+            () = &mut greeting, if !greeted => return Ok(Ended::Lost("nobody greeted".into())),
             keys = local.keys.recv() => {
                 let Some(keys) = keys else { return Ok(Ended::Left) };
                 let replaying = live_since.is_none_or(|since| since.elapsed() < LATE_REPLIES);
@@ -280,25 +267,4 @@ fn suspended(place: &mut Place, local: &mut Local) -> Result<Ended, Failure> {
     local.suspend()?;
     place.want_repaint = true;
     Ok(Ended::Lost("suspended".into()))
-}
-
-/// Close codes of `decisions` §4.
-fn closed(frame: Option<CloseFrame>) -> Ended {
-    let (code, reason) = frame.map_or((1005, String::new()), |frame| {
-        (u16::from(frame.code), plain(&frame.reason))
-    });
-    let refused = |exit, act: &str| {
-        let failure = Failure::new(exit, act);
-        Ended::Refused(if reason.is_empty() {
-            failure
-        } else {
-            failure.because(reason.clone())
-        })
-    };
-    match code {
-        4401 | 4403 | 4409 => Ended::TokenOver,
-        4404 => refused(Exit::NotFound, "there is no such seat any more"),
-        4410 => refused(Exit::NotFound, "the workshop is over"),
-        _ => Ended::Lost(format!("closed with {code} {reason}")),
-    }
 }

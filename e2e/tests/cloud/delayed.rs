@@ -2,12 +2,11 @@
 
 use std::{io::Read as _, process::Stdio, time::Duration};
 
-use clarateach_e2e::{person::Person, screen::Screen};
+use clarateach_e2e::{house::patience, person::Person, screen::Screen, wait::until};
 
 use crate::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "attach was not seen to come back within 65 s of the seat: docs/next.md, issue E"]
 async fn a_preemption_delays_a_download_and_a_terminal_of_the_command_line() {
     let Some(stage) = Stage::new().await else {
         return;
@@ -15,6 +14,7 @@ async fn a_preemption_delays_a_download_and_a_terminal_of_the_command_line() {
     let workshop = stage.house.class("Delayed", 1).await;
     let workshop = stage.ready(&workshop.id).await;
     let (zone, name, _) = stage.only_vm();
+    let before = stage.worker_address(&workshop);
     let bob = Person::new();
     bob.join(&stage.house, &workshop.code, "Bob");
     let big: Vec<u8> = (0..4_000_000_u32).flat_map(u32::to_le_bytes).collect();
@@ -34,6 +34,11 @@ async fn a_preemption_delays_a_download_and_a_terminal_of_the_command_line() {
 
     stage.google.preempt(&zone, &name, Duration::ZERO);
     screen.until("machine away").await;
+    until("it to be back elsewhere", patience(), async || {
+        let now = stage.ready(&workshop.id).await.workers[0].address.clone();
+        if now == before { Err(now) } else { Ok(()) }
+    })
+    .await;
     screen.until("started anew").await;
     screen.keys("wc -c big\r").await;
     screen.until("16000000 big\r\n").await;

@@ -3,7 +3,7 @@
 
 import { isLoopback } from "./address.js";
 import { Backoff } from "./backoff.js";
-import { pause, unlessAborted } from "./cancel.js";
+import { pause, Scope, unlessAborted } from "./cancel.js";
 import { AuthError, InvalidError, NotFoundError, UnavailableError } from "./errors.js";
 import { fromAnswer } from "./faults.js";
 import { lifeOf } from "./jwt.js";
@@ -43,6 +43,9 @@ const RENEW_AT = 2 / 3;
 const STALE = /^(TOKEN_(EXPIRED|INVALID|OUTDATED|REVOKED)|HTTP_40[13])$/;
 /** A renewal that failed is tried again after so long, in milliseconds. */
 const RENEW_AGAIN_MS = 5_000;
+
+/** A worker that has gone is told no longer than this of a renewal, in milliseconds. */
+const SHOW_MS = 10_000;
 
 /** The right to one seat. */
 export class Access {
@@ -204,7 +207,9 @@ export class Access {
     if (this.sockets > 0 || this.#asked) {
       this.#asked = false;
       // A worker that is away now asks for the token when sockets come back.
-      await this.show().catch(() => undefined);
+      const told = new Scope({ timeoutMs: SHOW_MS }, "telling the worker");
+      await this.show(told.signal).catch(() => undefined);
+      told.close();
     }
   }
 

@@ -6,6 +6,7 @@ import { AuthError, WorkshopFailedError } from "./errors.js";
 import type { Files, FilesOf } from "./files.js";
 import { SeatStateSchema } from "./gen/clarateach/workshop/v1/workshop_pb.js";
 import { type Joining, join, renewStay } from "./joining.js";
+import { renewIfAnswered } from "./renewing.js";
 import { Terminal, type TerminalOptions } from "./terminal.js";
 import type { SeatChange, SeatState } from "./types.js";
 import { watching } from "./watching.js";
@@ -121,7 +122,7 @@ export class Seat<F extends Files = Files> {
         // A watch ends with the token that opened it.
         cure: async (error, signal) => {
           if (!(error instanceof AuthError)) return false;
-          if (used === access.token) await access.renew(signal);
+          if (used === access.token) await renewIfAnswered(access, signal);
           return true;
         },
       },

@@ -12,12 +12,13 @@ import {
   UnavailableError,
 } from "./errors.js";
 import type { Socket } from "./platform.js";
+import { renewIfAnswered } from "./renewing.js";
 import { rest } from "./rest.js";
 
 /** A line that cannot be mended for so long is given up, in milliseconds. */
 const GIVE_UP_MS = 5 * 60_000;
 /** How long one attempt to connect may take, in milliseconds. */
-const DIAL_MS = 15_000;
+const DIAL_MS = 10_000;
 /** How often the far end is asked for a sign of life, in milliseconds. */
 const PING_MS = 20_000;
 /** Questions without an answer after which a line is dead. */
@@ -83,7 +84,7 @@ export async function keepLine(access: Access, user: LineUser, signal: AbortSign
           });
         }
         user.disconnected(code, reason);
-        if (STALE.includes(code)) await access.renew(signal);
+        if (STALE.includes(code)) await renewIfAnswered(access, signal);
         await user.room();
       } catch (error) {
         signal.throwIfAborted();
@@ -120,13 +121,8 @@ async function cure(
   // A worker that was made anew hears of its seats a moment later.
   const passing = failure instanceof UnavailableError || failure.reason === "SEAT_UNKNOWN";
   if (!isStale(failure) && !passing) throw failure;
-  try {
-    // The seat may have come back elsewhere; the answer has its present address.
-    await access.renew(signal);
-  } catch (error) {
-    signal.throwIfAborted();
-    if (!(error instanceof UnavailableError)) throw error;
-  }
+  // The seat may have come back elsewhere; the answer has its present address.
+  await renewIfAnswered(access, signal);
   if (failure.reason === "UNREACHABLE") access.reconsider();
 }
 

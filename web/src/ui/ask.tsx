@@ -33,7 +33,8 @@ export function ask(question: Question): Promise<Answer | undefined> {
     open.value = {
       question,
       done: (answer) => {
-        open.value = undefined;
+        // One that closes late is not to end the next.
+        if (open.value?.question === question) open.value = undefined;
         resolve(answer);
       },
     };
@@ -72,15 +73,16 @@ function Shown(props: { question: Question; done: (answer: Answer | undefined) =
   const { input } = question;
   const dialog = useRef<HTMLDialogElement>(null);
   const field = useRef<HTMLInputElement>(null);
-  const before = useRef(document.activeElement);
   useEffect(() => {
     dialog.current?.showModal();
     field.current?.select();
-    const back = before.current;
-    return () => {
-      if (back instanceof HTMLElement && back.isConnected) back.focus();
-    };
   }, []);
+  // Closing gives the focus back to where it was, and at once: later it would be taken from
+  // wherever somebody went since.
+  const end = (answer?: Answer) => {
+    dialog.current?.close();
+    done(answer);
+  };
   const answer = (key: string) => {
     const text = field.current?.value ?? "";
     if (question.mustBe !== undefined && text !== question.mustBe) {
@@ -88,7 +90,7 @@ function Shown(props: { question: Question; done: (answer: Answer | undefined) =
       field.current?.reportValidity();
       return;
     }
-    done({ key, text });
+    end({ key, text });
   };
   const first = question.answers[0]?.key ?? "";
   return (
@@ -116,7 +118,7 @@ function Shown(props: { question: Question; done: (answer: Answer | undefined) =
           </Labelled>
         )}
         <div class="actions">
-          <button type="button" onClick={() => done(undefined)}>
+          <button type="button" onClick={() => end()}>
             Cancel
           </button>
           {question.answers.toReversed().map(({ word, key, danger }) => (

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 from .. import _tasks_async as tasks
 from .._session import Session
-from ..errors import ClarateachError, UnavailableError
+from ..errors import ClarateachError, DeadlineError, UnavailableError
 
 SOON = 10.0
 """Seconds until a renewal that failed is tried again."""
@@ -40,7 +40,7 @@ class AsyncKeeper:
             return session
         try:
             return await self.renew(session)
-        except UnavailableError:
+        except (UnavailableError, DeadlineError):
             # The old one lives for a third of its life yet: a restart of the control
             # plane is no reason to stop working.
             return session

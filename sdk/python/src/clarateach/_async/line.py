@@ -28,6 +28,7 @@ from ..errors import (
     ClarateachError,
     ConflictError,
     ConnectionLostError,
+    DeadlineError,
     NotFoundError,
     UnavailableError,
 )
@@ -154,7 +155,7 @@ class AsyncLine:
 
         Raises when it is the learner's no more.
         """
-        with suppress(UnavailableError):
+        with suppress(UnavailableError, DeadlineError):
             await self._way.keeper.renew(self._way.keeper.session)
 
     async def aclose(self) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from .. import _tasks_sync as tasks
 from .._session import Session
-from ..errors import ClarateachError, UnavailableError
+from ..errors import ClarateachError, DeadlineError, UnavailableError
 
 SOON = 10.0
 """Seconds until a renewal that failed is tried again."""
@@ -41,7 +41,7 @@ class Keeper:
             return session
         try:
             return self.renew(session)
-        except UnavailableError:
+        except (UnavailableError, DeadlineError):
             # The old one lives for a third of its life yet: a restart of the control
             # plane is no reason to stop working.
             return session

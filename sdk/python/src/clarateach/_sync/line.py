@@ -29,6 +29,7 @@ from ..errors import (
     ClarateachError,
     ConflictError,
     ConnectionLostError,
+    DeadlineError,
     NotFoundError,
     UnavailableError,
 )
@@ -155,7 +156,7 @@ class Line:
 
         Raises when it is the learner's no more.
         """
-        with suppress(UnavailableError):
+        with suppress(UnavailableError, DeadlineError):
             self._way.keeper.renew(self._way.keeper.session)
 
     def close(self) -> None:
