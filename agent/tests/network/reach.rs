@@ -60,6 +60,8 @@ fn forbidden(seat: u32, seats: u32) -> Vec<String> {
             "name:rebind.test",
             "name:half.test",
             "tcp:rebind.test:80",
+            // A redirect that is followed is the same as having gone there.
+            "get:203.0.113.10:80",
             "name:vm.c.project.internal",
             "name:metadata.google.internal",
         ]
@@ -108,11 +110,6 @@ fn matrix(micro_vms: bool, seats: u32) {
         judge(seat, &wanted, &ended(seat, &said));
     }
     let tried = began.elapsed();
-    // A redirect that is followed is the same as having gone there.
-    let follow = "exec N curl -s -m 3 -L http://203.0.113.10/ -o /dev/null; echo $?";
-    for followed in fleet.ask_together(&each(seats, follow)) {
-        assert_ne!(followed, "0|[0]");
-    }
     for answer in fleet.ask_together(&each(seats, "http N 3002")) {
         assert_eq!(answer, "200", "agent to seat");
     }
