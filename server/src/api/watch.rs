@@ -124,7 +124,10 @@ impl Hub {
                     }
                     false
                 }
-                _ = clock.tick() => self.store.revision(&workshop).await.ok() != Some(seen),
+                _ = clock.tick() => {
+                    self.store.revision(&workshop).await.ok() != Some(seen)
+                        || self.overlooked(&workshop, &notices).await
+                }
                 change = changes.recv() => match change {
                     Ok(changed) if changed != workshop => false,
                     Ok(_) | Err(RecvError::Lagged(_)) => {
@@ -140,6 +143,14 @@ impl Hub {
         topics.remove(&workshop);
     }
 
+    /// Whether a notice is there that the last look did not see: its reads are several, and
+    /// one was seen to tell of less than the one before it.
+    async fn overlooked(&self, workshop: &WorkshopId, notices: &[(u64, Notice)]) -> bool {
+        let after = newest(notices);
+        let more = self.store.notices_since(workshop, after).await;
+        more.is_ok_and(|more| !more.is_empty())
+    }
+
     async fn look(
         &self,
         workshop: &WorkshopId,
@@ -148,10 +159,15 @@ impl Hub {
         let Some(view) = self.store.workshop_view(workshop).await? else {
             return Ok(None);
         };
-        let after = notices.last().map_or(0, |(revision, _)| *revision);
+        let after = newest(notices);
         notices.extend(self.store.notices_since(workshop, after).await?);
         Ok(Some(view))
     }
+}
+
+/// The revision of the newest notice, 0 for none.
+fn newest(notices: &[(u64, Notice)]) -> u64 {
+    notices.last().map_or(0, |(revision, _)| *revision)
 }
 
 /// The end of a stream while this server stops.
@@ -172,7 +188,7 @@ pub(super) fn draining() -> Status {
 fn relay<T: Send + 'static>(
     api: &Api,
     workshop: &WorkshopId,
-    (since, at_least): (u64, u64),
+    (mut since, at_least): (u64, u64),
     over: impl Future<Output = Status> + Send + 'static,
     tell: impl Fn(&WorkshopView, &[&Notice]) -> Result<(T, bool), Status> + Send + 'static,
 ) -> ReceiverStream<Result<T, Status>> {
@@ -183,6 +199,8 @@ fn relay<T: Send + 'static>(
     tokio::spawn(async move {
         let mut over = std::pin::pin!(over);
         let mut told: Option<u64> = (since > 0).then_some(since);
+        // Notices have a mark of their own: one may be seen later than its revision.
+        let mut heard: Option<u64> = told;
         loop {
             // A place first, then the news: what is told is the newest.
             let (place, end) = tokio::select! {
@@ -203,7 +221,8 @@ fn relay<T: Send + 'static>(
                     let revision = snapshot.view.workshop.revision;
                     // A revision from the future is from another life of the
                     // database: start over with the full state.
-                    if told.is_none_or(|told| told != revision) {
+                    let more = heard.is_some_and(|heard| newest(&snapshot.notices) > heard);
+                    if more || told.is_none_or(|told| told != revision) {
                         break snapshot;
                     }
                     if snapshot.view.workshop.phase == Phase::Deleted {
@@ -225,13 +244,21 @@ fn relay<T: Send + 'static>(
                     () = to_client.closed() => return,
                 }
             };
+            let revision = snapshot.view.workshop.revision;
+            // Of another life of the database, told once and then forgotten.
+            if std::mem::take(&mut since) > revision {
+                heard = Some(revision);
+            }
             // Notices are told once: to a new watcher only those to come.
             let notices = snapshot.notices.iter();
             let notices: Vec<_> = notices
-                .filter(|(revision, _)| told.is_some_and(|told| *revision > told))
+                .filter(|(revision, _)| heard.is_some_and(|heard| *revision > heard))
                 .map(|(_, notice)| notice)
                 .collect();
-            told = Some(snapshot.view.workshop.revision);
+            heard = heard
+                .or(Some(revision))
+                .max(Some(newest(&snapshot.notices)));
+            told = Some(revision);
             match tell(&snapshot.view, &notices) {
                 Ok((message, last)) => {
                     place.send(Ok(message));
