@@ -124,10 +124,7 @@ impl Hub {
                     }
                     false
                 }
-                _ = clock.tick() => {
-                    self.store.revision(&workshop).await.ok() != Some(seen)
-                        || self.overlooked(&workshop, &notices).await
-                }
+                _ = clock.tick() => self.store.revision(&workshop).await.ok() != Some(seen),
                 change = changes.recv() => match change {
                     Ok(changed) if changed != workshop => false,
                     Ok(_) | Err(RecvError::Lagged(_)) => {
@@ -143,14 +140,6 @@ impl Hub {
         topics.remove(&workshop);
     }
 
-    /// Whether a notice is there that the last look did not see: its reads are several, and
-    /// one was seen to tell of less than the one before it.
-    async fn overlooked(&self, workshop: &WorkshopId, notices: &[(u64, Notice)]) -> bool {
-        let after = newest(notices);
-        let more = self.store.notices_since(workshop, after).await;
-        more.is_ok_and(|more| !more.is_empty())
-    }
-
     async fn look(
         &self,
         workshop: &WorkshopId,
@@ -159,15 +148,10 @@ impl Hub {
         let Some(view) = self.store.workshop_view(workshop).await? else {
             return Ok(None);
         };
-        let after = newest(notices);
+        let after = notices.last().map_or(0, |(revision, _)| *revision);
         notices.extend(self.store.notices_since(workshop, after).await?);
         Ok(Some(view))
     }
-}
-
-/// The revision of the newest notice, 0 for none.
-fn newest(notices: &[(u64, Notice)]) -> u64 {
-    notices.last().map_or(0, |(revision, _)| *revision)
 }
 
 /// The end of a stream while this server stops.
@@ -188,7 +172,7 @@ pub(super) fn draining() -> Status {
 fn relay<T: Send + 'static>(
     api: &Api,
     workshop: &WorkshopId,
-    (mut since, at_least): (u64, u64),
+    (since, at_least): (u64, u64),
     over: impl Future<Output = Status> + Send + 'static,
     tell: impl Fn(&WorkshopView, &[&Notice]) -> Result<(T, bool), Status> + Send + 'static,
 ) -> ReceiverStream<Result<T, Status>> {
@@ -199,8 +183,6 @@ fn relay<T: Send + 'static>(
     tokio::spawn(async move {
         let mut over = std::pin::pin!(over);
         let mut told: Option<u64> = (since > 0).then_some(since);
-        // Notices have a mark of their own: one may be seen later than its revision.
-        let mut heard: Option<u64> = told;
         loop {
             // A place first, then the news: what is told is the newest.
             let (place, end) = tokio::select! {
@@ -221,8 +203,7 @@ fn relay<T: Send + 'static>(
                     let revision = snapshot.view.workshop.revision;
                     // A revision from the future is from another life of the
                     // database: start over with the full state.
-                    let more = heard.is_some_and(|heard| newest(&snapshot.notices) > heard);
-                    if more || told.is_none_or(|told| told != revision) {
+                    if told.is_none_or(|told| told != revision) {
                         break snapshot;
                     }
                     if snapshot.view.workshop.phase == Phase::Deleted {
@@ -244,21 +225,13 @@ fn relay<T: Send + 'static>(
                     () = to_client.closed() => return,
                 }
             };
-            let revision = snapshot.view.workshop.revision;
-            // Of another life of the database, told once and then forgotten.
-            if std::mem::take(&mut since) > revision {
-                heard = Some(revision);
-            }
             // Notices are told once: to a new watcher only those to come.
             let notices = snapshot.notices.iter();
             let notices: Vec<_> = notices
-                .filter(|(revision, _)| heard.is_some_and(|heard| *revision > heard))
+                .filter(|(revision, _)| told.is_some_and(|told| *revision > told))
                 .map(|(_, notice)| notice)
                 .collect();
-            heard = heard
-                .or(Some(revision))
-                .max(Some(newest(&snapshot.notices)));
-            told = Some(revision);
+            told = Some(snapshot.view.workshop.revision);
             match tell(&snapshot.view, &notices) {
                 Ok((message, last)) => {
                     place.send(Ok(message));
