@@ -78,7 +78,7 @@ first_minutes() {
   step "the README's example from a clean environment"
   cp -a "$newest" "$work/clean"
   pip=("$work/clean/bin/python" -m pip --disable-pip-version-check)
-  "${pip[@]}" install -q --no-deps "$work"/dist/*.whl
+  "${pip[@]}" install -q --no-deps --force-reinstall "$work"/dist/*.whl
   "${pip[@]}" check > /dev/null
   mkdir "$work/empty"
   {
