@@ -154,7 +154,7 @@ describe.skipIf(missing !== "")("a whole class in the browser", () => {
     await editor.getByRole("textbox", { name: "main.rs" }).click();
     await editor.keyboard.type('fn main() { println!("hi");');
     await editor.keyboard.press("Control+S");
-    await editor.getByRole("button", { name: "Saved" }).waitFor();
+    await editor.getByRole("button", { name: "Saved", exact: true }).waitFor();
     await type(editor, "clear; cat main.rs\r");
     await shows(editor, 'println!("hi")');
     await looked(editor, "workspace-editor");

@@ -52,7 +52,7 @@ describe.skipIf((missing || lacks) !== "")("a class on a spot VM", () => {
     // The editor has what was typed, and saves it to the machine that came.
     await editor.click();
     await page.keyboard.press("Control+S");
-    await page.getByRole("button", { name: "Saved" }).waitFor();
+    await page.getByRole("button", { name: "Saved", exact: true }).waitFor();
     await type(page, "clear; cat saved.txt\r");
     await shows(page, "unsaved");
     // What is over is not said any more.

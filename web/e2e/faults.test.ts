@@ -80,7 +80,7 @@ describe.skipIf(missing !== "")("something is taken away under a page", () => {
     // The editor has what was typed, and saves it to the machine that came.
     await editor.click();
     await page.keyboard.press("Control+S");
-    await page.getByRole("button", { name: "Saved" }).waitFor();
+    await page.getByRole("button", { name: "Saved", exact: true }).waitFor();
     await type(page, "clear; cat saved.txt\r");
     await shows(page, /unsaved/);
     await page.context().close();
@@ -172,7 +172,7 @@ describe.skipIf(missing !== "")("something is taken away under a page", () => {
     await editor.getByText("not saved yet").waitFor();
     await editor.click();
     await page.keyboard.press("Control+S");
-    await page.getByRole("button", { name: "Saved" }).waitFor();
+    await page.getByRole("button", { name: "Saved", exact: true }).waitFor();
     await page.context().close();
     cable.close();
   });

@@ -112,7 +112,7 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
     await page.keyboard.type("print('hello from the editor')");
     await page.getByLabel("not saved").waitFor();
     await page.keyboard.press("Control+S");
-    await page.getByRole("button", { name: "Saved" }).waitFor();
+    await page.getByRole("button", { name: "Saved", exact: true }).waitFor();
     await type(page, "clear; python3 src/hello.py\r");
     await shows(page, "hello from the editor");
     await looked(page, "workspace");
@@ -126,7 +126,7 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
     await page.getByText("print('theirs')").first().waitFor();
     await looked(page, "workspace-conflict");
     await page.getByRole("button", { name: "Keep mine" }).click();
-    await page.getByRole("button", { name: "Saved" }).waitFor();
+    await page.getByRole("button", { name: "Saved", exact: true }).waitFor();
     await type(page, "clear; cat src/hello.py\r");
     await shows(page, "# mine");
     await page.getByRole("button", { name: "Close src/hello.py" }).click();
@@ -235,13 +235,13 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
     await page.getByRole("treeitem", { name: "dos.txt" }).click();
     const sheet = page.getByRole("textbox", { name: "dos.txt" });
     await sheet.click();
-    await page.getByRole("button", { name: "Saved" }).waitFor();
+    await page.getByRole("button", { name: "Saved", exact: true }).waitFor();
     expect(await page.getByLabel("not saved").count()).toBe(0);
     await page.keyboard.press("Control+End");
     await page.keyboard.type("three\n");
     await page.getByLabel("not saved").waitFor();
     await page.keyboard.press("Control+S");
-    await page.getByRole("button", { name: "Saved" }).waitFor();
+    await page.getByRole("button", { name: "Saved", exact: true }).waitFor();
     await type(page, "clear; od -An -c dos.txt | tr -d ' \\n'; echo\r");
     await shows(page, "one\\r\\ntwo\\r\\nthree\\r\\n");
     await page.getByRole("button", { name: "Close dos.txt" }).click();
