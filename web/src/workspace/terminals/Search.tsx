@@ -1,14 +1,15 @@
 import { useSignal } from "@preact/signals";
 import { SearchAddon } from "@xterm/addon-search";
 import type { Terminal } from "@xterm/xterm";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 
 /** Finds text in a terminal and its scrollback. */
 export function Search({ screen, onClose }: { screen: Terminal; onClose(): void }) {
   const finder = useMemo(() => new SearchAddon(), [screen]);
   const field = useRef<HTMLInputElement>(null);
   const found = useSignal(true);
-  useEffect(() => {
+  // Before anybody can type: the field is there with it.
+  useLayoutEffect(() => {
     screen.loadAddon(finder);
     field.current?.focus();
     return () => finder.dispose();
