@@ -15,7 +15,7 @@ use clarateach_e2e::{
     house_or_skip,
     wait::{tick, until},
 };
-use clarateach_server::reconciler::CRASH_POINTS;
+use clarateach_server::crash::CRASH_POINTS;
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;

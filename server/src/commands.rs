@@ -35,13 +35,14 @@ use crate::{
         BrowserArgs, CheckArgs, DataArgs, DownArgs, FirecrackerArgs, OperatorCertArgs,
         ProvisionerKind, ServeArgs,
     },
+    crash::CrashAt,
     gateway::{self, Gateway},
     provisioner::{
         Notes, Provisioner,
         gcp::{Gcp, GcpSettings},
         local::{self, Local, LocalSettings},
     },
-    reconciler::{CrashAt, Reconciler, Wake},
+    reconciler::{Reconciler, Wake},
     serve::{self as port, Doors, Reach},
     store::{
         Event, Store, StoreError, limits::Limits, sealing::MasterKey, sealing::write_secret_file,

@@ -8,6 +8,7 @@ pub mod api;
 pub mod browsers;
 pub mod commands;
 pub mod config;
+pub mod crash;
 pub mod gateway;
 mod pem_files;
 pub mod provisioner;

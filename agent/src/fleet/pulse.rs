@@ -26,6 +26,8 @@ use crate::{control::Control, runtime::Runtime};
 struct Rhythm {
     /// From one look to the next; a look that took longer is followed at once.
     every: Duration,
+    /// The same after one in vain.
+    anew: Duration,
     /// How long an answer may take.
     within: Duration,
     /// Misses in a row that are a hang.
@@ -37,6 +39,7 @@ struct Rhythm {
 /// hang and no load.
 const MACHINE: Rhythm = Rhythm {
     every: Duration::from_secs(2),
+    anew: Duration::from_secs(2),
     within: Duration::from_secs(2),
     misses: 3,
 };
@@ -45,6 +48,7 @@ const MACHINE: Rhythm = Rhythm {
 /// has half the time that it may take to start: [`Rhythm::of_guest`].
 const GUEST: Rhythm = Rhythm {
     every: Duration::from_secs(2),
+    anew: Duration::from_secs(2),
     within: Duration::from_secs(5),
     misses: 6,
 };
@@ -142,7 +146,7 @@ where
                     return format!("{misses} looks in a row, the last one: {error:#}");
                 }
                 // A look that waited in vain was long enough a pause.
-                tick.reset_after(rhythm.every.saturating_sub(took));
+                tick.reset_after(rhythm.anew.saturating_sub(took));
             }
         }
     }
@@ -151,8 +155,8 @@ where
 impl Rhythm {
     /// Six misses, and a look every other second, where a guest starts within a
     /// minute. Where ring 0 is emulated and the host is busy, four misses in a row
-    /// were seen of guests that were well; and an answer costs a guest a quarter of
-    /// a second of a processor there, so that eight idle seats kept one busy.
+    /// were seen of guests that were well; and an answer costs a guest up to a quarter
+    /// of a second of a processor there: eight idle seats took 61 % of one.
     fn of_guest(patience: Duration) -> Self {
         let within = GUEST.within.as_secs().max(1);
         let misses = u32::try_from(patience.as_secs() / 2 / within).unwrap_or(u32::MAX);
@@ -181,6 +185,7 @@ mod tests {
 
     const RHYTHM: Rhythm = Rhythm {
         every: Duration::from_millis(4),
+        anew: Duration::from_millis(4),
         within: Duration::from_millis(40),
         misses: 3,
     };
@@ -229,6 +234,21 @@ mod tests {
             misses = RHYTHM.after_miss(misses, Duration::from_millis(took));
             assert_eq!(misses, want, "{took} ms");
         }
+    }
+
+    #[tokio::test]
+    async fn who_was_silent_once_is_asked_again_soon() {
+        let seldom = Rhythm {
+            every: Duration::from_hours(1),
+            ..RHYTHM
+        };
+        let silent = watch(
+            seldom,
+            || std::future::ready(Err::<(), _>("nobody")),
+            |()| std::future::ready(()),
+        );
+        let why = tokio::time::timeout(Duration::from_secs(30), silent).await;
+        assert!(why.is_ok_and(|why| why.starts_with("3 looks")));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@
 use std::{collections::VecDeque, sync::Mutex};
 
 use clarateach_e2e::{House, house::missing, soak::soak};
-use clarateach_server::reconciler::{CLOUD_POINTS, CRASH_POINTS, RETURN_POINTS};
+use clarateach_server::crash::{CLOUD_POINTS, CRASH_POINTS, RETURN_POINTS};
 use futures_util::future::join_all;
 use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 

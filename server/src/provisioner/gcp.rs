@@ -21,7 +21,7 @@ use google_cloud_compute_v1::model::Operation;
 use tracing::{info, warn};
 
 use super::{Described, Listed, Notes, ProvisionError, Provisioner, Remainder, WorkerSpec};
-use crate::reconciler::CrashAt;
+use crate::crash::CrashAt;
 
 mod cloud;
 mod firewall;

@@ -22,12 +22,12 @@ use tracing::{info, warn};
 
 use crate::{
     agents::Agents,
+    crash::CrashAt,
     provisioner::Provisioner,
     store::{Store, StoreError},
 };
 
 mod apply;
-mod crash;
 mod cut;
 mod evidence;
 mod observe;
@@ -37,7 +37,6 @@ mod sweep;
 mod tasks;
 mod wake;
 
-pub use crash::{CLOUD_POINTS, CRASH_POINTS, CrashAt, RETURN_POINTS};
 pub use wake::Wake;
 
 use sweep::Sweeping;

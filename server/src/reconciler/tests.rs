@@ -26,10 +26,11 @@ use clarateach_domain::{
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{CrashAt, Reconciler, Wake, observe::LEAF_LIFE};
+use super::{Reconciler, Wake, observe::LEAF_LIFE};
 use crate::{
     agents::Agents,
     config::FirecrackerArgs,
+    crash::CrashAt,
     provisioner::{
         Described, Listed, ProvisionError, Provisioner, WorkerSpec,
         local::{DEFAULT_ALLOC_DIR, DEFAULT_SUBNET, Local, LocalSettings, down},
