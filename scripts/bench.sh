@@ -32,7 +32,7 @@ Without a name all of them run, in this order:
   --no-build   measure what is built already
   --on-disk    keep the server's data and the seats' disks on this machine's
                disk; else they are in memory, so that no disk decides (8 GiB of
-               it must be available)
+               it must be available). noise always is
   -- FLAG…     go to every named program, such as \`bench.sh echo -- --rounds 21\`
 HELP
 }
@@ -76,8 +76,8 @@ if [[ -n $memory ]] && (($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/m
   memory=
 fi
 # A House keeps everything under /var/tmp. What is mounted here ends with its program.
-in_memory=()
-[[ -z $memory ]] || in_memory=(unshare --mount --propagation private
+mounts=()
+[[ -z $memory ]] || mounts=(unshare --mount --propagation private
   bash -c 'mount -t tmpfs -o mode=1777,size=8g bench /var/tmp && exec "$@"' bash)
 
 table=$(mktemp)
@@ -97,6 +97,9 @@ for program in "${PROGRAMS[@]}"; do
   name=${program%%:*}
   [[ " ${names[*]} " == *" $name "* ]] || continue
   step "$name"
+  in_memory=("${mounts[@]}")
+  # A disk's limits are its device's, and memory has none.
+  [[ $name != noise ]] || in_memory=()
   CLARATEACH_IMAGES=$IMAGES CLARATEACH_FIRECRACKER_DIR=$CLARATEACH_CACHE/firecracker "${in_memory[@]}" timeout --kill-after=120 "${program##*:}" \
     "$CARGO_TARGET_DIR/release/$name" --table "$table" "${flags[@]}" &
   running=$!

@@ -126,7 +126,8 @@ e2e_stage() {
 
 # Without `clients` and `command_line`: what they speak is the agent's, whatever is behind it,
 # and they take nine minutes where KVM emulates. Who stopped a VM, a class that rests, one on
-# several VMs, a server that dies and a person's command line are the control plane's likewise, and told of containers.
+# several VMs, a server that dies and a person's command line are the control plane's likewise,
+# and told of containers.
 e2evm_stage() {
   SKIP=(--skip hands:: --skip pauses:: --skip many:: --skip kills:: --skip direct:: --skip delayed::)
   stories firecracker class cloud crash egress refusals survival

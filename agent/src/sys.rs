@@ -162,9 +162,14 @@ pub(crate) fn free_loop_device(control: BorrowedFd<'_>) -> io::Result<u32> {
 
 /// Puts `file` behind `device` until its last user is gone. `EBUSY` when
 /// somebody else was faster.
+///
+/// Past the page cache where the file system can do so, as the kernel looks up for
+/// itself: the loop's own copies would be nobody's for the limits of a disk, and made
+/// everybody else wait for a tick.
 pub(crate) fn set_loop(device: BorrowedFd<'_>, file: BorrowedFd<'_>) -> io::Result<()> {
     const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
     const LO_FLAGS_AUTOCLEAR: u32 = 4;
+    const LO_FLAGS_DIRECT_IO: u32 = 16;
     let config = LoopConfig {
         fd: u32::try_from(file.as_raw_fd()).map_err(io::Error::other)?,
         block_size: 4096,
@@ -173,7 +178,7 @@ pub(crate) fn set_loop(device: BorrowedFd<'_>, file: BorrowedFd<'_>) -> io::Resu
             number: 0,
             encrypt_type: 0,
             encrypt_key_size: 0,
-            flags: LO_FLAGS_AUTOCLEAR,
+            flags: LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO,
             file_name: [0; 64],
             crypt_name: [0; 64],
             encrypt_key: [0; 32],

@@ -14,6 +14,7 @@
 
 pub mod cable;
 pub mod canary;
+pub mod counter;
 pub mod door;
 pub mod fake_gce;
 pub mod fake_metadata;

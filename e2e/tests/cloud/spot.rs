@@ -11,7 +11,7 @@ use clarateach_e2e::{
 use clarateach_proto::workshop::{Runtime, Workshop};
 use futures_util::future::join_all;
 
-use crate::{Stage, strays::Strays};
+use crate::{Stage, strays};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_dies_between_signing_and_handing_over_enrols_again() {
@@ -99,7 +99,7 @@ impl Taken {
             assert_eq!(terminal.run(&line).await, mine);
             terminals.push(terminal);
         }
-        let strays = Strays::to(&before);
+        let strays = strays::to(&before);
         let (zone, name, _) = stage.only_vm();
         let began = Instant::now();
         stage.google.preempt(&zone, &name, Duration::ZERO);
