@@ -61,7 +61,7 @@ fn a_micro_vms_cgroup_bounds_processor_memory_processes_and_disk() {
     };
     if has_io && worker.run_dir_has_a_device() {
         let limit = fs::read_to_string(io_folder.join(io.1)).unwrap();
-        assert!(limit.contains("88080384"), "{limit:?}");
+        assert!(limit.contains("44040192"), "{limit:?}");
         assert!(inside(&io_folder, &vmm), "the VMM is not limited");
     } else {
         println!("SKIPPED in part: no io controller for the disk's device");

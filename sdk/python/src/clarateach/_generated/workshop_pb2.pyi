@@ -258,7 +258,7 @@ class Resources(_message.Message):
     """
     disk_mib_per_second: _builtins.int
     """Disk in MiB/s, 1 to 10000: so much is read, and so much is written as well. The
-    default is four even shares of 168, at least 8 and at most half of it.
+    default is four even shares of 168, at least 8 and at most a quarter of it.
     """
     processes: _builtins.int
     """Processes and threads of a container, 64 to 32768. The default is the seat's

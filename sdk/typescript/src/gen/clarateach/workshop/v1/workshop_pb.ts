@@ -54,7 +54,7 @@ export type Resources = Message<"clarateach.workshop.v1.Resources"> & {
 
   /**
    * Disk in MiB/s, 1 to 10000: so much is read, and so much is written as well. The
-   * default is four even shares of 168, at least 8 and at most half of it.
+   * default is four even shares of 168, at least 8 and at most a quarter of it.
    *
    * @generated from field: uint32 disk_mib_per_second = 5;
    */
