@@ -25,7 +25,7 @@ const NETWORK_LEAST: u32 = 10;
 const DISK: u32 = 168;
 const DISK_LEAST: u32 = 8;
 /// A quarter: where one seat wrote 84 MiB/s on two processors, the slowest of another's
-/// keystrokes took 2.6 times what they take in quiet; with a quarter, not twice
+/// keystrokes took 2.6 times what they take in quiet; with a quarter, twice
 /// (`scripts/bench.sh noise`).
 const DISK_MOST: u32 = DISK / 4;
 /// One piece in so many bytes: small ones cost a disk more than their bytes.
