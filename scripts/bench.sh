@@ -27,7 +27,8 @@ Without a name all of them run, in this order:
   microvm    MicroVMs cold and restored, beside bare firecracker; their memory
   listing    pages of a list and a watched change, with ten thousand workshops
   cloud      CreateWorkshop to running before a fake of Google, less its VM's
-             own start, beside the seats' own start
+             own start, beside the seats' own start (unoptimized programs:
+             a released server takes no fake's word)
 
   --no-build   measure what is built already
   --on-disk    keep the server's data and the seats' disks on this machine's
@@ -63,6 +64,8 @@ ensure_commands nginx=nginx-light setpriv=util-linux
 if [[ -n $build ]]; then
   step "building"
   (cd "$TOP" && cargo build --locked --release -p clarateach-server -p clarateach-agent -p clarateach-bench)
+  [[ " ${names[*]} " != *" cloud "* ]] ||
+    (cd "$TOP" && cargo build --locked --workspace --bins)
   images=()
   if [[ " ${names[*]} " == *" microvm "* ]] && : 2> /dev/null <> /dev/kvm; then
     "$TOP/scripts/fetch-firecracker.sh"
@@ -100,8 +103,11 @@ for program in "${PROGRAMS[@]}"; do
   in_memory=("${mounts[@]}")
   # A disk's limits are its device's, and memory has none.
   [[ $name != noise ]] || in_memory=()
+  # A released server takes no key but Google's own: a fake's is for the tests' build.
+  profile=release
+  [[ $name != cloud ]] || profile=debug
   CLARATEACH_IMAGES=$IMAGES CLARATEACH_FIRECRACKER_DIR=$CLARATEACH_CACHE/firecracker "${in_memory[@]}" timeout --kill-after=120 "${program##*:}" \
-    "$CARGO_TARGET_DIR/release/$name" --table "$table" "${flags[@]}" &
+    "$CARGO_TARGET_DIR/$profile/$name" --table "$table" "${flags[@]}" &
   running=$!
   wait "$running" || failed+=("$name")
   running=''
