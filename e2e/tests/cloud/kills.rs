@@ -30,6 +30,9 @@ const BACK: [&str; 7] = [
 ];
 const DELETE: [&str; 4] = ["seats.delete", "delete", "vm.delete", "forget-worker"];
 
+/// How often a life is lived whose last point may be missed.
+const TRIES: u32 = 3;
+
 /// Classes at once.
 const LANES: u8 = 4;
 
@@ -99,7 +102,15 @@ async fn the_server_may_die_at_any_step_of_a_class_in_the_cloud() {
         let mut lane = Lane::open(&house, number).await;
         let mut longest = Took::default();
         while let Some((seed, life)) = next() {
-            let took = life.live(&mut lane).await;
+            let mut took = None;
+            for _ in 0..TRIES {
+                took = life.live(&mut lane).await;
+                if took.is_some() {
+                    break;
+                }
+                println!("seed {seed}: {life:?}: once more, as its end was not passed");
+            }
+            let took = took.unwrap_or_else(|| panic!("{life:?}: its end was never passed"));
             println!("seed {seed}: {life:?}: {took:.1?} after each death");
             for (longest, took) in longest.iter_mut().zip(took) {
                 *longest = took.max(*longest);

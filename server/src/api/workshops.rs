@@ -18,11 +18,12 @@ use crate::store::{
     limits::Refused,
     pausing::Pause,
     principals::Principal,
+    reading::Page,
     requests::RequestKey,
     sealing::random,
     seats::Upheaval,
     view::{Workshop, WorkshopView},
-    workshops::{Change, NewSecrets, NewWorkshop, Page},
+    workshops::{Change, NewSecrets, NewWorkshop},
 };
 
 /// Clocks differ, and a CA must outlive every leaf of its workshop.

@@ -8,8 +8,8 @@ use sea_orm::{
 use super::{
     Store, StoreError,
     entity::{seat, worker, workshop},
+    reading,
     text::Text,
-    workshops,
 };
 
 /// Counts of one moment.
@@ -74,7 +74,7 @@ impl Store {
         living
             .column(workshop::Column::Id)
             .from(workshop::Entity)
-            .and_where(workshops::living());
+            .and_where(reading::living());
         let seats = seat::Entity::find().filter(seat::Column::WorkshopId.in_subquery(living));
         let states = seats
             .clone()

@@ -16,8 +16,8 @@ use super::{
     StoreError,
     entity::{seat, workshop},
     postgres,
+    reading::living as living_workshops,
     text::Text,
-    workshops::living as living_workshops,
 };
 
 /// How much there may be.

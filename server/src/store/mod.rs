@@ -8,6 +8,7 @@
 //! nowhere else.
 
 pub mod census;
+mod changing;
 mod collecting;
 pub mod entity;
 pub mod events;
@@ -23,7 +24,9 @@ mod postgres;
 #[path = "../../../e2e/src/postgres.rs"]
 pub(crate) mod postgres_of_tests;
 pub mod principals;
+pub mod reading;
 pub mod requests;
+mod resizing;
 pub mod sealing;
 pub mod seats;
 pub mod settle;

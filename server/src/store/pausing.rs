@@ -12,12 +12,13 @@ use sea_orm::{ActiveValue::Set, EntityTrait};
 
 use super::{
     Event, Store,
+    changing::Begun,
     entity::workshop,
     limits::Refused,
     record,
-    requests::{Replay, RequestKey},
+    requests::RequestKey,
     text::Text,
-    workshops::{Answer, alive, locked},
+    workshops::{Answer, alive},
 };
 
 /// What is wished of a workshop that stays.
@@ -61,15 +62,10 @@ impl Store {
         key: &RequestKey,
         now: DateTime<Utc>,
     ) -> Answer<()> {
-        let txn = self.begin_write().await?;
-        let Some(row) = locked(&txn, id).await? else {
-            return Ok(Err(Refused::Unknown));
+        let (txn, row) = match self.begin_change(id, key).await? {
+            Begun::Open(txn, row) => (txn, row),
+            Begun::Over(answer) => return Ok(answer),
         };
-        match self.replay(&txn, key).await? {
-            Replay::Fresh => {}
-            Replay::Differs => return Ok(Err(Refused::RequestDiffers)),
-            Replay::Answered(_) => return Ok(Ok(())),
-        }
         if let Err(refused) = alive(&row, now) {
             return Ok(Err(refused));
         }
@@ -103,9 +99,7 @@ impl Store {
             };
             record(&txn, id, event, now).await?;
         }
-        self.keep_answer(&txn, key, "", now).await?;
-        txn.commit().await?;
-        self.changed(id);
+        self.end_change(txn, id, key, now).await?;
         Ok(Ok(()))
     }
 }

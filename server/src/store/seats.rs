@@ -20,14 +20,16 @@ use zeroize::Zeroizing;
 
 use super::{
     Event, Store, StoreError, WriteTxn,
+    changing::{Begun, locked},
     entity::{seat, stay, workshop},
     limits::Refused,
     principals::hash,
     record,
     requests::{Replay, RequestKey},
+    resizing::end_stay,
     text::Text,
     view::{unsigned, unsigned_big},
-    workshops::{Answer, alive, end_stay, locked, sealed, signed},
+    workshops::{Answer, alive, sealed, signed},
 };
 
 /// A learner who wants in, checked.
@@ -173,15 +175,10 @@ impl Store {
         key: &RequestKey,
         now: DateTime<Utc>,
     ) -> Answer<()> {
-        let txn = self.begin_write().await?;
-        let Some(row) = locked(&txn, workshop).await? else {
-            return Ok(Err(Refused::Unknown));
+        let (txn, row) = match self.begin_change(workshop, key).await? {
+            Begun::Open(txn, row) => (txn, row),
+            Begun::Over(answer) => return Ok(answer),
         };
-        match self.replay(&txn, key).await? {
-            Replay::Fresh => {}
-            Replay::Differs => return Ok(Err(Refused::RequestDiffers)),
-            Replay::Answered(_) => return Ok(Ok(())),
-        }
         if let Err(refused) = alive(&row, now) {
             return Ok(Err(refused));
         }
@@ -228,9 +225,7 @@ impl Store {
             data: "",
         };
         record(&txn, workshop, event, now).await?;
-        self.keep_answer(&txn, key, "", now).await?;
-        txn.commit().await?;
-        self.changed(workshop);
+        self.end_change(txn, workshop, key, now).await?;
         Ok(Ok(()))
     }
 }

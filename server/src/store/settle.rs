@@ -22,12 +22,14 @@ use sea_orm::{
 
 use super::{
     Event, Notice, NoticeKind, Store, StoreError,
+    changing::locked,
     entity::{attempt, seat, stay, worker, workshop},
+    reading::living,
     record, record_notice,
     text::Text,
     view::egress,
     workers::{WorkerRow, WorkerSight, save_workers},
-    workshops::{living, locked, sealed},
+    workshops::sealed,
 };
 
 /// Who the loop is in events.

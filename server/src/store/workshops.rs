@@ -1,36 +1,29 @@
-//! Workshops: made, read, changed, wished away.
+//! Workshops: made, changed, wished away.
 //!
 //! Way: a checked wish -> limits, row, seats, event in one transaction -> the
-//! loop does the rest. What a workshop is, people read from [`WorkshopView`].
+//! loop does the rest. What a workshop is, people read by `reading.rs`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use clarateach_domain::{
     egress::Egress,
-    ids::{SeatNo, WorkshopId},
+    ids::WorkshopId,
     limits::Asked,
     microvm::{Resources, Runtime},
-    plan::{SeatWish, place},
-    workshop::{Desired, Phase, SeatState},
+    workshop::{Desired, Phase},
 };
-use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
-    IsolationLevel, QueryFilter, QueryOrder, QuerySelect, Select, TransactionOptions,
-    TransactionTrait,
-    sea_query::{Expr, SimpleExpr},
-};
+use sea_orm::{ActiveValue::Set, EntityTrait};
 
 use super::{
-    Event, Store, StoreError, WriteTxn,
-    entity::{principal, seat, stay, worker, workshop},
+    Event, Store, StoreError,
+    changing::Begun,
+    entity::workshop,
     limits::{Limits, Refused},
     record,
     requests::{Replay, RequestKey},
+    resizing::{add_seats, resize},
     text::Text,
-    usual,
-    view::{self, Workshop, WorkshopView},
 };
 
 /// A workshop that is asked for, checked.
@@ -94,18 +87,6 @@ pub struct Change {
     pub egress: Option<Egress>,
     /// Let learners lose seats that must go.
     pub evict: bool,
-}
-
-/// One page of workshops.
-pub struct Page {
-    /// Whose: a principal's id, or everybody's.
-    pub owner_id: Option<String>,
-    /// At most so many.
-    pub size: u64,
-    /// Those after this one.
-    pub after: Option<WorkshopId>,
-    /// Also deleted ones.
-    pub deleted: bool,
 }
 
 /// What became of a wish.
@@ -214,105 +195,6 @@ impl Store {
         })
     }
 
-    /// One workshop, without workers and seats. The view is whoever's: the
-    /// caller asks the policy.
-    pub async fn workshop(&self, id: &WorkshopId) -> Result<Option<Workshop>, StoreError> {
-        one(&self.db, id).await
-    }
-
-    /// One workshop with its workers and seats, as of one moment.
-    pub async fn workshop_view(&self, id: &WorkshopId) -> Result<Option<WorkshopView>, StoreError> {
-        // One read transaction: on SQLite it is a snapshot, on PostgreSQL if it is told to.
-        let postgres = self.db.get_database_backend() == DbBackend::Postgres;
-        let options = TransactionOptions {
-            isolation_level: postgres.then_some(IsolationLevel::RepeatableRead),
-            ..TransactionOptions::default()
-        };
-        let txn = self.db.begin_with_options(options).await?;
-        let Some(workshop) = one(&txn, id).await? else {
-            return Ok(None);
-        };
-        let workers = worker::Entity::find()
-            .filter(worker::Column::WorkshopId.eq(id.as_str()))
-            .filter(worker::Column::DeletedAt.is_null())
-            .order_by_asc(worker::Column::Ordinal)
-            .all(&txn)
-            .await?;
-        let seats = seats_of(&txn, id).all(&txn).await?;
-        let stays = stay::Entity::find()
-            .filter(stay::Column::WorkshopId.eq(id.as_str()))
-            .filter(stay::Column::EndedAt.is_null())
-            .all(&txn)
-            .await?;
-        let usual = if seats.iter().any(usual::waits) {
-            usual::wait(&txn).await?
-        } else {
-            None
-        };
-        txn.commit().await?;
-        let mut stays: HashMap<_, _> = stays.into_iter().map(|s| (s.id.clone(), s)).collect();
-        let phase = workshop.phase;
-        let seats = seats.into_iter().map(|mut row| {
-            if let Some(usual) = usual.filter(|_| usual::waits(&row)) {
-                row.reason = usual::said(usual);
-            }
-            let stay = row.stay_id.as_ref().and_then(|id| stays.remove(id));
-            view::seat(row, stay, phase)
-        });
-        Ok(Some(WorkshopView {
-            seats: seats.collect::<Result<_, _>>()?,
-            workers: workers.into_iter().map(view::worker).collect(),
-            workshop,
-        }))
-    }
-
-    /// Workshops, newest first.
-    pub async fn workshops(&self, page: &Page) -> Result<Vec<Workshop>, StoreError> {
-        let mut query = workshop::Entity::find();
-        if let Some(owner) = &page.owner_id {
-            query = query.filter(workshop::Column::OwnerId.eq(owner));
-        }
-        if !page.deleted {
-            query = query.filter(living());
-        }
-        if let Some(after) = &page.after {
-            let Some(last) = workshop::Entity::find_by_id(after.as_str())
-                .one(&self.db)
-                .await?
-            else {
-                return Ok(Vec::new());
-            };
-            // Both say what the second alone would; the first is where the index begins.
-            query = query
-                .filter(workshop::Column::CreatedAt.lte(last.created_at))
-                .filter(
-                    Condition::any()
-                        .add(workshop::Column::CreatedAt.lt(last.created_at))
-                        .add(workshop::Column::Id.gt(last.id)),
-                );
-        }
-        let rows = query
-            .order_by_desc(workshop::Column::CreatedAt)
-            .order_by_asc(workshop::Column::Id)
-            .limit(page.size)
-            .all(&self.db)
-            .await?;
-        let whose: BTreeSet<_> = rows.iter().map(|row| row.owner_id.as_str()).collect();
-        let owners: HashMap<_, _> = principal::Entity::find()
-            .filter(principal::Column::Id.is_in(whose))
-            .all(&self.db)
-            .await?
-            .into_iter()
-            .map(|owner| (owner.id, owner.name))
-            .collect();
-        rows.into_iter()
-            .map(|row| {
-                let owner = owners.get(&row.owner_id).cloned().unwrap_or_default();
-                view::workshop(row, &owner)
-            })
-            .collect()
-    }
-
     /// Changes a workshop that is not being removed.
     pub async fn update_workshop(
         &self,
@@ -323,15 +205,10 @@ impl Store {
         limits: &Limits,
         now: DateTime<Utc>,
     ) -> Answer<()> {
-        let txn = self.begin_write().await?;
-        let Some(row) = locked(&txn, id).await? else {
-            return Ok(Err(Refused::Unknown));
+        let (txn, row) = match self.begin_change(id, key).await? {
+            Begun::Open(txn, row) => (txn, row),
+            Begun::Over(answer) => return Ok(answer),
         };
-        match self.replay(&txn, key).await? {
-            Replay::Fresh => {}
-            Replay::Differs => return Ok(Err(Refused::RequestDiffers)),
-            Replay::Answered(_) => return Ok(Ok(())),
-        }
         if let Err(refused) = alive(&row, now) {
             return Ok(Err(refused));
         }
@@ -382,9 +259,7 @@ impl Store {
             data: &data,
         };
         record(&txn, id, event, now).await?;
-        self.keep_answer(&txn, key, "", now).await?;
-        txn.commit().await?;
-        self.changed(id);
+        self.end_change(txn, id, key, now).await?;
         Ok(Ok(()))
     }
 
@@ -396,15 +271,10 @@ impl Store {
         key: &RequestKey,
         now: DateTime<Utc>,
     ) -> Answer<()> {
-        let txn = self.begin_write().await?;
-        let Some(row) = locked(&txn, id).await? else {
-            return Ok(Err(Refused::Unknown));
+        let (txn, row) = match self.begin_change(id, key).await? {
+            Begun::Open(txn, row) => (txn, row),
+            Begun::Over(answer) => return Ok(answer),
         };
-        match self.replay(&txn, key).await? {
-            Replay::Fresh => {}
-            Replay::Differs => return Ok(Err(Refused::RequestDiffers)),
-            Replay::Answered(_) => return Ok(Ok(())),
-        }
         if row.desired.0 != Desired::Absent {
             let next = workshop::ActiveModel {
                 id: Set(row.id.clone()),
@@ -425,17 +295,9 @@ impl Store {
             };
             record(&txn, id, event, now).await?;
         }
-        self.keep_answer(&txn, key, "", now).await?;
-        txn.commit().await?;
-        self.changed(id);
+        self.end_change(txn, id, key, now).await?;
         Ok(Ok(()))
     }
-}
-
-/// Those that are not deleted. In words, not as a value: a database takes the index of
-/// just these only when it reads the condition in the query.
-pub(super) fn living() -> SimpleExpr {
-    Expr::cust("phase <> 'deleted'")
 }
 
 fn egress_column(egress: &Egress) -> Result<String, StoreError> {
@@ -453,154 +315,7 @@ pub(super) fn alive(row: &workshop::Model, now: DateTime<Utc>) -> Result<(), Ref
     Ok(())
 }
 
-/// The workshop's row, which nobody else changes until the transaction ends.
-pub(super) async fn locked(
-    txn: &WriteTxn,
-    id: &WorkshopId,
-) -> Result<Option<workshop::Model>, StoreError> {
-    let mut query = workshop::Entity::find_by_id(id.as_str());
-    if txn.get_database_backend() == DbBackend::Postgres {
-        query = query.lock_exclusive();
-    }
-    Ok(query.one(&**txn).await?)
-}
-
-async fn one(db: &impl ConnectionTrait, id: &WorkshopId) -> Result<Option<Workshop>, StoreError> {
-    let Some(row) = workshop::Entity::find_by_id(id.as_str()).one(db).await? else {
-        return Ok(None);
-    };
-    let owner = principal::Entity::find_by_id(&row.owner_id).one(db).await?;
-    let owner = owner.map(|owner| owner.name).unwrap_or_default();
-    view::workshop(row, &owner).map(Some)
-}
-
-fn seats_of<C: ConnectionTrait>(_: &C, id: &WorkshopId) -> Select<seat::Entity> {
-    seat::Entity::find()
-        .filter(seat::Column::WorkshopId.eq(id.as_str()))
-        .order_by_asc(seat::Column::Seat)
-}
-
 /// Columns are signed; what was checked at the door fits.
 pub(super) fn signed(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-async fn add_seats(
-    txn: &DatabaseTransaction,
-    id: &WorkshopId,
-    numbers: &[u32],
-    epoch: i64,
-    limits: &Limits,
-) -> Result<(), StoreError> {
-    let rows = numbers.iter().map(|&number| {
-        let number = SeatNo::try_from(number).map_err(|cause| StoreError::bad("seat", cause))?;
-        let (worker, slot) = place(number, limits.seats_per_worker);
-        Ok(seat::ActiveModel::from(seat::Model {
-            workshop_id: id.to_string(),
-            seat: signed(number.get()),
-            worker: signed(worker.get()),
-            slot: signed(slot.into()),
-            incarnation: 1,
-            epoch,
-            wish: Text(SeatWish::Kept),
-            stay_id: None,
-            state: Text(SeatState::Waiting),
-            reason: usual::WAITS.to_owned(),
-            queue_position: 0,
-            restarts: 0,
-            terminals: 0,
-            ready_at: None,
-            last_input_at: None,
-        }))
-    });
-    let rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
-    // SQLite binds at most 32,766 values a statement, fifteen a row.
-    for rows in rows.chunks(500) {
-        seat::Entity::insert_many(rows.to_vec())
-            .exec_without_returning(txn)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Brings the number of seats to `want`; says whether anything changed.
-async fn resize(
-    txn: &WriteTxn,
-    workshop: &workshop::Model,
-    want: u32,
-    evict: bool,
-    limits: &Limits,
-    now: DateTime<Utc>,
-) -> Answer<bool> {
-    let id = &workshop
-        .id
-        .parse()
-        .map_err(|cause| StoreError::bad("workshop id", cause))?;
-    let rows = seats_of(&**txn, id).all(&**txn).await?;
-    let kept: Vec<_> = rows
-        .iter()
-        .filter(|row| row.wish.0 != SeatWish::Removed)
-        .collect();
-    let have = u32::try_from(kept.len()).unwrap_or(u32::MAX);
-    if want > have {
-        // The lowest numbers that no row has: one that is being removed keeps
-        // its own until it is gone.
-        let taken: std::collections::HashSet<_> =
-            rows.iter().map(|row| view::unsigned(row.seat)).collect();
-        let free = (1..).filter(|number| !taken.contains(number));
-        let numbers: Vec<_> = free.take((want - have) as usize).collect();
-        // Epochs grow only together with the generation, so no earlier holder of
-        // such a number has a token of this epoch.
-        add_seats(txn, id, &numbers, workshop.generation + 1, limits).await?;
-    }
-    let surplus = have.saturating_sub(want) as usize;
-    let (taken, free): (Vec<_>, Vec<_>) = kept
-        .into_iter()
-        .rev()
-        .partition(|row| row.stay_id.is_some());
-    if surplus > free.len() && !evict {
-        return Ok(Err(Refused::SeatsInUse {
-            taken: taken.len(),
-            must_go: surplus - free.len(),
-        }));
-    }
-    for row in free.iter().chain(&taken).take(surplus) {
-        remove_seat(txn, row, now).await?;
-    }
-    Ok(Ok(want != have))
-}
-
-async fn remove_seat(
-    txn: &DatabaseTransaction,
-    row: &seat::Model,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    end_stay(txn, row, now).await?;
-    let next = seat::ActiveModel {
-        workshop_id: Set(row.workshop_id.clone()),
-        seat: Set(row.seat),
-        wish: Set(Text(SeatWish::Removed)),
-        epoch: Set(row.epoch + 1),
-        stay_id: Set(None),
-        ..Default::default()
-    };
-    seat::Entity::update(next).exec(txn).await?;
-    Ok(())
-}
-
-/// Ends the stay in a seat; its reconnect code is void from then on.
-pub(super) async fn end_stay(
-    txn: &DatabaseTransaction,
-    row: &seat::Model,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    if let Some(id) = &row.stay_id {
-        let next = stay::ActiveModel {
-            id: Set(id.clone()),
-            ended_at: Set(Some(now)),
-            ..Default::default()
-        };
-        stay::Entity::update(next).exec(txn).await?;
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use sea_orm_migration::prelude::*;
 pub(super) struct Migration;
 
 /// Most rows are of deleted workshops, which few ask for: those that are not have indexes
-/// of their own. `store::workshops::living` says the condition in the same words.
+/// of their own. `store::reading::living` says the condition in the same words.
 const CHANGES: [&str; 5] = [
     "CREATE INDEX workshops_newest ON workshops (created_at DESC, id)",
     "CREATE INDEX workshops_living ON workshops (created_at DESC, id) WHERE phase <> 'deleted'",
