@@ -8,8 +8,9 @@ mod verdict;
 
 use std::time::SystemTime;
 
-use clarateach_proto::workshop::{
-    ListWorkshopsRequest, RefreshTokenRequest, WorkerState, Workshop,
+use clarateach_proto::{
+    json::word,
+    workshop::{ListWorkshopsRequest, RefreshTokenRequest, WorkerState, Workshop},
 };
 use serde_json::json;
 
@@ -151,7 +152,7 @@ async fn workers(checks: &mut Vec<Check>, workshop: &Workshop) {
     for worker in &workshop.workers {
         let name = format!("worker {}", worker.name);
         if worker.state() != WorkerState::Ready {
-            let word = workshop::show::word(worker.state().as_str_name(), "WORKER_STATE_");
+            let word = word(worker.state().as_str_name(), "WORKER_STATE_");
             checks.push(Check::warns(
                 &name,
                 format!("{word}: {}", plain(&worker.reason)),

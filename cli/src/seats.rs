@@ -4,7 +4,10 @@ mod log;
 
 use std::time::SystemTime;
 
-use clarateach_proto::workshop::{ListSeatsRequest, ResetSeatRequest, RevokeSeatRequest, Seat};
+use clarateach_proto::{
+    json::{self, word},
+    workshop::{ListSeatsRequest, ResetSeatRequest, RevokeSeatRequest, Seat},
+};
 use serde_json::json;
 
 use crate::{
@@ -14,7 +17,7 @@ use crate::{
     failure::{Exit, Failure},
     login,
     output::{ago, list, plain},
-    workshop::{confirm, find, show},
+    workshop::{confirm, find},
 };
 
 const NARROW: [&str; 5] = ["SEAT", "STATE", "LEARNER", "TYPED", "TERMINALS"];
@@ -126,7 +129,7 @@ pub(crate) fn print_all(seats: &[Seat], how: Show) -> Result<(), Failure> {
             };
             vec![
                 seat.seat.to_string(),
-                show::word(seat.state().as_str_name(), "SEAT_STATE_"),
+                word(seat.state().as_str_name(), "SEAT_STATE_"),
                 learner,
                 ago(seat.last_input_at.as_ref(), now),
                 seat.terminals.to_string(),
@@ -142,6 +145,6 @@ pub(crate) fn print_all(seats: &[Seat], how: Show) -> Result<(), Failure> {
         &NARROW,
         &WIDE,
         &rows,
-        || json!({ "seats": seats.iter().map(show::seat).collect::<Vec<_>>() }),
+        || json!({ "seats": seats.iter().map(json::seat).collect::<Vec<_>>() }),
     )
 }

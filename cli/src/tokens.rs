@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
-use clarateach_proto::workshop::{
-    ApiToken, CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role,
+use clarateach_proto::{
+    json::word,
+    workshop::{ApiToken, CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role},
 };
 use serde_json::{Value, json};
 
@@ -13,7 +14,6 @@ use crate::{
     failure::Failure,
     login,
     output::{ago, list, plain, pretty, print, tell},
-    workshop::show::word,
 };
 
 const NARROW: [&str; 5] = ["ID", "PRINCIPAL", "ROLE", "LABEL", "MADE"];

@@ -1,7 +1,10 @@
-//! Generated types of the three packages of the schema, and nothing else.
+//! Generated types of the three packages of the schema, and their words in JSON.
 //!
-//! Features: none gives the messages, `client` and `server` add the stubs.
+//! Features: none gives the messages, `client` and `server` add the stubs, `json` the words.
 //! The sources are under `proto/clarateach/`; the Rust stays in `OUT_DIR`.
+
+#[cfg(feature = "json")]
+pub mod json;
 
 /// The compiled schema, for gRPC reflection: a serialized `FileDescriptorSet`
 /// with imports and comments.

@@ -2,8 +2,11 @@
 
 use std::time::SystemTime;
 
-use clarateach_proto::workshop::{Endpoints, Runtime, Seat, Worker, Workshop};
-use serde_json::{Value, json};
+use clarateach_proto::{
+    json::{self, word},
+    workshop::Workshop,
+};
+use serde_json::json;
 
 use crate::{
     config::{Format, Show},
@@ -19,19 +22,6 @@ pub(super) fn status(workshop: &Workshop) -> String {
     word(workshop.status().as_str_name(), "WORKSHOP_STATUS_")
 }
 
-/// `SEAT_STATE_READY` -> `ready`.
-pub(crate) fn word(name: &str, prefix: &str) -> String {
-    name.trim_start_matches(prefix).to_lowercase()
-}
-
-fn runtime(workshop: &Workshop) -> &'static str {
-    match workshop.runtime() {
-        Runtime::Firecracker => "firecracker",
-        Runtime::Container => "container",
-        Runtime::Unspecified => "unspecified",
-    }
-}
-
 pub(super) fn many(all: &[Workshop], show: Show) -> Result<(), Failure> {
     let now = SystemTime::now();
     let rows: Vec<Vec<String>> = all
@@ -43,7 +33,7 @@ pub(super) fn many(all: &[Workshop], show: Show) -> Result<(), Failure> {
                 status(one),
                 one.seats.to_string(),
                 one.code.clone(),
-                runtime(one).to_owned(),
+                word(one.runtime().as_str_name(), "RUNTIME_"),
                 plain(&one.owner),
                 ago(one.expires_at.as_ref(), now),
                 plain(&one.reason),
@@ -55,14 +45,14 @@ pub(super) fn many(all: &[Workshop], show: Show) -> Result<(), Failure> {
         &NARROW,
         &WIDE,
         &rows,
-        || json!({ "workshops": all.iter().map(as_json).collect::<Vec<_>>() }),
+        || json!({ "workshops": all.iter().map(json::workshop).collect::<Vec<_>>() }),
     )
 }
 
 /// The row alone; JSON has everything all the same.
 pub(super) fn brief(workshop: &Workshop, show: Show) -> Result<(), Failure> {
     match show.output {
-        Format::Json => print(&pretty(&as_json(workshop))),
+        Format::Json => print(&pretty(&json::workshop(workshop))),
         Format::Table | Format::Wide | Format::Name => many(std::slice::from_ref(workshop), show),
     }
 }
@@ -119,80 +109,4 @@ fn details(workshop: &Workshop) -> Vec<Vec<String>> {
         say("worker", line.join("  ").trim_end().to_owned());
     }
     rows
-}
-
-fn time(at: Option<&prost_types::Timestamp>) -> Option<String> {
-    at.map(ToString::to_string)
-}
-
-/// As `GET /api/workshops/ID` has it.
-pub(super) fn as_json(workshop: &Workshop) -> Value {
-    let egress = workshop.egress.as_ref().map(|egress| {
-        json!({ "mode": word(egress.mode().as_str_name(), "MODE_"), "allow": egress.allow })
-    });
-    let resources = workshop.resources.unwrap_or_default();
-    json!({
-        "id": workshop.id,
-        "name": workshop.name,
-        "seats": workshop.seats,
-        "runtime": runtime(workshop),
-        "code": workshop.code,
-        "status": status(workshop),
-        "reason": workshop.reason,
-        "owner": workshop.owner,
-        "egress": egress,
-        "created_at": time(workshop.created_at.as_ref()),
-        "expires_at": time(workshop.expires_at.as_ref()),
-        "deleted_at": time(workshop.deleted_at.as_ref()),
-        "template": workshop.template,
-        "instructions": workshop.instructions,
-        "env_names": workshop.env_names,
-        "resources": {
-            "vcpus": resources.vcpus,
-            "memory_mib": resources.memory_mib,
-            "disk_mib": resources.disk_mib,
-            "network_mbits": resources.network_mbits,
-            "disk_mib_per_second": resources.disk_mib_per_second,
-            "processes": resources.processes,
-        },
-        "ca_certificate": workshop.ca_certificate,
-        "revision": workshop.revision,
-        "workers": workshop.workers.iter().map(worker).collect::<Vec<_>>(),
-        "seat_list": workshop.seat_list.iter().map(seat).collect::<Vec<_>>(),
-    })
-}
-
-fn worker(worker: &Worker) -> Value {
-    json!({
-        "name": worker.name,
-        "address": worker.address,
-        "zone": worker.zone,
-        "state": word(worker.state().as_str_name(), "WORKER_STATE_"),
-        "reason": worker.reason,
-        "certificate_expires_at": time(worker.certificate_expires_at.as_ref()),
-        "agent_version": worker.agent_version,
-        "network": worker.network,
-    })
-}
-
-/// One seat, as the server's JSON face has it.
-pub(crate) fn seat(seat: &Seat) -> Value {
-    let ways = |ways: Option<&Endpoints>| {
-        ways.map(|e| json!({ "terminal": e.terminal, "files": e.files, "exec": e.exec }))
-    };
-    json!({
-        "seat": seat.seat,
-        "state": word(seat.state().as_str_name(), "SEAT_STATE_"),
-        "reason": seat.reason,
-        "taken": seat.taken,
-        "learner": seat.learner,
-        "joined_at": time(seat.joined_at.as_ref()),
-        "last_input_at": time(seat.last_input_at.as_ref()),
-        "terminals": seat.terminals,
-        "restarts": seat.restarts,
-        "epoch": seat.epoch,
-        "worker": seat.worker,
-        "endpoints": ways(seat.endpoints.as_ref()),
-        "gateway": ways(seat.gateway.as_ref()),
-    })
 }

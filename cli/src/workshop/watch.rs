@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use clarateach_proto::workshop::{
-    SeatState, WatchWorkshopRequest, WatchWorkshopResponse, Workshop, WorkshopStatus,
+use clarateach_proto::{
+    json,
+    workshop::{SeatState, WatchWorkshopRequest, WatchWorkshopResponse, Workshop, WorkshopStatus},
 };
 use tokio::time::sleep;
 use tonic::Code;
@@ -36,7 +37,7 @@ pub(super) async fn run(
             return Ok(None);
         };
         let line = if json {
-            show::as_json(workshop).to_string()
+            json::workshop(workshop).to_string()
         } else {
             line(workshop)
         };

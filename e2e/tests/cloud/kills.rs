@@ -4,7 +4,7 @@
 
 use std::{collections::VecDeque, sync::Mutex};
 
-use clarateach_e2e::{House, house::missing, soak::soak};
+use clarateach_e2e::{House, house::missing, postgres, soak::soak};
 use clarateach_server::crash::{CLOUD_POINTS, CRASH_POINTS, RETURN_POINTS};
 use futures_util::future::join_all;
 use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
@@ -33,8 +33,11 @@ const DELETE: [&str; 4] = ["seats.delete", "delete", "vm.delete", "forget-worker
 /// How often a life is lived whose last point may be missed.
 const TRIES: u32 = 3;
 
-/// Classes at once.
-const LANES: u8 = 4;
+/// Classes at once: more on PostgreSQL, where most of a life is waiting for the lease of a
+/// server that died.
+fn at_once() -> u8 {
+    if postgres::chosen() { 10 } else { 4 }
+}
 
 fn verb(point: &str) -> &str {
     point.split_once(':').unwrap().0
@@ -98,7 +101,7 @@ async fn the_server_may_die_at_any_step_of_a_class_in_the_cloud() {
     let next = || left.lock().unwrap().pop_front();
     let house = House::empty();
     // Number 0 is a `fake-google`'s, which may stand beside this.
-    let lanes = (1..=LANES).map(async |number| {
+    let lanes = (1..=at_once()).map(async |number| {
         let mut lane = Lane::open(&house, number).await;
         let mut longest = Took::default();
         while let Some((seed, life)) = next() {
