@@ -32,6 +32,7 @@ const browser = await chromium.launch({
 try {
   await workshop.waitRunning();
   const seen = {};
+  let size;
   const pages = {};
   for (const name of ["ours", "bare"]) {
     seen[name] = { joins: [], keys: [], flood: [], stop: [], heap: [] };
@@ -42,6 +43,7 @@ try {
       seen[name].joins.push(took);
       if (pages[name]) await page.context().close();
       else pages[name] = page;
+      size ??= await sizeOf(page);
     }
   }
   for (let round = 0; round < rounds; round += 1) {
@@ -74,33 +76,43 @@ async function ours() {
   return { page, took };
 }
 
-/** xterm.js and a WebSocket, and nothing else: no acks, no replay, no second look. */
+/** Columns and rows of a page's terminal, as its shell has them. */
+async function sizeOf(page) {
+  await page.locator(".xterm-helper-textarea").first().focus();
+  await page.keyboard.type("clear; stty size\r");
+  await shows(page, /^\d+ \d+\s*$/m);
+  const said = await page.locator(".xterm-rows").first().innerText();
+  const [rows, cols] = /^(\d+) (\d+)/m.exec(said).slice(1).map(Number);
+  return { cols, rows };
+}
+
+/** xterm.js and a WebSocket, and nothing else: no acks, no replay, no second look. As large. */
 async function bare() {
   const page = await (await browser.newContext({ baseURL: url, bypassCSP: true })).newPage();
   await page.goto("/");
   await page.evaluate(() => document.body.replaceChildren());
   await page.addScriptTag({ content: xterm });
   const began = (code) =>
-    page.evaluate(async (code) => {
+    page.evaluate(async ({ code, cols, rows }) => {
       const answer = await fetch("/api/join", {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ code }),
       });
       const { gateway, token } = await answer.json();
-      const screen = new Terminal({ cols: 100, rows: 30 });
+      const screen = new Terminal({ cols, rows });
       const place = document.createElement("div");
       document.body.append(place);
       screen.open(place);
       const offers = ["clarateach.terminal.v1", `clarateach.bearer.v1.${token}`];
-      const socket = new WebSocket(`${gateway.terminal}?cols=100&rows=30`, offers);
+      const socket = new WebSocket(`${gateway.terminal}?cols=${cols}&rows=${rows}`, offers);
       socket.binaryType = "arraybuffer";
       socket.onmessage = ({ data }) => {
         if (typeof data !== "string") screen.write(new Uint8Array(data));
       };
       screen.onData((text) => socket.send(new TextEncoder().encode(text)));
       screen.focus();
-    }, code);
+    }, { code, ...size });
   return { page, took: await timed(page, () => began(workshop.code)) };
 }
 
