@@ -16,6 +16,8 @@ const JOINS = 12;
 const KEYS = 60;
 const FLOOD = 20_000_000;
 const MIB = 1024 * 1024;
+/** Of our terminal; the bare one is made as large. */
+let size;
 const xterm = readFileSync(createRequire(import.meta.url).resolve("@xterm/xterm"), "utf8");
 
 const client = new Client({ url, token });
@@ -32,7 +34,6 @@ const browser = await chromium.launch({
 try {
   await workshop.waitRunning();
   const seen = {};
-  let size;
   const pages = {};
   for (const name of ["ours", "bare"]) {
     seen[name] = { joins: [], keys: [], flood: [], stop: [], heap: [] };
@@ -81,8 +82,8 @@ async function sizeOf(page) {
   await page.locator(".xterm-helper-textarea").first().focus();
   await page.keyboard.type("clear; stty size\r");
   await shows(page, /^\d+ \d+\s*$/m);
-  const said = await page.locator(".xterm-rows").first().innerText();
-  const [rows, cols] = /^(\d+) (\d+)/m.exec(said).slice(1).map(Number);
+  const said = await page.locator(".xterm-rows > div").first().textContent();
+  const [rows, cols] = /^(\d+) (\d+)/.exec(said).slice(1).map(Number);
   return { cols, rows };
 }
 
@@ -93,26 +94,29 @@ async function bare() {
   await page.evaluate(() => document.body.replaceChildren());
   await page.addScriptTag({ content: xterm });
   const began = (code) =>
-    page.evaluate(async ({ code, cols, rows }) => {
-      const answer = await fetch("/api/join", {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ code }),
-      });
-      const { gateway, token } = await answer.json();
-      const screen = new Terminal({ cols, rows });
-      const place = document.createElement("div");
-      document.body.append(place);
-      screen.open(place);
-      const offers = ["clarateach.terminal.v1", `clarateach.bearer.v1.${token}`];
-      const socket = new WebSocket(`${gateway.terminal}?cols=${cols}&rows=${rows}`, offers);
-      socket.binaryType = "arraybuffer";
-      socket.onmessage = ({ data }) => {
-        if (typeof data !== "string") screen.write(new Uint8Array(data));
-      };
-      screen.onData((text) => socket.send(new TextEncoder().encode(text)));
-      screen.focus();
-    }, { code, ...size });
+    page.evaluate(
+      async ({ code, cols, rows }) => {
+        const answer = await fetch("/api/join", {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ code }),
+        });
+        const { gateway, token } = await answer.json();
+        const screen = new Terminal({ cols, rows });
+        const place = document.createElement("div");
+        document.body.append(place);
+        screen.open(place);
+        const offers = ["clarateach.terminal.v1", `clarateach.bearer.v1.${token}`];
+        const socket = new WebSocket(`${gateway.terminal}?cols=${cols}&rows=${rows}`, offers);
+        socket.binaryType = "arraybuffer";
+        socket.onmessage = ({ data }) => {
+          if (typeof data !== "string") screen.write(new Uint8Array(data));
+        };
+        screen.onData((text) => socket.send(new TextEncoder().encode(text)));
+        screen.focus();
+      },
+      { code, ...size },
+    );
   return { page, took: await timed(page, () => began(workshop.code)) };
 }
 
