@@ -87,22 +87,29 @@ async function sizeOf(page) {
   return { cols, rows };
 }
 
-/** xterm.js and a WebSocket, and nothing else: no acks, no replay, no second look. As large. */
+/**
+ * xterm.js and a WebSocket, and nothing else: no acks, no replay, no second look. As large, with
+ * as many lines kept, and a button that is clicked likewise.
+ */
 async function bare() {
   const page = await (await browser.newContext({ baseURL: url, bypassCSP: true })).newPage();
   await page.goto("/");
   await page.evaluate(() => document.body.replaceChildren());
   await page.addScriptTag({ content: xterm });
-  const began = (code) =>
-    page.evaluate(
-      async ({ code, cols, rows }) => {
+  await page.evaluate(
+    ({ code, cols, rows }) => {
+      const button = document.createElement("button");
+      button.textContent = "Join";
+      document.body.append(button);
+      button.onclick = async () => {
+        button.remove();
         const answer = await fetch("/api/join", {
           method: "POST",
           headers: { "content-type": "application/json" },
           body: JSON.stringify({ code }),
         });
         const { gateway, token } = await answer.json();
-        const screen = new Terminal({ cols, rows });
+        const screen = new Terminal({ cols, rows, scrollback: 5_000 });
         const place = document.createElement("div");
         document.body.append(place);
         screen.open(place);
@@ -114,10 +121,12 @@ async function bare() {
         };
         screen.onData((text) => socket.send(new TextEncoder().encode(text)));
         screen.focus();
-      },
-      { code, ...size },
-    );
-  return { page, took: await timed(page, () => began(workshop.code)) };
+      };
+    },
+    { code: workshop.code, ...size },
+  );
+  const button = page.getByRole("button", { name: "Join", exact: true });
+  return { page, took: await timed(page, () => button.click({ noWaitAfter: true })) };
 }
 
 /** Milliseconds until there is a prompt. */

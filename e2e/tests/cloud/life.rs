@@ -27,6 +27,9 @@ pub(crate) struct Life {
     pub(crate) seats: u32,
 }
 
+/// A death is made good in so long.
+const SOON: Duration = Duration::from_secs(30);
+
 /// How long it took from each death until all was as it should be.
 pub(crate) type Took = [Duration; 3];
 
@@ -35,9 +38,11 @@ impl Life {
     /// spoke with it is given up ten seconds later, and its VM is deleted with its seats.
     pub(crate) async fn live(&self, lane: &mut Lane) -> Option<Took> {
         let (workshop, made) = self.create(lane).await;
+        self.tell_if_slow(lane, "made", made);
         let learner = lane.join(&workshop.code, "").await;
         assert_eq!(learner.put("kept.txt", "before").await, 201, "{self:?}");
         let back = self.come_back(lane, &workshop).await;
+        self.tell_if_slow(lane, "back", back);
         let again = lane
             .join(&workshop.code, &learner.joined.reconnect_code)
             .await;
@@ -47,7 +52,24 @@ impl Life {
             .await;
         let gone = self.delete(lane, &workshop).await;
         lane.assert_nothing_left(self).await;
-        gone.map(|gone| [made, back, gone])
+        let gone = gone?;
+        self.tell_if_slow(lane, "gone", gone);
+        Some([made, back, gone])
+    }
+
+    /// What the server and its agents logged, where a death was long in being made good: seldom
+    /// enough that nobody sees it by chance.
+    fn tell_if_slow(&self, lane: &Lane, what: &str, took: Duration) {
+        if took <= SOON {
+            return;
+        }
+        println!(
+            "slow: {self:?}: {what} after {took:.1?}\n{}",
+            lane.plane.log()
+        );
+        for (_, name, _) in lane.google.instances() {
+            println!("--- {name}'s agent ---\n{}", lane.vms.log(&name));
+        }
     }
 
     async fn create(&self, lane: &mut Lane) -> (Workshop, Duration) {
