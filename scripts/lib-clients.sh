@@ -84,9 +84,18 @@ keep_serving() {
   done
 }
 
+# Who ends a whole group ends `keep_serving` at once and the server when it has drained, which
+# is waited for: until then the data is its own.
 stop_server() {
-  kill -TERM "$(< "$work/server.pid")" 2> /dev/null || true
+  local pid tries
+  pid=$(cat "$work/server.pid" 2> /dev/null) || return 0
+  kill -TERM "$pid" 2> /dev/null || true
   wait "$server" 2> /dev/null || true
+  for ((tries = 0; tries < 600; tries++)); do
+    kill -0 "$pid" 2> /dev/null || return 0
+    sleep 0.1
+  done
+  kill -KILL "$pid" 2> /dev/null || true
 }
 
 # Starts a server of its own in $work. Usage: start_server SECONDS (that seat tokens live) [FLAG…]
@@ -118,7 +127,11 @@ clean_up() {
     stop_server
     ((code == 0)) || { warn "the end of the server's log:" && tail -n 20 "$work/server.log" >&2; }
     "$BIN/clarateach-server" down --data-dir "$work/data" > "$work/down.log" 2>&1 ||
-      { warn "down failed:" && cat "$work/down.log" >&2 && code=1; }
+      {
+        warn "down failed, and what it needs stays in $work:"
+        cat "$work/down.log" >&2
+        exit 1
+      }
   fi
   rm -rf "$work"
   exit "$code"
