@@ -8,9 +8,8 @@ import { JoinForm } from "./JoinForm.js";
 import { Stay } from "./stay.js";
 import { WaitingRoom } from "./WaitingRoom.js";
 
-const Workspace = lately(() =>
-  import("../workspace/Workspace.js").then(({ Workspace }) => Workspace),
-);
+const load = () => import("../workspace/Workspace.js").then(({ Workspace }) => Workspace);
+const Workspace = lately(load);
 
 /** `/j/CODE`: from the code to a terminal. */
 export function JoinPage({ code = "" }: { code?: string }) {
@@ -18,7 +17,7 @@ export function JoinPage({ code = "" }: { code?: string }) {
   useEffect(() => {
     stay.begin();
     // Fetched while the learner types a name or a machine starts.
-    Workspace.ahead();
+    void load().catch(() => undefined);
     return () => stay.leave();
   }, [stay]);
   useSignalEffect(() => icon(stay.ready.value ? "ready" : "plain"));

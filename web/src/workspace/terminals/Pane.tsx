@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { sure } from "../../ui/ask.js";
 import { lately } from "../../ui/Lazy.js";
 import { copy, handleKeys } from "./keys.js";
@@ -25,8 +25,7 @@ export function Pane(props: {
   const refused = () => {
     hint.value = "The browser did not let this page copy: use its own menu on the selection.";
   };
-  // Before the first frame: a learner waits for it.
-  useLayoutEffect(() => {
+  useEffect(() => {
     if (!place.current) return;
     shell.open(place.current);
     shell.screen.textarea?.setAttribute(
