@@ -88,7 +88,8 @@ keep_serving() {
 # is waited for: until then the data is its own.
 stop_server() {
   local pid tries
-  pid=$(cat "$work/server.pid" 2> /dev/null) || return 0
+  # Too early for one of its own: whoever would start it ends instead.
+  pid=$(cat "$work/server.pid" 2> /dev/null) || pid=$server
   kill -TERM "$pid" 2> /dev/null || true
   wait "$server" 2> /dev/null || true
   for ((tries = 0; tries < 600; tries++)); do
