@@ -17,7 +17,7 @@ use super::{
 /// How a change begins.
 pub(super) enum Begun {
     /// It is to be made in this transaction, which alone has the workshop's row.
-    Open(WriteTxn, workshop::Model),
+    Open(WriteTxn, Box<workshop::Model>),
     /// There is nothing to do but to answer.
     Over(Result<(), Refused>),
 }
@@ -34,7 +34,7 @@ impl Store {
             return Ok(Begun::Over(Err(Refused::Unknown)));
         };
         Ok(match self.replay(&txn, key).await? {
-            Replay::Fresh => Begun::Open(txn, row),
+            Replay::Fresh => Begun::Open(txn, Box::new(row)),
             Replay::Differs => Begun::Over(Err(Refused::RequestDiffers)),
             Replay::Answered(_) => Begun::Over(Ok(())),
         })

@@ -214,7 +214,7 @@ impl Store {
         }
         let mut said = Vec::new();
         let mut data = String::new();
-        let mut next: workshop::ActiveModel = row.clone().into();
+        let mut next: workshop::ActiveModel = (*row).clone().into();
         next.generation = Set(row.generation + 1);
         if let Some(name) = &change.name {
             next.name = Set(name.clone());
