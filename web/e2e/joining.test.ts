@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Cable } from "./support/cable.js";
 import { House, join, looked, missing, shows, type, url } from "./support/house.js";
-import { breakSeat, mendSeat } from "./support/worker.js";
+import { breakSeat, mendSeat, sleepAgent } from "./support/worker.js";
 
 describe.skipIf(missing !== "")("a learner comes in, and stays", () => {
   const house = new House();
@@ -27,17 +27,13 @@ describe.skipIf(missing !== "")("a learner comes in, and stays", () => {
 
   test("a machine that takes its time: the waiting room says so, then opens by itself", async () => {
     const workshop = await house.workshop({ name: "Slow" });
+    await workshop.waitRunning();
+    const first = await house.client.join(workshop.code, { name: "First" });
+    // Who would make the second seat.
+    const agent = sleepAgent(workshop);
+    await workshop.update({ seats: 2 });
     const person = await house.person();
     const page = await person.newPage();
-    let go: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => {
-      go = resolve;
-    });
-    // The seat's news, held back: here machines are up before anybody could look.
-    await page.route("**/WatchSeat", async (route) => {
-      await held;
-      await route.continue();
-    });
     await page.goto(`/j/${workshop.code}`);
     // Longer than a name may be: the field takes what fits.
     await page.getByLabel("Your name").fill("🦀".repeat(255));
@@ -45,7 +41,7 @@ describe.skipIf(missing !== "")("a learner comes in, and stays", () => {
     await page.getByRole("button", { name: "Join", exact: true }).click();
     await page.getByRole("heading", { name: "Your seat is being made" }).waitFor();
     await looked(page, "waiting-room");
-    go();
+    agent.wake();
     await type(page, "echo he''llo-$((40+2))\r");
     await shows(page, "hello-42");
     expect(new URL(page.url()).search).toBe("");
@@ -54,6 +50,7 @@ describe.skipIf(missing !== "")("a learner comes in, and stays", () => {
     await page.getByText(/The workshop ends in [45]:\d\d/).waitFor();
     await looked(page, "workspace-ending");
     await page.getByRole("button", { name: "Got it" }).click();
+    first.close();
     await person.close();
   });
 

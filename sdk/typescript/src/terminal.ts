@@ -14,7 +14,7 @@ const CHUNK = 64 * 1024;
 /** Input that may wait for the network, in bytes; then `write` waits. */
 const AHEAD = 1024 * 1024;
 /** Output after which the shell is told how far the reader is, in bytes. */
-const ACK_EVERY = 32 * 1024;
+const ACK_EVERY = 128 * 1024;
 /** And at least so often while output comes, in milliseconds. */
 const ACK_MS = 200;
 

@@ -16,6 +16,13 @@ export function killAgent(workshop: Workshop): void {
   process.kill(agentOf(workshop), "SIGKILL");
 }
 
+/** The agent does nothing until it is woken; what runs, runs on. */
+export function sleepAgent(workshop: Workshop): { wake(): void } {
+  const pid = agentOf(workshop);
+  process.kill(pid, "SIGSTOP");
+  return { wake: () => process.kill(pid, "SIGCONT") };
+}
+
 /** Takes everything away at once, as when a machine is lost: agent and all seats. */
 export function killMachine(workshop: Workshop): void {
   const runc = join(run(workshop), "runc");

@@ -8,8 +8,9 @@ import { JoinForm } from "./JoinForm.js";
 import { Stay } from "./stay.js";
 import { WaitingRoom } from "./WaitingRoom.js";
 
-const load = () => import("../workspace/Workspace.js").then(({ Workspace }) => Workspace);
-const Workspace = lately(load);
+const Workspace = lately(() =>
+  import("../workspace/Workspace.js").then(({ Workspace }) => Workspace),
+);
 
 /** `/j/CODE`: from the code to a terminal. */
 export function JoinPage({ code = "" }: { code?: string }) {
@@ -17,7 +18,7 @@ export function JoinPage({ code = "" }: { code?: string }) {
   useEffect(() => {
     stay.begin();
     // Fetched while the learner types a name or a machine starts.
-    void load().catch(() => undefined);
+    Workspace.ahead();
     return () => stay.leave();
   }, [stay]);
   useSignalEffect(() => icon(stay.ready.value ? "ready" : "plain"));

@@ -7,7 +7,7 @@ import {
   type SeatChange,
   UnavailableError,
 } from "@clarateach/sdk";
-import { computed, type Signal, signal } from "@preact/signals";
+import { batch, computed, type Signal, signal } from "@preact/signals";
 import { awake } from "../app/awake.js";
 import { read, write } from "../app/keep.js";
 import { shared } from "../app/shared.js";
@@ -91,7 +91,10 @@ export class Stay {
       if (!shown) this.unseen.value = seat.reconnectCode;
       this.#keep({ name, reconnectCode: seat.reconnectCode, shown });
       write("name", name || undefined);
-      this.stage.value = { at: "in", seat };
+      batch(() => {
+        this.stage.value = { at: "in", seat };
+        if (seat.state === "ready") this.entered.value = true;
+      });
       void this.#watch(seat);
     } catch (error) {
       if (this.#over.signal.aborted) return;

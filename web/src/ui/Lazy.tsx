@@ -1,16 +1,20 @@
 import type { ComponentChildren, ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
-/** A component that is fetched when it is first shown; `load` may run ahead of that. */
+/** A component that is fetched when it is first shown, or `ahead` of that. */
 export function lately<P extends object>(load: () => Promise<ComponentType<P>>) {
-  return function Lately({ wait, ...props }: P & { wait?: ComponentChildren }) {
-    const [Loaded, setLoaded] = useState<{ is: ComponentType<P> }>();
+  let here: { is: ComponentType<P> } | undefined;
+  const fetched = async () => {
+    here = { is: await load() };
+    return here;
+  };
+  const ahead = () => void fetched().catch(() => undefined);
+  function Lately({ wait, ...props }: P & { wait?: ComponentChildren }) {
+    // What was fetched ahead is there in the first frame.
+    const [Loaded, setLoaded] = useState(here);
     const [failed, setFailed] = useState(false);
     useEffect(() => {
-      load().then(
-        (is) => setLoaded({ is }),
-        () => setFailed(true),
-      );
+      if (!Loaded) fetched().then(setLoaded, () => setFailed(true));
     }, []);
     if (Loaded) return <Loaded.is {...(props as unknown as P)} />;
     if (!failed) return <>{wait}</>;
@@ -23,5 +27,6 @@ export function lately<P extends object>(load: () => Promise<ComponentType<P>>) 
         </button>
       </div>
     );
-  };
+  }
+  return Object.assign(Lately, { ahead });
 }

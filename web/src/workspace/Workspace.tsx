@@ -14,9 +14,13 @@ import { Tree } from "./files/tree.js";
 import { Uploads } from "./files/uploads.js";
 import { resize, sizes } from "./layout.js";
 import { TopBar } from "./TopBar.js";
+import { hasGraphics } from "./terminals/drawing.js";
 import { Terminals } from "./terminals/Terminals.js";
 import { Tabs } from "./terminals/tabs.js";
 import { Warnings } from "./Warnings.js";
+
+// Asked while the learner types a name: the first frame would wait for it.
+hasGraphics();
 
 const Editor = lately(() => import("./editor/Editor.js").then(({ Editor }) => Editor));
 const Instructions = lately(() =>
@@ -162,9 +166,19 @@ const QUIET_MS = 1_000;
 
 function watchShell(tabs: Tabs, look: () => void): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let last = 0;
+  const wait = (ms: number): void => {
+    timer = setTimeout(() => {
+      timer = undefined;
+      const left = last + QUIET_MS - performance.now();
+      if (left > 0) wait(left);
+      else if (!document.hidden) look();
+    }, ms);
+  };
   tabs.onOutput = () => {
-    clearTimeout(timer);
-    if (!document.hidden) timer = setTimeout(look, QUIET_MS);
+    // Called for every piece of a flood: one timer does for all of them.
+    last = performance.now();
+    if (timer === undefined) wait(QUIET_MS);
   };
   return () => {
     clearTimeout(timer);

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { sure } from "../../ui/ask.js";
 import { lately } from "../../ui/Lazy.js";
 import { copy, handleKeys } from "./keys.js";
@@ -25,7 +25,8 @@ export function Pane(props: {
   const refused = () => {
     hint.value = "The browser did not let this page copy: use its own menu on the selection.";
   };
-  useEffect(() => {
+  // Before the first frame: a learner waits for it.
+  useLayoutEffect(() => {
     if (!place.current) return;
     shell.open(place.current);
     shell.screen.textarea?.setAttribute(
@@ -42,11 +43,10 @@ export function Pane(props: {
   }, [shell]);
   useEffect(() => {
     if (!shown) {
-      shell.drawing.hide();
+      shell.hide();
       return;
     }
-    shell.drawing.show();
-    shell.fit();
+    shell.show();
     // Who goes through the tabs with arrows stays there.
     if (!document.activeElement?.closest('[role="tablist"]')) shell.screen.focus();
   }, [shell, shown]);

@@ -11,6 +11,7 @@ import type { FitAddon } from "@xterm/addon-fit";
 import type { SerializeAddon } from "@xterm/addon-serialize";
 import type { Terminal } from "@xterm/xterm";
 import { dark } from "../../app/theme.js";
+import { Bottom } from "./bottom.js";
 import { COLOURS } from "./colours.js";
 import { Drawing } from "./drawing.js";
 import { keepScreen, type Screen, takeScreen } from "./memory.js";
@@ -40,7 +41,8 @@ export class Shell {
   /** Set when another viewer chose the size. */
   readonly foreign = signal<string | undefined>(undefined);
   readonly screen: Terminal;
-  readonly drawing: Drawing;
+  readonly #drawing: Drawing;
+  readonly #bottom: Bottom;
   /** Why keys were not taken, when they last were not. */
   readonly refused = signal("");
   /** A text that a program wants to have copied, until somebody says. */
@@ -72,7 +74,8 @@ export class Shell {
     this.screen = screen;
     this.#fit = fit;
     this.#serialize = serialize;
-    this.drawing = new Drawing(this.screen);
+    this.#drawing = new Drawing(this.screen);
+    this.#bottom = new Bottom(this.screen);
     this.screen.onData((text) => this.#typed(text));
     this.screen.onBinary((text) => this.#typed(Uint8Array.from(text, (c) => c.charCodeAt(0))));
     this.screen.parser.registerOscHandler(52, (sequence) => {
@@ -106,6 +109,7 @@ export class Shell {
   /** Puts the screen into the page, once, and opens the line. */
   open(place: HTMLElement): void {
     this.screen.open(place);
+    this.#bottom.watch(place);
     const watch = new ResizeObserver(() => {
       clearTimeout(this.#still);
       this.#still = setTimeout(() => this.fit(), STILL_MS);
@@ -114,6 +118,19 @@ export class Shell {
     this.#stops.push(() => watch.disconnect());
     this.fit();
     void this.connect();
+  }
+
+  /** Its pane is in front. */
+  show(): void {
+    this.#drawing.show();
+    this.fit();
+    this.#bottom.show();
+  }
+
+  /** Another's is. */
+  hide(): void {
+    this.#bottom.hide();
+    this.#drawing.hide();
   }
 
   /** Asks for the size that fits; a hidden pane asks for nothing. */
@@ -129,7 +146,7 @@ export class Shell {
     this.#wanted = { cols, rows };
     // Without a line nobody says otherwise; with one, its word counts.
     if (this.#line) this.#line.resize(cols, rows);
-    else this.screen.resize(cols, rows);
+    else this.#bottom.over(() => this.screen.resize(cols, rows));
   }
 
   /** Opens the line, and draws what comes until the shell ends. */
@@ -189,7 +206,7 @@ export class Shell {
     this.#over.abort();
     clearTimeout(this.#still);
     for (const stop of this.#stops) stop();
-    this.drawing.hide();
+    this.hide();
     this.screen.dispose();
   }
 
@@ -265,7 +282,9 @@ export class Shell {
 
   #sized(cols: number, rows: number): void {
     if (cols < 1 || rows < 1) return;
-    if (cols !== this.screen.cols || rows !== this.screen.rows) this.screen.resize(cols, rows);
+    if (cols !== this.screen.cols || rows !== this.screen.rows) {
+      this.#bottom.over(() => this.screen.resize(cols, rows));
+    }
     const wanted = this.#wanted;
     const ours = !wanted || (wanted.cols === cols && wanted.rows === rows);
     this.foreign.value = ours ? undefined : `${cols} × ${rows}`;
