@@ -33,9 +33,9 @@ pub const AGENT_DEADLINE: Duration = Duration::from_mins(3);
 pub const NOTICES: [u32; 3] = [30, 10, 1];
 /// The longest wait between two tries.
 pub const MAX_RETRY: Duration = Duration::from_mins(1);
-/// The longest wait between two tries at seats: short, since one seat that is
-/// refused holds up the others of its worker.
-pub const MAX_SEAT_RETRY: Duration = Duration::from_secs(5);
+/// The longest wait between two tries at what is asked of an agent: short, since it is the
+/// workshop's own, learners wait for it, and one seat that is refused holds up the others.
+pub const MAX_AGENT_RETRY: Duration = Duration::from_secs(5);
 
 /// A workshop's `n`-th worker, from 1.
 pub type Ordinal = NonZeroU32;
@@ -278,9 +278,9 @@ impl Tries {
         self.last.map(|last| last + retry_delay(self.count))
     }
 
-    /// The same for seats, which wait [`MAX_SEAT_RETRY`] at most.
-    fn due_for_seats(&self) -> Option<DateTime<Utc>> {
-        let delay = retry_delay(self.count).min(MAX_SEAT_RETRY);
+    /// The same for what is asked of an agent, which waits [`MAX_AGENT_RETRY`] at most.
+    fn due_for_agent(&self) -> Option<DateTime<Utc>> {
+        let delay = retry_delay(self.count).min(MAX_AGENT_RETRY);
         self.last.map(|last| last + delay)
     }
 }
@@ -329,9 +329,9 @@ impl Plan {
         }
     }
 
-    /// The same for a step with seats; false if it has to wait.
-    fn try_seats(&mut self, step: Step, tries: &Tries, now: DateTime<Utc>) -> bool {
-        let due = tries.due_for_seats().filter(|due| *due > now);
+    /// The same for what is asked of an agent; false if it has to wait.
+    fn try_agent(&mut self, step: Step, tries: &Tries, now: DateTime<Utc>) -> bool {
+        let due = tries.due_for_agent().filter(|due| *due > now);
         if due.is_some() {
             self.look_again(due, now);
         } else {
@@ -402,7 +402,7 @@ fn settle_worker(
             (format!("starting {}", name()), true)
         }
         (Ground::Up, AgentSeen::Asking) => {
-            plan.try_step(Step::Enrol(ordinal), &worker.tries, now);
+            plan.try_agent(Step::Enrol(ordinal), &worker.tries, now);
             (format!("enrolling {}", name()), true)
         }
         (
@@ -414,7 +414,7 @@ fn settle_worker(
             },
         ) => {
             if *renew {
-                plan.try_step(Step::RenewCertificate(ordinal), &worker.tries, now);
+                plan.try_agent(Step::RenewCertificate(ordinal), &worker.tries, now);
             }
             let it = (ordinal, worker);
             let held = egress.as_ref() == Some(&want.egress) || hold_egress(it, now, plan, tally);
@@ -532,7 +532,7 @@ fn end_worker(
                 .collect();
             if !ask.is_empty() {
                 let ask = Step::DeleteSeats(ordinal, ask);
-                plan.try_seats(ask, &worker.seat_tries.delete, now);
+                plan.try_agent(ask, &worker.seat_tries.delete, now);
             }
             plan.look_again(Some(deadline), now);
         }

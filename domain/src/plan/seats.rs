@@ -29,7 +29,7 @@ pub(super) fn hold_egress(
             tries.error
         );
     }
-    plan.try_seats(Step::SetEgress(ordinal), tries, now)
+    plan.try_agent(Step::SetEgress(ordinal), tries, now)
 }
 
 /// Steps for the seats of one worker. Order matters: epochs close the sockets
@@ -87,16 +87,16 @@ pub(super) fn settle_seats(
     let tries = &worker.seat_tries;
     if !epochs.is_empty() {
         let behind: Vec<_> = epochs.iter().map(|(seat, ..)| *seat).collect();
-        if !plan.try_seats(Step::SetEpochs(ordinal, epochs), &tries.epochs, now) {
+        if !plan.try_agent(Step::SetEpochs(ordinal, epochs), &tries.epochs, now) {
             create.retain(|seat| !behind.contains(seat));
             delete.retain(|seat| !behind.contains(seat));
         }
     }
     if !delete.is_empty() {
-        plan.try_seats(Step::DeleteSeats(ordinal, delete), &tries.delete, now);
+        plan.try_agent(Step::DeleteSeats(ordinal, delete), &tries.delete, now);
     }
     if !create.is_empty() {
-        plan.try_seats(Step::CreateSeats(ordinal, create), &tries.create, now);
+        plan.try_agent(Step::CreateSeats(ordinal, create), &tries.create, now);
     }
 }
 

@@ -595,6 +595,21 @@ fn what_cannot_be_made_fails_with_its_reason_and_costs_nothing_more() {
 }
 
 #[test]
+fn an_agent_that_asks_waits_five_seconds_at_most_for_the_next_try() {
+    let new = want(Desired::Present, Phase::Provisioning, 1);
+    let mut asking = worker(Ground::Up, AgentSeen::Asking);
+    asking.tries = Tries {
+        count: 9,
+        last: Some(at(0)),
+        ..Tries::default()
+    };
+    let asking = seen([asking]);
+    let early = plan(&new, &asking, at(4));
+    assert_eq!((early.steps, early.again), (vec![], Some(at(5))));
+    assert_eq!(plan(&new, &asking, at(5)).steps, [Step::Enrol(ord(1))]);
+}
+
+#[test]
 fn tries_wait_for_their_time_and_the_clock_is_set_for_it() {
     let mut lost = missing();
     lost.tries = Tries {
