@@ -46,9 +46,12 @@ export class Cable {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Cuts every connection; the next ones work. */
-  cut(): void {
+  /** Cuts every connection; the next ones work. False if there was none. */
+  cut(): boolean {
+    const any = this.#ends.size > 0;
     for (const end of this.#ends) end.destroy();
+    this.#ends.clear();
+    return any;
   }
 
   /** Cuts every connection, and lets none through until `plug`. */
