@@ -16,7 +16,11 @@ const CUTS = 5;
  * there was a line: what came before it was cut may still be read when the next cut is due.
  */
 async function countOver(terminal: Terminal, cut: () => boolean): Promise<void> {
-  await terminal.write("stty -onlcr; clear; echo st''art; seq 1 100000; echo e''nd\r");
+  // In steps: the whole of it may be on its way before the first cut.
+  const step = "seq $((n * 10000 + 1)) $((n * 10000 + 10000)); sleep 0.1";
+  await terminal.write(
+    `stty -onlcr; clear; echo st''art; for n in $(seq 0 9); do ${step}; done; echo e''nd\r`,
+  );
   const decoder = new TextDecoder();
   let said = "";
   let next = 1;
