@@ -6,6 +6,8 @@ export default defineConfig({
     // Machines boot, and a shared box is slow: a bound, not an expectation.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // One second by itself: a bound as the others are.
+    expect: { poll: { timeout: 20_000, interval: 100 } },
     // Stories share one server and few cores.
     fileParallelism: false,
   },
