@@ -31,6 +31,10 @@ export class Bottom {
     for (const by of ["wheel", "pointerdown", "touchmove"] as const) {
       place.addEventListener(by, () => this.stop(), { capture: true, passive: true });
     }
+    // A search selects what it found, and its bar has just made the screen smaller.
+    this.#screen.onSelectionChange(() => {
+      if (this.#screen.hasSelection()) this.stop();
+    });
   }
 
   /** Changes the size by `resize`. */
