@@ -64,13 +64,4 @@ describe.skipIf(missing !== "")("one shell on two devices", () => {
     await type(page, "\r");
     await shows(page, "smaller");
   });
-
-  test("what a search found stays, though its bar makes the screen smaller", async () => {
-    await page.keyboard.press("Control+Shift+F");
-    await page.getByLabel("Find in this terminal").fill("line-57");
-    await page.keyboard.press("Enter");
-    await shows(page, /line-57\s/);
-    await page.waitForTimeout(1_500);
-    expect(await screen(page)).toMatch(/line-57\s/);
-  });
 });

@@ -31,7 +31,7 @@ export class Bottom {
     for (const by of ["wheel", "pointerdown", "touchmove"] as const) {
       place.addEventListener(by, () => this.stop(), { capture: true, passive: true });
     }
-    // A search selects what it found, and its bar has just made the screen smaller.
+    // A search selects what it found.
     this.#screen.onSelectionChange(() => {
       if (this.#screen.hasSelection()) this.stop();
     });
