@@ -47,6 +47,10 @@ export class Terminal implements AsyncIterable<Uint8Array> {
   readonly #scope: Scope;
   readonly #onEvent: ((event: TerminalEvent) => void) | undefined;
   #size: Size | undefined;
+  /** The size that the present line was asked for with. */
+  #askedSize: Size | undefined;
+  /** What was allowed and forbidden while there was no line, by viewer. */
+  readonly #unsaid = new Map<string, boolean>();
   #socket: Socket | undefined;
   readonly #news = new News();
   #over: { error: unknown } | undefined;
@@ -176,7 +180,8 @@ export class Terminal implements AsyncIterable<Uint8Array> {
 
   /** Lets a helper type in all of the seat's terminals, or no longer. */
   consent(viewer: string, allow: boolean): void {
-    this.#say({ type: "consent", viewer, allow });
+    if (this.#socket === undefined) this.#unsaid.set(viewer, allow);
+    else this.#say({ type: "consent", viewer, allow });
   }
 
   /** Lets go; the shell lives on. */
@@ -206,6 +211,7 @@ export class Terminal implements AsyncIterable<Uint8Array> {
       },
       connected: (socket: Socket): void => {
         this.#socket = socket;
+        this.#catchUp();
         this.#news.tell();
       },
       disconnected: (code: number, reason: string): void => {
@@ -237,11 +243,21 @@ export class Terminal implements AsyncIterable<Uint8Array> {
       query.set("instance", resume.instance);
       query.set("offset", String(resume.offset));
     }
+    this.#askedSize = this.#size;
     if (this.#size !== undefined) {
       query.set("cols", String(this.#size.cols));
       query.set("rows", String(this.#size.rows));
     }
     return query.toString();
+  }
+
+  /** Says on a new line what was said while it was being made. */
+  #catchUp(): void {
+    if (this.#size !== undefined && this.#size !== this.#askedSize) {
+      this.#say({ type: "resize", ...this.#size });
+    }
+    for (const [viewer, allow] of this.#unsaid) this.#say({ type: "consent", viewer, allow });
+    this.#unsaid.clear();
   }
 
   #happened(event: TerminalEvent): void {

@@ -110,6 +110,22 @@ stories(
       seat.close();
       client.close();
     });
+
+    test("a size that is chosen while a line is being made is said on it", async () => {
+      const lines = new Cutter(nodePlatform(url, undefined, "direct"));
+      const client = new BaseClient(lines, url, undefined, (a, r) => new NodeFiles(a, r));
+      const { code } = await house.class();
+      const seat = await client.join(code);
+      await using terminal = await seat.terminal("main", { cols: 80, rows: 24 });
+      await terminal.readUntil("$");
+      lines.dialling = () => terminal.resize(91, 21);
+      lines.cut();
+      await terminal.write("stty size; echo do''ne\r");
+      expect(await terminal.readUntil("done")).toContain("21 91");
+      expect(lines.opened).toBe(2);
+      seat.close();
+      client.close();
+    });
   },
   ["node, direct"],
 );
@@ -125,6 +141,8 @@ class Cutter implements Platform {
   readonly close: Platform["close"];
   /** Sockets opened so far. */
   opened = 0;
+  /** Called once a socket was asked for, with everything that its query says. */
+  dialling: () => void = () => undefined;
   #socket: Socket | undefined;
   #listener: SocketListener | undefined;
 
@@ -149,7 +167,9 @@ class Cutter implements Platform {
         deaf = true;
       },
     };
-    this.#socket = await this.inner.openSocket({ ...request, listener: this.#listener });
+    const opening = this.inner.openSocket({ ...request, listener: this.#listener });
+    this.dialling();
+    this.#socket = await opening;
     this.opened += 1;
     return this.#socket;
   };
