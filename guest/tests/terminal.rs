@@ -155,7 +155,7 @@ async fn who_does_not_read_costs_little_and_stalls_nobody() {
     active.until_frame("live").await;
     active
         .keys(
-            "yes 0123456789012345678901234567890123456789 | head -c 8000000; echo DONE-$((6*7))\n",
+            "yes 0123456789012345678901234567890123456789 | head -c 24000000; echo DONE-$((6*7))\n",
         )
         .await;
     active.until_says("DONE-42").await;

@@ -15,7 +15,8 @@ use super::history;
 pub(crate) const FRESH: Duration = Duration::from_secs(5);
 /// The window is what was acked in this time.
 const MEASURED: Duration = Duration::from_millis(250);
-/// Never less, or a slow start would never speed up.
+/// Never less, or a slow start would never speed up. Whoever acks does so at least every
+/// half of it, or a shell that waits would wait for good.
 pub(crate) const LEAST: u64 = 256 * 1024;
 /// Never more than is kept, less what one burst adds: whatever the driver has not drawn when
 /// its line is cut can be told again. And Ctrl-C is felt soon.
@@ -29,6 +30,9 @@ pub(crate) struct Acks {
     highest: u64,
     last: Option<Instant>,
     recent: VecDeque<(Instant, u64)>,
+    /// Whether the shell waits: then until half the window is free, for a shell that is woken
+    /// for every ack costs a flood a tenth of its speed.
+    closed: bool,
 }
 
 /// Whether the shell's output may be read now.
@@ -76,7 +80,10 @@ impl Acks {
             return Gate::Open;
         };
         let undrawn = head.saturating_sub(self.highest);
-        if undrawn <= self.window(now) {
+        let window = self.window(now);
+        let bound = if self.closed { window / 2 } else { window };
+        self.closed = undrawn > bound;
+        if !self.closed {
             return Gate::Open;
         }
         Gate::ClosedUntil(last + FRESH)
@@ -168,6 +175,26 @@ mod tests {
                 let last = acks.last().unwrap().0;
                 assert_eq!(gate, Gate::ClosedUntil(time(last) + FRESH), "{what}");
             }
+        }
+    }
+
+    #[test]
+    fn a_shell_that_waits_goes_on_when_half_the_window_is_free() {
+        let now = Instant::now();
+        let mut acks = Acks::default();
+        acks.ack(0, u64::MAX, now);
+        // head, acked -> open
+        for (head, acked, open) in [
+            (LEAST, 0, true),
+            (LEAST + 1, 0, false),
+            (LEAST, 0, false),
+            (LEAST + 1, LEAST / 2, false),
+            (LEAST + 1, LEAST / 2 + 1, true),
+            (LEAST / 2 + 1 + LEAST, LEAST / 2 + 1, true),
+        ] {
+            acks.ack(acked, u64::MAX, now);
+            let gate = acks.gate(head, now);
+            assert_eq!(gate == Gate::Open, open, "{head} {acked}: {gate:?}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 /// Bytes kept.
-pub(crate) const LIMIT: usize = 1024 * 1024;
+pub(crate) const LIMIT: usize = 4 * 1024 * 1024;
 
 /// A window of at most `LIMIT` bytes that ends at `head`.
 #[derive(Default)]
