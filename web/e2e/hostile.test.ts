@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import type { Page, Route } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { House, join, missing, shows, type, url } from "./support/house.js";
+import { House, join, missing, shows, type, url, wayBack } from "./support/house.js";
 
 /** What a learner's file tries when a browser takes it for a page of the control plane. */
 const EVIL = `<!doctype html><title>a page</title><script>
@@ -33,11 +33,10 @@ describe.skipIf(missing !== "")("a hostile seat", () => {
     const permissions = ["clipboard-read", "clipboard-write"];
     page = await (await house.person({ permissions })).newPage();
     await join(page, code, "Mallory");
-    const note = page.getByRole("region", { name: "Your way back" });
     const answer = await fetch(`${url}/api/join`, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ code, reconnect_code: await note.locator("code").textContent() }),
+      body: JSON.stringify({ code, reconnect_code: await wayBack(page) }),
     });
     seat = (await answer.json()) as Seat;
     address = (await workshop.waitRunning()).info.workers[0]?.address ?? "";

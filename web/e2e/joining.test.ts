@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Cable } from "./support/cable.js";
-import { House, join, looked, missing, shows, type, url } from "./support/house.js";
+import { House, join, looked, missing, shows, type, url, wayBack } from "./support/house.js";
 import { breakSeat, mendSeat, sleepAgent } from "./support/worker.js";
 
 describe.skipIf(missing !== "")("a learner comes in, and stays", () => {
@@ -93,16 +93,13 @@ describe.skipIf(missing !== "")("a learner comes in, and stays", () => {
     const person = await house.person({ baseURL: cable.url });
     const page = await person.newPage();
     await join(page, workshop.code, "Ada");
-    const reconnectCode = await page
-      .getByRole("region", { name: "Your way back" })
-      .locator("code")
-      .textContent();
+    const reconnectCode = await wayBack(page);
     await type(page, "(until [ -e go ]; do sleep 0.1; done; echo said-while-aw''ay) &\r");
     await shows(page, "[1]");
     cable.cut();
     await page.getByText("Reconnecting; your shell keeps running").waitFor();
     await looked(page, "workspace-away");
-    const seat = await house.client.join(workshop.code, { reconnectCode: reconnectCode ?? "" });
+    const seat = await house.client.join(workshop.code, { reconnectCode });
     await seat.files.write("go", "");
     seat.close();
     cable.mend();

@@ -2,7 +2,17 @@
 
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { House, join, missing, screen, shows, type } from "./support/house.js";
+import {
+  comeBack,
+  House,
+  join,
+  missing,
+  noted,
+  screen,
+  shows,
+  type,
+  wayBack,
+} from "./support/house.js";
 
 const SMALL = { width: 1280, height: 420 };
 const LARGE = { width: 1280, height: 720 };
@@ -17,15 +27,11 @@ describe.skipIf(missing !== "")("one shell on two devices", () => {
     const { code } = await house.workshop({ name: "Two devices" });
     page = await (await house.person()).newPage();
     await join(page, code, "Grace");
-    const note = page.getByRole("region", { name: "Your way back" });
-    const reconnect = (await note.locator("code").textContent()) ?? "";
-    await note.getByRole("button", { name: "I have it" }).click();
+    const reconnect = await wayBack(page);
+    await noted(page);
     await type(page, "X=kept\r");
     other = await (await house.person()).newPage();
-    await other.goto(`/j/${code}`);
-    await other.getByText("I had a seat here").click();
-    await other.getByLabel("Reconnect code").fill(reconnect);
-    await other.getByRole("button", { name: "Join", exact: true }).click();
+    await comeBack(other, code, reconnect);
   });
   afterAll(async () => {
     expect(house.complaints()).toEqual([]);

@@ -1,7 +1,19 @@
 import { readFile } from "node:fs/promises";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { House, join, looked, missing, picture, screen, shows, type } from "./support/house.js";
+import {
+  comeBack,
+  House,
+  join,
+  looked,
+  missing,
+  noted,
+  picture,
+  screen,
+  shows,
+  type,
+  wayBack,
+} from "./support/house.js";
 
 const INSTRUCTIONS = `# First steps
 
@@ -32,18 +44,14 @@ describe.skipIf(missing !== "")("a learner's workspace", () => {
   });
 
   test("the way back is shown once, and brings another device to the same seat", async () => {
-    const note = page.getByRole("region", { name: "Your way back" });
-    const reconnect = (await note.locator("code").textContent()) ?? "";
+    const reconnect = await wayBack(page);
     expect(reconnect).toMatch(/^[0-9A-Z]{26,}$/);
     await looked(page, "workspace-way-back");
-    await note.getByRole("button", { name: "I have it" }).click();
+    await noted(page);
     await type(page, "X=kept\r");
     const device = await house.person();
     const other = await device.newPage();
-    await other.goto(`/j/${code}`);
-    await other.getByText("I had a seat here").click();
-    await other.getByLabel("Reconnect code").fill(reconnect);
-    await other.getByRole("button", { name: "Join", exact: true }).click();
+    await comeBack(other, code, reconnect);
     await type(other, "echo $X-there\r");
     await shows(other, "kept-there");
     await device.close();

@@ -135,6 +135,26 @@ export async function join(page: Page, code: string, name: string): Promise<void
   await page.locator('.pane[data-state="live"]').waitFor({ timeout: 100_000 });
 }
 
+/** The code that brings a learner who just joined back to their seat. */
+export async function wayBack(page: Page): Promise<string> {
+  const note = page.getByRole("region", { name: "Your way back" });
+  return (await note.locator("code").textContent()) ?? "";
+}
+
+/** The learner has noted that code. */
+export async function noted(page: Page): Promise<void> {
+  const note = page.getByRole("region", { name: "Your way back" });
+  await note.getByRole("button", { name: "I have it" }).click();
+}
+
+/** Comes back with it, on another device. */
+export async function comeBack(page: Page, code: string, reconnect: string): Promise<void> {
+  await page.goto(`/j/${code}`);
+  await page.getByText("I had a seat here").click();
+  await page.getByLabel("Reconnect code").fill(reconnect);
+  await page.getByRole("button", { name: "Join", exact: true }).click();
+}
+
 /** What pages are drawn at, when pictures are taken: usual, the smallest desk, a phone. */
 const SIZES = { "": [1280, 720], "-small": [1024, 640], "-phone": [390, 800] } as const;
 
