@@ -21,7 +21,8 @@ use super::{
 use crate::store::{
     StoreError,
     leases::Taken,
-    settle::{AttemptRow, Settled, Settling},
+    settle::{AttemptRow, Settling},
+    settled::Settled,
 };
 
 /// Rounds without a pause: more than any life needs, few enough to be fair.

@@ -14,8 +14,8 @@ use tracing::warn;
 use super::observe::Looked;
 use crate::store::{
     settle::{SeatRow, Settling},
+    sights::WorkerSight,
     usual::WAITS,
-    workers::WorkerSight,
 };
 
 /// Every seat's row as it should read now.

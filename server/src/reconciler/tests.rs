@@ -41,7 +41,7 @@ use crate::{
         requests::RequestKey,
         sealing::random,
         seats::Upheaval,
-        settle::Settled,
+        settled::Settled,
         view::WorkshopView,
         workshops::{Change, NewSecrets, NewWorkshop},
     },

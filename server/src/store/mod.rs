@@ -7,6 +7,7 @@
 //! (`postgres.rs`); where they must differ the code asks `get_database_backend` and
 //! nowhere else.
 
+mod attempts;
 pub mod census;
 mod changing;
 mod collecting;
@@ -30,6 +31,8 @@ mod resizing;
 pub mod sealing;
 pub mod seats;
 pub mod settle;
+pub mod settled;
+pub mod sights;
 pub mod sweeps;
 pub mod text;
 pub mod usual;
