@@ -25,6 +25,7 @@ readonly STAGES=(
   "sdkts:the TypeScript SDK and its package, against a live server"
   "web:the browser's pages, in Chromium against a live server"
   "e2evm:the same stories in MicroVMs, and a class in the cloud"
+  "worker:the disk of worker VMs, made; and an operator's eight steps with one"
 )
 
 usage() {
@@ -124,6 +125,13 @@ e2e_stage() {
     gcp helping operators planes refusals survival
 }
 
+worker_stage() {
+  local failed=0
+  scripts/test-worker-disk.sh || failed=1
+  scripts/test-e2e-firecracker.sh --fake || failed=1
+  return "$failed"
+}
+
 # Without `clients` and `command_line`: what they speak is the agent's, whatever is behind it,
 # and they take nine minutes where KVM emulates. Who stopped a VM, a class that rests, one on
 # several VMs, a server that dies and a person's command line are the control plane's likewise,
@@ -187,7 +195,7 @@ needs() {
   case $1 in
     microvm) echo "guest rootfs" ;;
     unit | e2e | sdkpy | sdkts | web) echo "build guest rootfs" ;;
-    e2evm) echo "build guest rootfs microvm" ;;
+    e2evm | worker) echo "build guest rootfs microvm" ;;
     *) echo "" ;;
   esac
 }
@@ -211,6 +219,7 @@ prepare() {
           losetup=mount diff=diffutils jq=jq curl=curl faketime=faketime &&
         { ensure_grpcurl || warn "without grpcurl its lines are not run"; } &&
         { (ensure_postgres) || warn "without PostgreSQL its tests say SKIPPED"; } ;;
+      worker) ensure_runtime && ensure_commands curl=curl python3=python3 unshare=util-linux tar=tar ;;
       sdkpy) ensure_runtime && ensure_commands python3=python3 openssl=openssl faketime=faketime && ensure_python_venv ;;
     esac || return
   done
