@@ -99,6 +99,18 @@ ensure_rust() {
     die "Rust is missing." "Install it from https://rustup.rs (or your distribution: 1.95 or newer), then run this again."
   # ring and SQLite are compiled from C.
   ensure_commands cc=gcc
+  own_builds
+}
+
+# cargo knows what it built by where it lies in a checkout and by its time: of two checkouts
+# that share a cache the older one would be given what the newer one built. So whoever was not
+# the last to build here begins anew with all of this checkout's own; what others wrote stays.
+own_builds() {
+  local last=$CARGO_TARGET_DIR/.clarateach-checkout
+  [[ $(cat "$last" 2> /dev/null) != "$TOP" ]] || return 0
+  mkdir -p "$CARGO_TARGET_DIR"
+  find "$TOP" \( -name .git -o -name node_modules -o -name dist \) -prune -o -type f -exec touch -c {} +
+  printf '%s\n' "$TOP" > "$last"
 }
 
 # What a worker on this machine needs at run time.
