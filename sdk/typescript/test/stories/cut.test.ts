@@ -116,12 +116,20 @@ stories(
       const client = new BaseClient(lines, url, undefined, (a, r) => new NodeFiles(a, r));
       const { code } = await house.class();
       const seat = await client.join(code);
-      await using terminal = await seat.terminal("main", { cols: 80, rows: 24 });
+      const events: string[] = [];
+      await using terminal = await seat.terminal("main", {
+        cols: 80,
+        rows: 24,
+        onEvent: ({ type }) => events.push(type),
+      });
       await terminal.readUntil("$");
       lines.dialling = () => terminal.resize(91, 21);
       lines.cut();
+      const reading = terminal.readUntil("done");
+      // What is typed before would go out on the line that was cut.
+      await expect.poll(() => events, { timeout: 30_000 }).toContain("disconnected");
       await terminal.write("stty size; echo do''ne\r");
-      expect(await terminal.readUntil("done")).toContain("21 91");
+      expect(await reading).toContain("21 91");
       expect(lines.opened).toBe(2);
       seat.close();
       client.close();
