@@ -109,7 +109,9 @@ own_builds() {
   local last=$CARGO_TARGET_DIR/.clarateach-checkout
   [[ $(cat "$last" 2> /dev/null) != "$TOP" ]] || return 0
   mkdir -p "$CARGO_TARGET_DIR"
-  find "$TOP" \( -name .git -o -name node_modules -o -name dist \) -prune -o -type f -exec touch -c {} +
+  find "$TOP" \( -name .git -o -name node_modules -o -name dist \) -prune -o -type f -exec touch -c {} + ||
+    die "$TOP holds files that $(id -un) may not touch." \
+      "Another checkout was built with this cache: make them yours, or set CLARATEACH_CACHE to a cache of your own."
   printf '%s\n' "$TOP" > "$last"
 }
 

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-/// Bytes kept.
+/// Bytes kept: all that a fast reader may have ahead of it (`flow.rs`), a quarter of a second
+/// at 13 MB/s, can be told again when its line is cut.
 pub(crate) const LIMIT: usize = 4 * 1024 * 1024;
 
 /// A window of at most `LIMIT` bytes that ends at `head`.

@@ -28,6 +28,7 @@ pub mod principals;
 pub mod reading;
 pub mod requests;
 mod resizing;
+mod runs;
 pub mod sealing;
 pub mod seats;
 pub mod settle;

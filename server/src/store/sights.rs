@@ -1,5 +1,4 @@
-//! What was seen of workers, written where it differs: states, walls, and the
-//! intervals in which they cost money.
+//! What was seen of workers, written where it differs: states and walls.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +6,11 @@ use chrono::{DateTime, Utc};
 use clarateach_domain::{
     ids::WorkshopId, network::NetworkHealth, plan::Ordinal, workshop::WorkerState,
 };
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, sea_query::Expr,
-};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, sea_query::Expr};
 
 use super::{
-    Event, StoreError,
-    entity::{worker, worker_run},
-    record,
-    settle::event,
-    text::Text,
-    view::network,
-    workers::WorkerRow,
+    Event, StoreError, entity::worker, record, runs::set_runs, settle::event, text::Text,
+    view::network, workers::WorkerRow,
 };
 
 /// A worker as it was seen.
@@ -130,46 +122,4 @@ async fn save_network(
     };
     record(txn, id, event, now).await?;
     Ok(true)
-}
-
-/// Opens or closes the interval in which a worker costs money.
-pub(super) async fn set_runs(
-    txn: &DatabaseTransaction,
-    id: &WorkshopId,
-    row: &worker::Model,
-    zone: &str,
-    runs: bool,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    let open = worker_run::Entity::find()
-        .filter(worker_run::Column::WorkerId.eq(row.id))
-        .filter(worker_run::Column::ToAt.is_null())
-        .one(txn)
-        .await?;
-    match (open, runs) {
-        (None, true) => {
-            let run = worker_run::ActiveModel {
-                worker_id: Set(row.id),
-                workshop_id: Set(id.to_string()),
-                machine_type: Set("local".to_owned()),
-                zone: Set(zone.to_owned()),
-                spot: Set(false),
-                from_at: Set(now),
-                to_at: Set(None),
-                ..Default::default()
-            };
-            worker_run::Entity::insert(run)
-                .exec_without_returning(txn)
-                .await?;
-        }
-        (Some(open), false) => {
-            worker_run::Entity::update_many()
-                .col_expr(worker_run::Column::ToAt, Expr::value(now))
-                .filter(worker_run::Column::Id.eq(open.id))
-                .exec(txn)
-                .await?;
-        }
-        (Some(_), true) | (None, false) => {}
-    }
-    Ok(())
 }

@@ -1,9 +1,9 @@
-//! Workers' rows, their run intervals, and the tries at them.
+//! Workers' rows: their life, their certificates, and where their seats are.
 //!
-//! Every effect on a worker is preceded by a row here: the worker's own before
-//! the first, an attempt before each.
+//! Every effect on a worker is preceded by a row: the worker's own before
+//! the first, an attempt ([`super::attempts`]) before each.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use chrono::{DateTime, Utc};
 use clarateach_certs::ca::Ca;
@@ -14,16 +14,16 @@ use clarateach_domain::{
     workshop::{Phase, WorkerState},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, PaginatorTrait,
-    QueryFilter, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter,
+    sea_query::Expr,
 };
 
 use super::{
     Event, Store, StoreError,
-    entity::{attempt, seat, worker, worker_run, workshop},
+    entity::{attempt, seat, worker, workshop},
     record,
+    runs::set_runs,
     settle::{event, ordinal},
-    sights::set_runs,
     text::Text,
     view::network,
     workshops::sealed,
@@ -241,26 +241,6 @@ impl Store {
             epoch: u64::try_from(seat.epoch).map_err(|cause| StoreError::bad("epoch", cause))?,
             worker: row.and_then(|row| Some((row.name, row.address?))),
         }))
-    }
-
-    /// How long the workshop's workers have run until `now`, all of them together.
-    pub async fn worker_time(
-        &self,
-        id: &WorkshopId,
-        now: DateTime<Utc>,
-    ) -> Result<Duration, StoreError> {
-        let runs = worker_run::Entity::find()
-            .filter(worker_run::Column::WorkshopId.eq(id.as_str()))
-            .all(&self.db)
-            .await?;
-        let long = |run: &worker_run::Model| (run.to_at.unwrap_or(now) - run.from_at).to_std();
-        Ok(runs.iter().filter_map(|run| long(run).ok()).sum())
-    }
-
-    /// How many workers cost money now.
-    pub async fn open_runs(&self) -> Result<u64, StoreError> {
-        let open = worker_run::Entity::find().filter(worker_run::Column::ToAt.is_null());
-        Ok(open.count(&self.db).await?)
     }
 
     /// Names of all workers that have a living row, of any workshop.

@@ -111,7 +111,7 @@ stories(
       client.close();
     });
 
-    test("a size that is chosen while a line is being made is said on it", async () => {
+    test("a size and a consent that come while a line is being made are said on it", async () => {
       const lines = new Cutter(nodePlatform(url, undefined, "direct"));
       const client = new BaseClient(lines, url, undefined, (a, r) => new NodeFiles(a, r));
       const { code } = await house.class();
@@ -123,7 +123,11 @@ stories(
         onEvent: ({ type }) => events.push(type),
       });
       await terminal.readUntil("$");
-      lines.dialling = () => terminal.resize(91, 21);
+      lines.dialling = () => {
+        terminal.resize(91, 21);
+        terminal.consent("helper", true);
+        terminal.consent("helper", false);
+      };
       lines.cut();
       const reading = terminal.readUntil("done");
       // What is typed before would go out on the line that was cut.
@@ -131,6 +135,9 @@ stories(
       await terminal.write("stty size; echo do''ne\r");
       expect(await reading).toContain("21 91");
       expect(lines.opened).toBe(2);
+      expect(lines.said.filter((frame) => frame.includes("consent"))).toEqual([
+        '{"type":"consent","viewer":"helper","allow":false}',
+      ]);
       seat.close();
       client.close();
     });
@@ -149,6 +156,8 @@ class Cutter implements Platform {
   readonly close: Platform["close"];
   /** Sockets opened so far. */
   opened = 0;
+  /** Text frames that were sent. */
+  readonly said: string[] = [];
   /** Called once a socket was asked for, with everything that its query says. */
   dialling: () => void = () => undefined;
   #socket: Socket | undefined;
@@ -177,9 +186,19 @@ class Cutter implements Platform {
     };
     const opening = this.inner.openSocket({ ...request, listener: this.#listener });
     this.dialling();
-    this.#socket = await opening;
+    const socket = await opening;
+    this.#socket = socket;
     this.opened += 1;
-    return this.#socket;
+    return {
+      get bufferedAmount(): number {
+        return socket.bufferedAmount;
+      },
+      send: (frame) => {
+        if (typeof frame === "string") this.said.push(frame);
+        socket.send(frame);
+      },
+      close: () => socket.close(),
+    };
   };
 
   cut(): boolean {
